@@ -1,0 +1,100 @@
+"""ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
+
+The public names are the list below. Each is imported when it is first asked for, so `import electra` costs nothing
+and `electra --help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> the module that has it; `__all__` is this list, sorted here and kept so by a test
+_HOMES = {
+    "AutoConfig": "auto",
+    "AutoModel": "auto",
+    "AutoModelForCausalLM": "auto",
+    "AutoModelForMaskedLM": "auto",
+    "AutoModelForMultipleChoice": "auto",
+    "AutoModelForPreTraining": "auto",
+    "AutoModelForQuestionAnswering": "auto",
+    "AutoModelForSequenceClassification": "auto",
+    "AutoModelForTextEncoding": "auto",
+    "AutoModelForTokenClassification": "auto",
+    "AutoTokenizer": "auto",
+    "Batch": "batch",
+    "ElectraConfig": "config",
+    "ElectraForCausalLM": "models",
+    "ElectraForMaskedLM": "models",
+    "ElectraForMultipleChoice": "models",
+    "ElectraForPreTraining": "models",
+    "ElectraForPreTrainingOutput": "models",
+    "ElectraForQuestionAnswering": "models",
+    "ElectraForSequenceClassification": "models",
+    "ElectraForTokenClassification": "models",
+    "ElectraModel": "models",
+    "ElectraPreTrainedModel": "models",
+    "ElectraTokenizer": "text.tokenizer",
+    "ElectraTokenizerFast": "text.tokenizer",
+    "FinetuneConfig": "finetune",
+    "Masking": "nn.masking",
+    "PretrainConfig": "pretrain",
+    "ReplacedTokenDetection": "nn.pretraining",
+    "ReplacedTokenDetectionOutput": "nn.pretraining",
+    "Row": "batch",
+    "pipeline": "pipelines",
+    "read_vocabulary": "text.vocabulary",
+    "train_vocabulary": "text.vocabulary",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0605
+
+if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot follow `__getattr__`
+    from electra.auto import AutoConfig as AutoConfig
+    from electra.auto import AutoModel as AutoModel
+    from electra.auto import AutoModelForCausalLM as AutoModelForCausalLM
+    from electra.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from electra.auto import AutoModelForMultipleChoice as AutoModelForMultipleChoice
+    from electra.auto import AutoModelForPreTraining as AutoModelForPreTraining
+    from electra.auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
+    from electra.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from electra.auto import AutoModelForTextEncoding as AutoModelForTextEncoding
+    from electra.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
+    from electra.auto import AutoTokenizer as AutoTokenizer
+    from electra.batch import Batch as Batch
+    from electra.batch import Row as Row
+    from electra.config import ElectraConfig as ElectraConfig
+    from electra.finetune import FinetuneConfig as FinetuneConfig
+    from electra.models import ElectraForCausalLM as ElectraForCausalLM
+    from electra.models import ElectraForMaskedLM as ElectraForMaskedLM
+    from electra.models import ElectraForMultipleChoice as ElectraForMultipleChoice
+    from electra.models import ElectraForPreTraining as ElectraForPreTraining
+    from electra.models import ElectraForPreTrainingOutput as ElectraForPreTrainingOutput
+    from electra.models import ElectraForQuestionAnswering as ElectraForQuestionAnswering
+    from electra.models import ElectraForSequenceClassification as ElectraForSequenceClassification
+    from electra.models import ElectraForTokenClassification as ElectraForTokenClassification
+    from electra.models import ElectraModel as ElectraModel
+    from electra.models import ElectraPreTrainedModel as ElectraPreTrainedModel
+    from electra.nn.masking import Masking as Masking
+    from electra.nn.pretraining import ReplacedTokenDetection as ReplacedTokenDetection
+    from electra.nn.pretraining import ReplacedTokenDetectionOutput as ReplacedTokenDetectionOutput
+    from electra.pipelines import pipeline as pipeline
+    from electra.pretrain import PretrainConfig as PretrainConfig
+    from electra.text.tokenizer import ElectraTokenizer as ElectraTokenizer
+    from electra.text.tokenizer import ElectraTokenizerFast as ElectraTokenizerFast
+    from electra.text.vocabulary import read_vocabulary as read_vocabulary
+    from electra.text.vocabulary import train_vocabulary as train_vocabulary
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'electra' has no attribute {name!r}")
+    value = getattr(import_module(f"electra.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

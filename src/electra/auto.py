@@ -1,0 +1,154 @@
+"""AutoConfig, AutoTokenizer, AutoModel, AutoModelFor*: transformers' names for "whatever is in that folder".
+
+Here that is always an ELECTRA; the folder of another kind of model is an error that says which kind it is.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+import torch
+
+from electra.config import ElectraConfig
+from electra.hub.names import find_file
+from electra.models import (
+    ElectraForCausalLM,
+    ElectraForMaskedLM,
+    ElectraForMultipleChoice,
+    ElectraForPreTraining,
+    ElectraForQuestionAnswering,
+    ElectraForSequenceClassification,
+    ElectraForTokenClassification,
+    ElectraModel,
+    ElectraPreTrainedModel,
+)
+from electra.text.tokenizer import ElectraTokenizer
+
+Network = TypeVar("Network", bound=ElectraPreTrainedModel)
+PathLike = str | os.PathLike[str]
+
+_LOCATION = ("subfolder", "revision", "cache_dir", "token", "local_files_only", "force_download")
+
+
+class _NotBuilt:
+    """A name with class methods only."""
+
+    def __init__(self, *_: Any, **__: Any) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(f"{name} is not built itself: use {name}.from_pretrained(name_or_path)")
+
+
+class AutoConfig(_NotBuilt):
+    """The configuration of a folder or hub name."""
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> ElectraConfig:
+        """What `ElectraConfig.from_pretrained` does; `ValueError` for another kind of model, naming it."""
+        options.pop("trust_remote_code", None)  # nothing remote is ever run
+        return ElectraConfig.from_pretrained(name_or_path, **options)
+
+    @classmethod
+    def for_model(cls, model_type: str, **fields: Any) -> ElectraConfig:
+        """`ElectraConfig(**fields)`, for `model_type` "electra"."""
+        return ElectraConfig.from_dict({"model_type": model_type}, **fields)
+
+
+class AutoTokenizer(_NotBuilt):
+    """The tokenizer of a folder or hub name."""
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> ElectraTokenizer:
+        """What `ElectraTokenizer.from_pretrained` does; `ValueError` where config.json is another kind of model's."""
+        for without_effect in ("use_fast", "trust_remote_code"):
+            options.pop(without_effect, None)
+        location = {name: options[name] for name in _LOCATION if name in options}
+        if not os.path.isfile(name_or_path) and find_file(name_or_path, "config.json", **location):
+            ElectraConfig.from_pretrained(name_or_path, **location)
+        return ElectraTokenizer.from_pretrained(name_or_path, **options)
+
+
+class _AutoModel(_NotBuilt, Generic[Network]):
+    network: ClassVar[type[ElectraPreTrainedModel]]
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> Network:
+        """What the class's `from_pretrained` does; `ValueError` for another kind of model, naming it."""
+        network: Any = cls.network
+        found: Network = network.from_pretrained(name_or_path, **options)
+        return found
+
+    @classmethod
+    def from_config(
+        cls,
+        config: ElectraConfig,
+        *,
+        dtype: torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> Network:
+        """A new network with random weights, in training mode; `dtype` of its parameters is float32 by default."""
+        kind = getattr(config, "model_type", type(config).__name__)
+        if not isinstance(config, ElectraConfig):
+            raise ValueError(
+                f"config is that of a {kind!r} model; only 'electra' models, by ElectraConfig, are built here."
+            )
+        network: Any = cls.network
+        built: Network = network(config)
+        if attn_implementation is not None:
+            built.set_attn_implementation(attn_implementation)
+        return built if dtype is None else built.to(dtype)
+
+
+class AutoModel(_AutoModel[ElectraModel]):
+    """The encoder alone."""
+
+    network = ElectraModel
+
+
+class AutoModelForTextEncoding(_AutoModel[ElectraModel]):
+    """The encoder alone."""
+
+    network = ElectraModel
+
+
+class AutoModelForPreTraining(_AutoModel[ElectraForPreTraining]):
+    """The discriminator: which tokens were replaced."""
+
+    network = ElectraForPreTraining
+
+
+class AutoModelForMaskedLM(_AutoModel[ElectraForMaskedLM]):
+    """The generator: what stood at the masked tokens."""
+
+    network = ElectraForMaskedLM
+
+
+class AutoModelForCausalLM(_AutoModel[ElectraForCausalLM]):
+    """The next token."""
+
+    network = ElectraForCausalLM
+
+
+class AutoModelForSequenceClassification(_AutoModel[ElectraForSequenceClassification]):
+    """A label or a number for a text or pair."""
+
+    network = ElectraForSequenceClassification
+
+
+class AutoModelForMultipleChoice(_AutoModel[ElectraForMultipleChoice]):
+    """Which choice."""
+
+    network = ElectraForMultipleChoice
+
+
+class AutoModelForTokenClassification(_AutoModel[ElectraForTokenClassification]):
+    """A label for each token."""
+
+    network = ElectraForTokenClassification
+
+
+class AutoModelForQuestionAnswering(_AutoModel[ElectraForQuestionAnswering]):
+    """Where the answer starts and ends."""
+
+    network = ElectraForQuestionAnswering

@@ -1,0 +1,133 @@
+"""`electra VERB …`: the fields of a verb's config are its flags, its function gets the config.
+
+A verb is a module `electra.VERB` with a dataclass `VerbConfig` and a function `verb(config)`. Neither is imported
+until the verb is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 misused, 75 stopped by
+a signal after saving (the same command goes on), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from electra import __version__
+
+VERBS = {
+    "quickstart": "A model's whole life in a few minutes, on text Python carries.",
+    "pretrain": "Text files in, a pretrained generator and discriminator out.",
+    "finetune": "Fit a pretrained model to a task with labelled examples.",
+    "predict": "Answers for the texts of a file or of stdin, as JSON lines.",
+    "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
+}
+
+_HELP = """ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
+
+electra VERB --help lists a verb's options; --debug shows an error's origin.
+"""
+
+STOPPED_BY_READER = 141  # 128 + SIGPIPE, what a shell sees of `yes | head`
+INTERRUPTED = 130  # 128 + SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (default: this process's) and leave with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _take_debug(words)
+    try:
+        code = run(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _say("stopped")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has left: nothing to say, and nothing more to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = STOPPED_BY_READER
+    except (ValueError, OSError, ImportError) as error:
+        if debug:
+            raise
+        _say(_in_words(error))
+        code = 1
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Parse the words, do what they say, and return the exit code; errors of the verb itself are raised."""
+    if words and not words[0].startswith("-") and words[0] not in VERBS:
+        _say(_unknown_verb(words[0]))
+        return 2
+    app = application()
+    try:
+        config = app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _say(f"{_one_line(str(error))}\nSee {_named(words)} --help")
+        return 2
+    if not is_dataclass(config):  # --help and --version are answered already
+        return 0
+    module = import_module(type(config).__module__)
+    result = getattr(module, module.__name__.rpartition(".")[2])(config)
+    if result is not None:
+        print(result)
+    return 0
+
+
+def application() -> App:
+    """The parser: every verb with its flags, a verb's module imported only when that verb is named."""
+    app = App(
+        name="electra",
+        help=_HELP,
+        version=__version__,
+        help_format="markdown",
+        help_formatter="default" if sys.stdout.isatty() else "plain",
+        result_action="return_value",
+        default_parameter=Parameter(negative=()),
+    )
+    for verb, sentence in VERBS.items():
+        app.command(f"electra.{verb}:{verb.title()}Config", name=verb, help=sentence, sort_key=list(VERBS).index(verb))
+    return app
+
+
+def _take_debug(words: list[str]) -> bool:
+    """Take --debug out of the words, wherever it stands before a lone `--`."""
+    ours = words[: words.index("--")] if "--" in words else words
+    if "--debug" in ours:
+        words.remove("--debug")
+        return True
+    return bool(os.environ.get("ELECTRA_DEBUG"))
+
+
+def _unknown_verb(word: str) -> str:
+    near = get_close_matches(word, VERBS, n=1)
+    suggestion = f" Did you mean {near[0]}?" if near else ""
+    return f"there is no verb {word!r}.{suggestion} The verbs are {', '.join(VERBS)}."
+
+
+def _named(words: Sequence[str]) -> str:
+    return f"electra {words[0]}" if words and words[0] in VERBS else "electra"
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _in_words(error: Exception) -> str:
+    """What an exception says to a user; an error without words of its own gets its kind."""
+    message = str(error).strip()
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"{error.filename}: {error.strerror}"
+    return message or type(error).__name__
+
+
+def _say(message: str) -> None:
+    """One message on stderr, in red on a terminal that takes colours."""
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    console.print(f"electra: {message}", style="red")

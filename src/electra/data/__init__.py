@@ -1,0 +1,1 @@
+"""Files of text -> batches of tokens: documents, segments, shards, order, batches."""

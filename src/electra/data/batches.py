@@ -1,0 +1,97 @@
+"""Prepared examples -> masked batches, each a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+import numpy as np
+import torch
+
+from electra.batch import Batch, Layout
+from electra.data.ahead import ahead
+from electra.data.order import check_seed, samples, uniforms
+from electra.data.shards import Ids, Shards
+from electra.nn.masking import MaskedTokens, Masking
+
+MaskedBatch = tuple[Batch, MaskedTokens]
+
+
+class PretrainingBatches:
+    """An endless sequence of batches over prepared examples, which can be entered at any step at no cost.
+
+    Batch `step` holds samples `step * batch_size` to `(step + 1) * batch_size - 1` of the run. Sample number `c` is
+    example `c % len(shards)` in the order of epoch `c // len(shards)`, so an epoch may end inside a batch. Order and
+    masks follow from `seed` and the sample's number; nothing is remembered from step to step.
+
+    shards: the examples (`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`).
+    batch_size: examples in a batch; at most `len(shards)`, so that none is twice in a batch of one epoch.
+    seed: 0 or more.
+    masking: which tokens are chosen. special_ids: ids that never are. mask_token_id: what hides a chosen token.
+    sep_token_id: the id that ends a segment; what follows the first one has token type 1.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        batch_size: int,
+        seed: int,
+        masking: Masking,
+        special_ids: Sequence[int],
+        mask_token_id: int,
+        sep_token_id: int,
+    ) -> None:
+        check_seed(seed)
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: it must be 1 or more")
+        if len(shards) < batch_size:
+            raise ValueError(
+                f"{shards.path.name} text: it gives {len(shards)} examples, fewer than one batch of {batch_size}: "
+                f"give more text, a smaller batch size, or a smaller length (more, shorter examples)"
+            )
+        self.shards = shards
+        self.batch_size = batch_size
+        self.seed = seed
+        self.masking = masking
+        self._special_ids = tuple(special_ids)
+        self._mask_token_id = mask_token_id
+        self._sep_token_id = sep_token_id
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Batches in which every example is seen once."""
+        return len(self.shards) / self.batch_size
+
+    def batches(self, start_step: int = 0, *, ahead_steps: int = 4) -> Iterator[MaskedBatch]:
+        """The batches from `start_step` on, without end, on the CPU.
+
+        A background thread stays up to `ahead_steps` batches ahead; close the iterator to end it. Its exceptions are
+        raised here.
+        """
+        if start_step < 0:
+            raise ValueError(f"start_step={start_step}: it must be 0 or more")
+        return ahead(lambda: map(self.batch, count(start_step)), items=ahead_steps)
+
+    def batch(self, step: int) -> MaskedBatch:
+        """Batch number `step`, made here and now."""
+        counters = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        rows = [self.shards[example] for example in samples(counters, len(self.shards), seed=self.seed).tolist()]
+        batch = self._batch(rows)
+        draws = np.concatenate(
+            [uniforms(self.seed, number, len(row)) for number, row in zip(counters.tolist(), rows, strict=True)]
+        )
+        return batch, self.masking(batch, torch.from_numpy(draws), self._special_ids, self._mask_token_id)
+
+    def _batch(self, rows: list[Ids]) -> Batch:
+        layout = Layout.ragged([len(row) for row in rows])
+        types = np.concatenate([_token_types(row, self._sep_token_id) for row in rows])
+        ids = np.concatenate(rows).astype(np.int64)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(types), layout.positions(), layout)
+
+
+def _token_types(ids: Ids, sep_token_id: int) -> Ids:
+    """`[T] -> [T]` int64: 0 up to and with the first [SEP], 1 after it."""
+    ends = ids == sep_token_id
+    types: Ids = (np.cumsum(ends) - ends > 0).astype(np.int64)
+    return types

@@ -1,0 +1,170 @@
+"""Sequences of token ids in memory-mapped files: Megatron-LM's indexed data set (`.bin` and `.idx`).
+
+`NAME.bin` holds the ids, one sequence after the other. `NAME.idx` holds, little-endian: the 9 bytes ``MMIDIDX\\0\\0``,
+the version (uint64, 1), the code of the ids' type (uint8), the numbers of sequences S and of document marks D (uint64
+each), the lengths of the sequences in ids (S int32), their places in the `.bin` in bytes (S int64), and the documents:
+the number of each one's first sequence, and at last S (D int64). Megatron, NeMo and others read and write the same.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from electra.hub.files import writing
+
+MAGIC = b"MMIDIDX\0\0"
+VERSION = 1
+HEADER = struct.Struct("<9sQBQQ")
+TYPES: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 8: np.dtype("<u2")}
+CODES = {dtype: code for code, dtype in TYPES.items()}
+CHUNK = 2**16  # numbers handled at once when the index is written
+
+Ids = npt.NDArray[Any]
+
+
+def smallest_type(vocabulary_size: int) -> np.dtype[Any]:
+    """uint16 where it holds every id, else int32."""
+    return TYPES[8] if vocabulary_size < 2**16 else TYPES[4]
+
+
+class ShardWriter:
+    """Write sequences to `folder/name.bin` and `folder/name.idx`; the files appear, whole, when the block ends.
+
+        with ShardWriter(folder, "train", dtype=np.uint16) as writer:
+            writer.add([2, 45, 3])
+            writer.end_document()
+
+    An error inside the block leaves nothing behind. Memory does not grow with what is written.
+    """
+
+    def __init__(self, folder: Path, name: str, *, dtype: npt.DTypeLike) -> None:
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        if self.dtype not in CODES:
+            raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32")
+        self._path = Path(folder) / name
+        self._stack = ExitStack()
+        self.sequences = self.tokens = self.documents = 0
+
+    def __enter__(self) -> ShardWriter:
+        with ExitStack() as stack:
+            self._bin = stack.enter_context(writing(self._path.with_suffix(".bin")))
+            self._lengths = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent))
+            self._documents = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent))
+            self._stack = stack.pop_all()
+        self._documents.write(struct.pack("<q", 0))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._stack:
+            # re-raised inside the stack, so that it undoes what was written
+            if error is not None:
+                raise error
+            if self.sequences == 0:
+                raise ValueError(f"{self._path.name}: no sequence was written")
+            self._write_index()
+
+    def add(self, ids: Sequence[int] | Ids) -> None:
+        """Append one sequence."""
+        self._bin.write(np.asarray(ids, dtype=self.dtype).tobytes())
+        self._lengths.write(struct.pack("<i", len(ids)))
+        self.sequences += 1
+        self.tokens += len(ids)
+
+    def end_document(self) -> None:
+        """Mark that the sequences since the last mark are one document."""
+        self._documents.write(struct.pack("<q", self.sequences))
+        self.documents += 1
+
+    def _write_index(self) -> None:
+        header = HEADER.pack(MAGIC, VERSION, CODES[self.dtype], self.sequences, self.documents + 1)
+        with writing(self._path.with_suffix(".idx")) as index:
+            index.write(header)
+            for lengths in _chunks(self._lengths, np.dtype("<i4")):
+                index.write(lengths.tobytes())
+            place = 0
+            for lengths in _chunks(self._lengths, np.dtype("<i4")):
+                ends = place + np.cumsum(lengths, dtype=np.int64) * self.dtype.itemsize
+                index.write(np.concatenate([[place], ends[:-1]]).astype("<i8").tobytes())
+                place = int(ends[-1])
+            for marks in _chunks(self._documents, np.dtype("<i8")):
+                index.write(marks.tobytes())
+
+
+class Shards:
+    """The sequences of `folder/name.bin`: `len(shards)`, `shards[i]` -> `[tokens]` ids (read-only, not copied)."""
+
+    def __init__(self, folder: str | Path, name: str) -> None:
+        """Raises `FileNotFoundError` for a missing file, `ValueError` for one that is damaged or cut short."""
+        self.path = Path(folder) / name
+        index = _mapped(self.path.with_suffix(".idx"))
+        self.dtype, sequences, marks = _header(index, self.path.with_suffix(".idx"))
+        lengths_at = HEADER.size
+        places_at = lengths_at + 4 * sequences
+        documents_at = places_at + 8 * sequences
+        _insist(self.path.with_suffix(".idx"), documents_at + 8 * marks)
+        self._lengths = np.frombuffer(index, "<i4", sequences, lengths_at)
+        self._places = np.frombuffer(index, "<i8", sequences, places_at)
+        self.documents = np.frombuffer(index, "<i8", marks, documents_at)
+        """`[documents + 1]`: each document's first sequence, and at last the number of sequences."""
+        self._ids = _mapped(self.path.with_suffix(".bin"))
+        self.tokens = (int(self._places[-1]) // self.dtype.itemsize + int(self._lengths[-1])) if sequences else 0
+        _insist(self.path.with_suffix(".bin"), self.tokens * self.dtype.itemsize)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __getitem__(self, number: int) -> Ids:
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sequence {number} of {len(self)}")
+        return np.frombuffer(self._ids, self.dtype, self._lengths[number], self._places[number])
+
+    def __iter__(self) -> Iterator[Ids]:
+        return (self[number] for number in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Shards({str(self.path)!r}: {len(self):,} sequences, {self.tokens:,} tokens)"
+
+
+def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+    """The bytes of a file, without reading them."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}: prepare the text again")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty: delete its folder and prepare the text again")
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+
+
+def _header(index: npt.NDArray[np.uint8], path: Path) -> tuple[np.dtype[Any], int, int]:
+    if len(index) < HEADER.size:
+        raise ValueError(f"{path} is cut short: delete its folder and prepare the text again")
+    magic, version, code, sequences, marks = HEADER.unpack(index[: HEADER.size].tobytes())
+    if magic != MAGIC or version != VERSION:
+        raise ValueError(f"{path} is no index of token sequences (Megatron's MMIDIDX, version {VERSION})")
+    if code not in TYPES:
+        raise ValueError(f"{path} holds ids of type code {code}: only int32 (4) and uint16 (8) are read")
+    return TYPES[code], sequences, marks
+
+
+def _insist(path: Path, expected: int) -> None:
+    if (size := path.stat().st_size) != expected:
+        raise ValueError(
+            f"{path} is damaged: it has {size:,} bytes, its index tells of {expected:,}. "
+            f"Delete its folder and prepare the text again"
+        )
+
+
+def _chunks(file: IO[bytes], dtype: np.dtype[Any]) -> Iterator[Ids]:
+    file.seek(0)
+    while block := file.read(CHUNK * dtype.itemsize):
+        yield np.frombuffer(block, dtype)

@@ -1,0 +1,62 @@
+"""Documents of text -> documents of token ids, on all cores."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from tokenizers import Tokenizer
+
+from electra.data.documents import Document
+
+GROUP_CHARACTERS = 2**21  # tokenized in one call: enough to keep all cores busy
+GROUPS_AHEAD = 2
+
+Sentences = list[list[int]]
+"""The ids of each line of a document, without special tokens."""
+
+
+def tokenized(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[Sentences]:
+    """The ids of each document, in order; a thread tokenizes the next ones while the caller handles the last.
+
+    Text that looks like a special token ("[SEP]") is taken as the text it is. `tokenizer` is not changed; how many
+    cores it uses is told by RAYON_NUM_THREADS and TOKENIZERS_PARALLELISM, as ever.
+    """
+    tokenizer = _for_plain_text(tokenizer)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="electra-tokenize") as executor:
+        waiting: deque[Future[list[Sentences]]] = deque()
+        for group in _groups(documents):
+            waiting.append(executor.submit(_tokenize, tokenizer, group))
+            if len(waiting) > GROUPS_AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _for_plain_text(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that neither cuts nor pads and finds no special tokens in the text."""
+    copy = Tokenizer.from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    copy.encode_special_tokens = True  # "encode the special tokens like other text"
+    return copy
+
+
+def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    group: list[Document] = []
+    characters = 0
+    for document in documents:
+        group.append(document)
+        characters += sum(map(len, document.lines))
+        if characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def _tokenize(tokenizer: Tokenizer, group: list[Document]) -> list[Sentences]:
+    lines = [line for document in group for line in document.lines]
+    encodings = iter(tokenizer.encode_batch_fast(lines, add_special_tokens=False))
+    return [[next(encodings).ids for _ in document.lines] for document in group]

@@ -1,0 +1,110 @@
+"""Which device to compute on, and in which precision."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+# what people write for "the accelerator of this machine", whichever it is
+_MEANT_AUTO = ("gpu", "accelerator")
+
+_PRECISIONS = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+
+
+def choose(device: str | int | torch.device = "auto") -> torch.device:
+    """The device to use, checked to be there.
+
+    device: "auto" (the default: this machine's accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps", a
+    `torch.device`, or the number of an accelerator (-1: the CPU). Raises `ValueError` with what there is when the
+    device does not exist here. What is returned carries its number, so that it equals the `.device` of tensors on it.
+    """
+    if device == "auto":
+        return _accelerator() or torch.device("cpu")
+    if isinstance(device, bool) or not isinstance(device, (str, int, torch.device)):
+        raise ValueError(f"device={device!r}: expected a name, a number or a torch.device. {_allowed()}")
+    if isinstance(device, int):
+        return _numbered(device)
+    return _checked(_parsed(device) if isinstance(device, str) else device)
+
+
+def precision(device: torch.device, name: str | torch.dtype = "auto") -> torch.dtype:
+    """The number type to compute in on `device`.
+
+    name: "auto" (the default: bfloat16 where a CUDA device has it in hardware, else float32), "float32" or "fp32",
+    "bfloat16" or "bf16", "float16" or "fp16", or a torch.dtype of these. Raises `ValueError` for any other.
+    """
+    if name == "auto":
+        native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float32
+    key = str(name).removeprefix("torch.")
+    if key not in _PRECISIONS:
+        raise ValueError(f"precision={name!r}: allowed are 'auto', {', '.join(map(repr, _PRECISIONS))}.")
+    return _PRECISIONS[key]
+
+
+def _accelerator() -> torch.device | None:
+    """The accelerator of this machine that this torch can use, with the number in use; None if there is none."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None:
+        return None
+    return torch.device(found.type, torch.accelerator.current_device_index())
+
+
+def _numbered(number: int) -> torch.device:
+    if number == -1:
+        return torch.device("cpu")
+    accelerator = _accelerator()
+    if number < 0 or accelerator is None:
+        raise ValueError(f"device={number}: {_there_is()} {_allowed()}")
+    return _checked(torch.device(accelerator.type, number))
+
+
+def _parsed(name: str) -> torch.device:
+    if name.lower() in _MEANT_AUTO:
+        raise ValueError(f"device={name!r} is not a name of a device; meant 'auto'? {_allowed()}")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is not a name of a device. {_allowed()}") from error
+
+
+def _checked(device: torch.device) -> torch.device:
+    if device.type == "cpu":
+        return torch.device("cpu")
+    accelerator = _accelerator()
+    if accelerator is None or accelerator.type != device.type:
+        raise ValueError(f"device={str(device)!r}: {_there_is()} {_allowed()}")
+    number = accelerator.index if device.index is None else device.index
+    count = torch.accelerator.device_count()
+    if number >= count:
+        raise ValueError(f"device={str(device)!r}: this machine has {count}, numbered from 0. {_allowed()}")
+    return torch.device(device.type, number)
+
+
+def _there_is() -> str:
+    """Why an accelerator cannot be used, as far as we can tell."""
+    accelerator = _accelerator()
+    if accelerator is not None:
+        return f"the accelerator of this machine is {accelerator.type!r}."
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"torch {torch.__version__} finds no accelerator, and is a build without CUDA."
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible!r})"
+    return f"torch {torch.__version__} finds no accelerator here{hidden}."
+
+
+def _allowed() -> str:
+    accelerator = _accelerator()
+    if accelerator is None:
+        return "Allowed here: 'auto' and 'cpu'."
+    count = torch.accelerator.device_count()
+    last = f" to '{accelerator.type}:{count - 1}'" if count > 1 else ""
+    return f"Allowed here: 'auto', 'cpu', '{accelerator.type}', '{accelerator.type}:0'{last}."

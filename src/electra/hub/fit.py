@@ -1,0 +1,155 @@
+"""Which tensor of a checkpoint goes where in a network, and what is left over on either side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Size, Tensor
+
+# The heads that only one of the two networks of the pretraining has, by the beginning of their tensors' names.
+_HALVES = {"generator_predictions": "generator", "discriminator_predictions": "discriminator"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A checkpoint laid against a network. Names are the network's, but in `unexpected` and as `original` names."""
+
+    loaded: dict[str, Tensor]
+    missing: set[str]
+    """Tensors of the network that the checkpoint does not have."""
+    unexpected: set[str]
+    """Tensors of the checkpoint that the network does not have."""
+    mismatched: set[tuple[str, Size, Size]]
+    """Name, shape in the checkpoint, shape in the network."""
+    untied: bool
+    """The checkpoint holds two different tensors where the network would use one for both."""
+    original: dict[str, str] = field(repr=False)
+    """The checkpoint's name of each tensor that has a place in the network."""
+
+
+def fit(
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, Size],
+    *,
+    prefix: str,
+    tied: Mapping[str, str],
+    ignored: Iterable[str] = (),
+) -> Fit:
+    """Lay a checkpoint's `tensors` against a network whose state dict has `shapes`.
+
+    prefix: what stands before the encoder's names in a network with a head, such as "electra."; it is added or taken
+    away where a head is loaded from a bare encoder or the reverse. tied: names that share another name's tensor.
+    ignored: regular expressions of names that are neither missed nor unexpected.
+    """
+    original = {_placed(name, tensors, shapes, prefix): name for name in tensors}
+    here = {name: tensors[old] for name, old in original.items() if name in shapes}
+    mismatched = {(name, t.shape, shapes[name]) for name, t in here.items() if t.shape != shapes[name]}
+    loaded = {name: tensor for name, tensor in here.items() if tensor.shape == shapes[name]}
+    untied = _settle_ties(loaded, tied)
+    accounted_for = set(loaded) | {name for name, _, _ in mismatched}
+    accounted_for |= {target for target, source in tied.items() if source in accounted_for and not untied}
+    return Fit(
+        loaded=loaded,
+        missing=_without(ignored, set(shapes) - accounted_for),
+        unexpected=_without(ignored, {old for name, old in original.items() if name not in shapes}),
+        mismatched=mismatched,
+        untied=untied,
+        original={name: old for name, old in original.items() if name in shapes},
+    )
+
+
+def _placed(name: str, tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], prefix: str) -> str:
+    """The network's name for a tensor of the checkpoint; the same name where it has none."""
+    if name in shapes:
+        return name
+    if name.removeprefix(prefix) in shapes and name.removeprefix(prefix) not in tensors:
+        return name.removeprefix(prefix)
+    if prefix + name in shapes and prefix + name not in tensors:
+        return prefix + name
+    return name
+
+
+def _settle_ties(loaded: dict[str, Tensor], tied: Mapping[str, str]) -> bool:
+    """Keep one tensor, under the source's name, for each tied pair; True where a pair turns out to differ."""
+    for target, source in tied.items():
+        if target not in loaded:
+            continue
+        if source not in loaded:
+            loaded[source] = loaded.pop(target)
+        elif torch.equal(loaded[target], loaded[source]):
+            del loaded[target]
+        else:
+            return True
+    return False
+
+
+def _without(ignored: Iterable[str], names: set[str]) -> set[str]:
+    return {name for name in names if not any(re.search(pattern, name) for pattern in ignored)}
+
+
+# -- what to tell the user -----------------------------------------------------------------------------------------
+
+
+def of_encoder(names: Iterable[str], shapes: Mapping[str, Size], prefix: str) -> list[str]:
+    """Those of the network's `names` that belong to its encoder; all of them where the network has no head."""
+    has_head = any(name.startswith(prefix) for name in shapes)
+    return sorted(name for name in names if not has_head or name.startswith(prefix))
+
+
+def incomplete(found: Fit, lacking: list[str], *, model: str, source: str, holds: Iterable[str]) -> str:
+    """The error for a checkpoint that lacks tensors of the encoder."""
+    if not found.loaded:
+        return (
+            f"{source} is not a checkpoint that {model} can load: none of its tensors is one of an ELECTRA. It holds "
+            f"{_listed(sorted(holds))}."
+        )
+    return (
+        f"{source} lacks {len(lacking)} tensors of the encoder that {model} needs: {_listed(lacking, most=20)}. "
+        "The file is incomplete, or config.json describes another network."
+    )
+
+
+def wrong_shapes(found: Fit, *, model: str, where: Mapping[str, object]) -> str:
+    """The error for tensors of another shape. where: the place of each tensor, by the checkpoint's name."""
+    lines = [
+        f"  {name}: {list(theirs)} in {where.get(found.original[name], 'the state dict')}, {list(ours)} in {model}"
+        for name, theirs, ours in sorted(found.mismatched)
+    ]
+    return (
+        f"{len(lines)} tensors have another shape than the configuration says:\n"
+        + "\n".join(lines)
+        + "\nGive the configuration that goes with them, or ignore_mismatched_sizes=True to draw those anew."
+    )
+
+
+def notice(found: Fit, *, model: str, source: str) -> str | None:
+    """What is new in the network and what was left behind, in one text; None where nothing is new."""
+    fresh = sorted(found.missing | {name for name, _, _ in found.mismatched})
+    if not fresh:
+        return None
+    parts = [f"{model} from {source}: {_listed(_stems(fresh))} is new, with random values: train it before you use it."]
+    if found.mismatched:
+        parts.append(f"Of another shape in the checkpoint: {_listed(sorted(n for n, _, _ in found.mismatched))}.")
+    if found.unexpected:
+        parts.append(f"Not used from the checkpoint: {_listed(_stems(found.unexpected))}.")
+    theirs, ours = _half(found.unexpected), _half(fresh)
+    if theirs and ours:
+        parts.append(f"The checkpoint is a {theirs}; {model} is for a {ours}, which is the other of the two networks.")
+    return " ".join(parts)
+
+
+def _half(names: Iterable[str]) -> str | None:
+    return next((half for name in names for head, half in _HALVES.items() if name.startswith(head)), None)
+
+
+def _stems(names: Iterable[str]) -> list[str]:
+    """Heads by their first word; tensors of the encoder in full."""
+    return sorted({name if name.count(".") > 2 else f"{name.split('.')[0]}.*" for name in names})
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

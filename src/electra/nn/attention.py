@@ -1,0 +1,101 @@
+"""Attention: the one place where a token looks at others, and the one function that chooses a kernel."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from electra.batch import Layout
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """Scaled dot-product attention inside each row: three times [T, N, D] -> [T, N, D].
+
+    The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows one call for
+    each run of neighbours of equal length (sorted batches have few runs), or, on GPUs in half precision and without
+    dropout, one variable-length call for all. `attend_plainly` is the twin that all of them equal.
+    """
+    if layout.grid is not None:
+        q, k, v = (t.unflatten(0, layout.grid).transpose(1, 2) for t in (query, key, value))
+        bias = kernel_mask(layout.mask, q.dtype)
+        return attend_grid(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
+    if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
+        return _attend_varlen(query, key, value, layout, causal)
+    return _attend_runs(query, key, value, layout, dropout, causal)
+
+
+def kernel_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """A layout's mask as the kernels take it: bool or float, broadcastable to [B, N, L, S]; not materialised."""
+    if mask is None:
+        return None
+    if mask.dim() == 2:
+        mask = mask[:, None, None, :]
+    return mask if mask.dtype == torch.bool else mask.to(dtype)
+
+
+def attend_grid(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """[B, N, L, D], twice [B, N, S, D] -> [B, N, L, D]. Causal: the L queries are the last of the S tokens."""
+    if not causal:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    if mask is None and q.shape[2] == k.shape[2]:
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+    both = with_causal(mask, q.shape[2], k.shape[2], q)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=both, dropout_p=dropout)
+
+
+def with_causal(mask: Tensor | None, queries: int, keys: int, like: Tensor) -> Tensor:
+    """The mask with later tokens closed off: bool or float, broadcastable to [B, N, L, S]."""
+    past = torch.ones(queries, keys, dtype=torch.bool, device=like.device).tril(keys - queries)
+    if mask is None:
+        return past
+    return mask & past if mask.dtype == torch.bool else mask.masked_fill(~past, torch.finfo(like.dtype).min)
+
+
+def attend_plainly(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
+) -> tuple[Tensor, Tensor]:
+    """As `attend_grid`, written out, with the weights it used (after dropout): [B, N, L, D], [B, N, L, S]."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if causal:
+        mask = with_causal(mask, q.shape[2], k.shape[2], q)
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    elif mask is not None:
+        scores = scores + mask
+    weights = F.dropout(scores.softmax(-1), dropout, training=dropout > 0)
+    return weights @ v, weights
+
+
+def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
+    """Ragged rows: neighbours of equal length share one call."""
+    runs = [(length, len(list(rows))) for length, rows in groupby(layout.lengths)]
+    sizes = [length * rows for length, rows in runs]
+    outputs = [
+        F.scaled_dot_product_attention(
+            *(t.view(rows, length, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)),
+            dropout_p=dropout,
+            is_causal=causal,
+        )
+        .transpose(1, 2)
+        .flatten(0, 1)
+        for (length, rows), q, k, v in zip(runs, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
+    ]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, causal: bool) -> Tensor:
+    """Ragged rows on a GPU: one call for all of them."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    offsets = torch.tensor(layout.offsets, dtype=torch.int32).to(query.device, non_blocking=True)
+    longest = max(layout.lengths)
+    causally = {"window_size": (-1, 0)} if causal else {}
+    attended: Tensor = varlen_attn(query, key, value, offsets, offsets, longest, longest, **causally)
+    return attended

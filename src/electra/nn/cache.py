@@ -1,0 +1,46 @@
+"""Keys and values that a decoder has computed, kept for its next call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class CacheLayer:
+    """One layer's keys and values, [B, N, S, D]."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass
+class KeyValueCache:
+    """Every layer's keys and values of the tokens so far; `cross` holds those of the encoder that is attended to."""
+
+    layers: list[CacheLayer] = field(default_factory=list)
+    cross: list[CacheLayer] = field(default_factory=list)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """How many tokens are kept."""
+        return self.layers[layer_idx].keys.shape[2] if len(self.layers) > layer_idx else 0
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+        """Append [B, N, L, D] to a layer's; return all that it keeps, [B, N, S, D]."""
+        if len(self.layers) == layer_idx:
+            self.layers.append(CacheLayer(keys, values))
+        else:
+            kept = self.layers[layer_idx]
+            kept.keys = torch.cat((kept.keys, keys), dim=2)
+            kept.values = torch.cat((kept.values, values), dim=2)
+        return self.layers[layer_idx].keys, self.layers[layer_idx].values
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keep the rows `beam_idx` [B'], in that order."""
+        for layer in (*self.layers, *self.cross):
+            layer.keys, layer.values = layer.keys[beam_idx], layer.values[beam_idx]
+
+    def __len__(self) -> int:
+        return len(self.layers)

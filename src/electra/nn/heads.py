@@ -1,0 +1,100 @@
+"""What stands on the encoder: from a vector for every token to scores."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from electra.batch import Layout
+from electra.config import ElectraConfig
+from electra.nn.activations import ACTIVATION
+
+
+def classifier_dropout(config: ElectraConfig) -> nn.Dropout:
+    """The dropout before a classifier."""
+    given = config.classifier_dropout
+    return nn.Dropout(config.hidden_dropout_prob if given is None else given)
+
+
+class ElectraDiscriminatorPredictions(nn.Module):
+    """Was this token replaced? Linear, activation, Linear to one number."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense_prediction = nn.Linear(config.hidden_size, 1)
+        self.activation = ACTIVATION[config.hidden_act]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[T, H] -> [T]"""
+        scores: Tensor = self.dense_prediction(self.activation(self.dense(hidden)))
+        return scores.squeeze(-1)
+
+
+class ElectraGeneratorPredictions(nn.Module):
+    """Back to the width of the embeddings: Linear, GELU, LayerNorm."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.LayerNorm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[M, H] -> [M, E]"""
+        normed: Tensor = self.LayerNorm(F.gelu(self.dense(hidden)))
+        return normed
+
+
+class ElectraClassificationHead(nn.Module):
+    """One label for the row, from its first token."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = classifier_dropout(config)
+        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, first: Tensor) -> Tensor:
+        """[B, H] -> [B, K]"""
+        hidden = F.gelu(self.dense(self.dropout(first)))
+        scores: Tensor = self.out_proj(self.dropout(hidden))
+        return scores
+
+
+class ElectraSequenceSummary(nn.Module):
+    """One vector for the row, as `config.summary_type` says; multiple choice stands on it."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.kind = config.summary_type
+        width = config.hidden_size
+        self.summary = nn.Linear(width, width) if config.summary_use_proj else nn.Identity()
+        self.activation = ACTIVATION[config.summary_activation or "linear"]
+        self.last_dropout = nn.Dropout(config.summary_last_dropout)
+
+    def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """[T, H] -> [B, H]"""
+        if self.kind == "first":
+            chosen = hidden[layout.first_tokens(hidden.device)]
+        elif self.kind == "mean":
+            chosen = torch.stack([row.mean(0) for row in layout.split(hidden)])
+        else:  # last and cls_index: the row's last column
+            chosen = torch.stack([row[-1] for row in layout.split(hidden)])
+        summed: Tensor = self.last_dropout(self.activation(self.summary(chosen)))
+        return summed
+
+
+class SpanScores(NamedTuple):
+    """How well each token begins and ends the answer, [T] each."""
+
+    start: Tensor
+    end: Tensor
+
+
+def span_scores(scores: Tensor) -> SpanScores:
+    """[T, 2] -> [T], [T]"""
+    start, end = scores.unbind(-1)
+    return SpanScores(start.contiguous(), end.contiguous())

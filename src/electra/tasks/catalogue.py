@@ -1,0 +1,43 @@
+"""Which tasks there are, and which of them a model is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from electra.tasks.feature_extraction import FeatureExtraction
+from electra.tasks.fill_mask import FillMask
+from electra.tasks.replaced_tokens import ReplacedTokens
+from electra.tasks.task import Task, suggestion
+from electra.tasks.text_classification import TextClassification
+from electra.tasks.token_classification import TokenClassification
+
+TASKS: tuple[type[Task[Any]], ...] = (
+    TextClassification,
+    TokenClassification,
+    FillMask,
+    FeatureExtraction,
+    ReplacedTokens,
+)
+
+
+def find_task(name: str) -> type[Task[Any]]:
+    """The task of this name or alias; an unknown one is a `ValueError` with a suggestion."""
+    named = {alias: task for task in TASKS for alias in (task.name, *task.aliases)}
+    if name not in named:
+        raise ValueError(f"there is no task {name!r}{suggestion(name, list(named))}")
+    return named[name]
+
+
+def task_for(architectures: Sequence[str] | None, model: str) -> type[Task[Any]]:
+    """The task that a model of these architectures (from its config.json) was made for.
+
+    `model` names it in the `ValueError` when there is none.
+    """
+    by_architecture = {task.architecture: task for task in TASKS}
+    for architecture in architectures or ():
+        if architecture in by_architecture:
+            return by_architecture[architecture]
+    names = ", ".join(task.name for task in TASKS)
+    said = f"has architectures {list(architectures)}" if architectures else "does not say what it is for"
+    raise ValueError(f"{model}: its config.json {said}, so name the task: {names}")

@@ -1,0 +1,175 @@
+"""Text classification: labels, or a number, for a text or a pair of texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from electra.batch import Batch
+from electra.config import PROBLEM_TYPES, ElectraConfig
+from electra.tasks import metrics
+from electra.tasks.sequences import check_truncation, encode_texts
+from electra.tasks.task import Encoded, LabelledTask, TrainingBatch, TrainingRow, label_of, of_each
+from electra.tasks.texts import read_text
+
+FUNCTIONS = ("default", "sigmoid", "softmax", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassification(LabelledTask[Encoded]):
+    """A text or a pair -> `{"label", "score"}`, or a list of these, best first.
+
+    Attributes:
+        problem_type: "single_label_classification", "multi_label_classification" or "regression"; None: regression for
+            one label, else a single label.
+        top_k: "best": the best label alone, a dict. A number: a list of so many. None: a list of all.
+        function_to_apply: what makes scores of the network's outputs: "softmax", "sigmoid", "none", or "default": sigmoid
+            for one label or several labels at once, softmax for one of several, none for regression.
+        truncation: what to do with a text longer than `max_length`: True (as "longest_first"), "only_first" and
+            "only_second" cut it, False is an error.
+    """
+
+    name: ClassVar[str] = "text-classification"
+    aliases: ClassVar[tuple[str, ...]] = ("sentiment-analysis",)
+    architecture: ClassVar[str] = "ElectraForSequenceClassification"
+
+    problem_type: str | None = None
+    top_k: int | str | None = "best"
+    function_to_apply: str | None = "default"
+    truncation: bool | str = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_truncation(self.truncation)
+        object.__setattr__(self, "function_to_apply", str(self.function_to_apply or "default").lower())
+        if self.function_to_apply not in FUNCTIONS:
+            raise ValueError(f"function_to_apply={self.function_to_apply!r}: choose of {', '.join(FUNCTIONS)}")
+        if self.problem_type not in (None, *PROBLEM_TYPES):
+            raise ValueError(f"problem_type={self.problem_type!r}: choose of {', '.join(PROBLEM_TYPES)}")
+        if not (self.top_k in ("best", None) or (isinstance(self.top_k, int) and self.top_k >= 1)):
+            raise ValueError(f"top_k={self.top_k!r}: a number from 1 on, None for all labels, or 'best' for one dict")
+
+    @classmethod
+    def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
+        task = cls(
+            max_length=config.max_position_embeddings,
+            labels=tuple(config.id2label[i] for i in range(config.num_labels)),
+            problem_type=config.problem_type,
+        )
+        return task.with_options(**options)
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        """Several labels for each if one is a list, regression if all are fractions, else a label for each."""
+        found = of_each(lambda example: label_of(example, "label", "labels"), examples)
+        if any(isinstance(label, (list, tuple)) for label in found):
+            names = _in_order({name for labels in found for name in labels})
+            return cls(labels=names, problem_type="multi_label_classification").with_options(**options)
+        if found and all(isinstance(label, float) for label in found):
+            return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
+        names = _in_order(set(found))
+        if len(names) < 2:
+            raise ValueError(
+                f"the {len(found)} examples have {len(names)} different labels ({', '.join(map(repr, names)) or 'none'}): "
+                "a classifier learns to tell at least two apart"
+            )
+        return cls(labels=names, problem_type="single_label_classification").with_options(**options)
+
+    @property
+    def problem(self) -> str:
+        """The problem type, worked out."""
+        return self.problem_type or ("regression" if len(self.labels) == 1 else "single_label_classification")
+
+    def config_fields(self) -> dict[str, Any]:
+        return {**super().config_fields(), "problem_type": self.problem}
+
+    def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[Encoded]:
+        return encode_texts(of_each(read_text, examples), tokenizer, self.max_length, self.truncation)
+
+    def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
+        """[K] scores for each row."""
+        logits = self.check_outputs(model(batch).logits)
+        function = self.function_to_apply if self.function_to_apply != "default" else self._usual_function()
+        if function == "softmax":
+            logits = logits.softmax(-1)
+        elif function == "sigmoid":
+            logits = logits.sigmoid()
+        scores: list[list[float]] = logits.tolist()
+        return scores
+
+    def _usual_function(self) -> str:
+        if self.problem_type == "regression":
+            return "none"
+        return "sigmoid" if len(self.labels) == 1 or self.problem_type == "multi_label_classification" else "softmax"
+
+    def decode(self, encoded: Encoded, outputs: Sequence[list[float]], tokenizer: Any) -> Any:
+        (scores,) = outputs
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        answers = [{"label": self.labels[i], "score": scores[i]} for i in order]
+        if self.top_k == "best":
+            return answers[0]
+        return answers[: self.top_k] if isinstance(self.top_k, int) else answers
+
+    def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
+        targets = of_each(self.target, examples)
+        encoded = self.encode_all(examples, tokenizer)
+        return [TrainingRow(e.rows[0], target) for e, target in zip(encoded, targets, strict=True)]
+
+    def training_batch(self, rows: Sequence[TrainingRow]) -> TrainingBatch:
+        """Labels: int64 [B] for a single label, float32 [B, K] for several, float32 [B] ([B, K]) for regression."""
+        whole = self.problem == "single_label_classification"
+        labels = torch.tensor([row.labels for row in rows], dtype=torch.int64 if whole else torch.float32)
+        return TrainingBatch(Batch.from_rows([row.row for row in rows]), labels, len(rows))
+
+    def target(self, example: Any) -> int | float | tuple[float, ...]:
+        """What the network should say of a labelled example: a label's number, a number, or 0 and 1 for each label."""
+        label = label_of(example, "label", "labels")
+        if self.problem == "single_label_classification":
+            return self.label_index(label)
+        if self.problem == "regression":
+            return _number(label) if len(self.labels) == 1 else tuple(map(_number, label))
+        if not isinstance(label, (list, tuple)):
+            raise ValueError(f"an example of several labels has a list of them, not {label!r}")
+        chosen = set(map(self.label_index, label))
+        return tuple(float(i in chosen) for i in range(len(self.labels)))
+
+    def for_scoring(self) -> Self:
+        several = self.problem == "multi_label_classification" or (self.problem == "regression" and len(self.labels) > 1)
+        function = "none" if self.problem == "regression" else "default"
+        return self.with_options(top_k=None if several else "best", function_to_apply=function)
+
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+        expected: list[Any] = of_each(self.target, examples)
+        if self.problem == "single_label_classification":
+            labels = [self.labels.index(answer["label"]) for answer in predictions]
+            return metrics.single_label_scores(labels, expected, len(self.labels))
+        if self.problem == "multi_label_classification":
+            decided = np.array([self._by_label(answers) for answers in predictions]) >= 0.5
+            return metrics.multi_label_scores(decided.astype(int), np.array(expected).astype(int))  # type: ignore[arg-type]
+        if len(self.labels) > 1:
+            predicted = np.array([self._by_label(answers) for answers in predictions])
+            return metrics.regression_scores(predicted.ravel(), np.array(expected).ravel())  # type: ignore[arg-type]
+        return metrics.regression_scores([answer["score"] for answer in predictions], expected)
+
+    def _by_label(self, answers: Sequence[dict[str, Any]]) -> list[float]:
+        scores = {answer["label"]: answer["score"] for answer in answers}
+        return [scores[label] for label in self.labels]
+
+
+def _in_order(labels: set[Any]) -> tuple[str, ...]:
+    """Names in a lasting order: numbers by size, the rest by alphabet."""
+    if all(isinstance(label, int) for label in labels):
+        return tuple(map(str, sorted(labels)))
+    return tuple(sorted(map(str, labels)))
+
+
+def _number(label: Any) -> float:
+    if isinstance(label, (int, float)) and not isinstance(label, bool) and math.isfinite(label):
+        return float(label)
+    raise ValueError(f"the label of a regression is a finite number, not {label!r}")

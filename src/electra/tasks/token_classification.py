@@ -1,0 +1,156 @@
+"""Token classification: a label for every word, such as the names in a text or parts of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from electra.batch import Batch
+from electra.config import ElectraConfig
+from electra.nn.losses import IGNORED
+from electra.tasks import metrics
+from electra.tasks.entities import STRATEGIES, entities, without
+from electra.tasks.task import LabelledTask, TrainingBatch, TrainingRow, label_of, of_each, suggestion
+from electra.tasks.texts import Words, read_single_text, read_words
+from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
+
+OUTSIDE = "O"
+"""The label of what belongs to no entity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenClassification(LabelledTask[EncodedTokens]):
+    """A text, or a list of words -> the entities found, each a dict.
+
+    Without aggregation `{"entity", "score", "index", "word", "start", "end"}` for every token, with it
+    `{"entity_group", "score", "word", "start", "end"}`; `start` and `end` are characters of the text (of the words joined
+    by `delimiter`). A text longer than the model is read in overlapping windows, so no token is left out.
+
+    Attributes:
+        aggregation_strategy: "none", "simple", "first", "average" or "max": see `entities`.
+        ignore_labels: labels that are left out of the answer.
+        stride: how many tokens neighbouring windows of a long text share; None: a quarter of a window.
+        is_split_into_words: what is given are lists of words. A dict with the key `tokens` always is such a list.
+        delimiter: what to join words with.
+    """
+
+    name: ClassVar[str] = "token-classification"
+    aliases: ClassVar[tuple[str, ...]] = ("ner",)
+    architecture: ClassVar[str] = "ElectraForTokenClassification"
+
+    aggregation_strategy: str = "none"
+    ignore_labels: Sequence[str] = (OUTSIDE,)
+    stride: int | None = None
+    is_split_into_words: bool = False
+    delimiter: str = " "
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        strategy = str(self.aggregation_strategy).lower()
+        if strategy not in STRATEGIES:
+            raise ValueError(f"aggregation_strategy={self.aggregation_strategy!r} is unknown{suggestion(strategy, STRATEGIES)}")
+        object.__setattr__(self, "aggregation_strategy", strategy)
+
+    @classmethod
+    def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
+        labels = tuple(config.id2label[i] for i in range(config.num_labels))
+        return cls(max_length=config.max_position_embeddings, labels=labels).with_options(**options)
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        """The labels of examples `{"tokens", "tags"}`; O comes first."""
+        found = {str(tag) for tags in of_each(_tags, examples) for tag in tags}
+        if len(found) < 2:
+            raise ValueError(f"the examples' tags are {sorted(found)}: a classifier learns to tell at least two apart")
+        return cls(labels=tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))).with_options(**options)
+
+    def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedTokens]:
+        texts = of_each(self._read, examples)
+        words = iter(tokenize_words([text for text in texts if isinstance(text, Words)], tokenizer))
+        plain = iter(tokenize([text for text in texts if isinstance(text, str)], tokenizer))
+        tokens = (next(plain) if isinstance(text, str) else next(words) for text in texts)
+        return [in_windows(found, tokenizer, self.max_length, self.stride) for found in tokens]
+
+    def _read(self, example: Any) -> str | Words:
+        split = self.is_split_into_words or isinstance(example, (list, tuple))
+        split = split or (isinstance(example, Mapping) and "tokens" in example)
+        return read_words(example, self.delimiter) if split else read_single_text(example)
+
+    def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
+        """[row's tokens, K] for each row: probabilities, float32."""
+        scores = self.check_outputs(model(batch).logits).softmax(-1).cpu()
+        return [row.numpy() for row in batch.layout.split(scores)]
+
+    def decode(self, encoded: EncodedTokens, outputs: Sequence[np.ndarray], tokenizer: Any) -> list[dict[str, Any]]:
+        scores = encoded.merge(outputs)
+        found = entities(encoded.tokens, scores, self.labels, self.aggregation_strategy, tokenizer)
+        return without(found, self.ignore_labels)
+
+    def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
+        """A row for every window. A word's label stands at its first token; the rest, and what another window judges, is -100."""
+        targets = of_each(self.target, examples)
+        encoded = self.encode_all([{"tokens": example["tokens"]} for example in examples], tokenizer)
+        return [row for e, target in zip(encoded, targets, strict=True) for row in _labelled(e, target)]
+
+    def training_batch(self, rows: Sequence[TrainingRow]) -> TrainingBatch:
+        """Labels: int64 [T], -100 where none counts."""
+        labels = torch.tensor([label for row in rows for label in row.labels])
+        return TrainingBatch(Batch.from_rows([row.row for row in rows]), labels, int((labels != IGNORED).sum()))
+
+    def target(self, example: Any) -> list[int]:
+        """The numbers of a labelled example's tags, one for each word."""
+        words, tags = read_words(example).words, _tags(example)
+        if len(words) != len(tags):
+            raise ValueError(f"{len(words)} tokens and {len(tags)} tags: each token has a tag")
+        return [self.label_index(tag) for tag in tags]
+
+    def for_scoring(self) -> Self:
+        return replace(self, aggregation_strategy="none", ignore_labels=())
+
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+        """Of entities where the labels are of the kind O, B-PER, I-PER; else of each word's label."""
+        expected = of_each(self.target, examples)
+        predicted = [self._tags_of(*pair) for pair in zip(predictions, examples, strict=True)]
+        if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
+            return metrics.entity_scores(predicted, [[self.labels[i] for i in tags] for tags in expected])
+        flat = [self.labels.index(tag) for tags in predicted for tag in tags]
+        return metrics.single_label_scores(flat, [i for tags in expected for i in tags], len(self.labels))
+
+    def _tags_of(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[str]:
+        """Each word's label: its first token's. A word without tokens (control characters) has the first label."""
+        words = read_words(example, self.delimiter)
+        found: dict[int, str] = {}
+        bounds = [*words.starts[1:], len(words.text) + 1]
+        word = 0
+        for token in tokens:
+            while token["start"] >= bounds[word]:
+                word += 1
+            found.setdefault(word, token["entity"])
+        return [found.get(i, self.labels[0]) for i in range(len(words.words))]
+
+
+def _tags(example: Any) -> list[Any]:
+    tags = label_of(example, "tags", "ner_tags", "labels")
+    if not isinstance(tags, (list, tuple)):
+        raise ValueError(f"'tags' is a list with a tag for each token, not {tags!r}")
+    return list(tags)
+
+
+def _labelled(encoded: EncodedTokens, target: Sequence[int]) -> list[TrainingRow]:
+    words = encoded.tokens.words or ()
+    begins = [i == 0 or words[i] != words[i - 1] for i in range(len(words))]
+    made = []
+    for row, window in zip(encoded.rows, encoded.windows, strict=True):
+        labels = [IGNORED] * len(row)
+        for i in range(window.first, window.last):
+            if begins[i]:
+                labels[1 + i - window.start] = target[words[i]]
+        made.append(TrainingRow(row, labels))
+    return made
+
+

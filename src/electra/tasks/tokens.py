@@ -1,0 +1,87 @@
+"""Tokens of a text and where they stand in it, laid out in windows: for the tasks that judge every token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Any
+
+import numpy as np
+
+from electra.batch import Row
+from electra.tasks.task import Encoded
+from electra.tasks.texts import Words
+from electra.tasks.windows import Window, windows
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one text, without [CLS] and [SEP].
+
+    `spans` are the characters of `text` that each token was made of; `words` says which of the given words each token
+    belongs to (None where the text was not given as words).
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    words: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class EncodedTokens(Encoded):
+    """A text in one row, or in several overlapping ones if it is longer than the network."""
+
+    tokens: Tokens
+    windows: tuple[Window, ...]
+
+    def merge(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Outputs `[row's tokens, …]` of every row, [CLS] and [SEP] included -> `[text's tokens, …]`."""
+        owned = [
+            output[1 + window.first - window.start : 1 + window.last - window.start]
+            for output, window in zip(outputs, self.windows, strict=True)
+        ]
+        return np.concatenate(owned)
+
+
+def tokenize(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
+    """The tokens of each text, however long."""
+    if not texts:
+        return []
+    found = tokenizer(list(texts), **_TOKENS_ALONE)
+    spans = (tuple(map(tuple, of_text)) for of_text in found["offset_mapping"])
+    return list(starmap(Tokens, zip(texts, map(tuple, found["input_ids"]), spans, strict=True)))
+
+
+def tokenize_words(texts: Sequence[Words], tokenizer: Any) -> list[Tokens]:
+    """The tokens of texts given as words; spans count characters of the joined text."""
+    found = tokenizer([list(text.words) for text in texts], is_split_into_words=True, **_TOKENS_ALONE) if texts else {}
+    made = []
+    for i, text in enumerate(texts):
+        words = tuple(found.word_ids(i)) if text.words else ()  # type: ignore[attr-defined]
+        spans = zip(found["offset_mapping"][i], words, strict=True)
+        moved = tuple((start + text.starts[w], stop + text.starts[w]) for (start, stop), w in spans)
+        made.append(Tokens(text.text, tuple(found["input_ids"][i]), moved, words))
+    return made
+
+
+def in_windows(tokens: Tokens, tokenizer: Any, max_length: int, overlap: int | None = None) -> EncodedTokens:
+    """Rows of at most `max_length` tokens, each between [CLS] and [SEP]."""
+    laid = windows(len(tokens), max_length - 2, overlap)
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    rows = tuple(Row([first, *tokens.ids[window.start : window.stop], last]) for window in laid)
+    return EncodedTokens(rows, 0, tokens, laid)
+
+
+_TOKENS_ALONE = {
+    "add_special_tokens": False,
+    "truncation": False,
+    "padding": False,
+    "return_offsets_mapping": True,
+    "return_token_type_ids": False,
+    "return_attention_mask": False,
+}

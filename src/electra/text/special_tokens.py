@@ -1,0 +1,263 @@
+"""The tokens of a tokenizer and their ids: the vocabulary, what was added to it, and the tokens with a role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, overload
+
+from tokenizers import AddedToken, Tokenizer
+
+from electra.text.backend import set_template
+from electra.text.truncation import choice
+
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+EXTRA = "extra_special_tokens"
+EXTRA_BEFORE_V5 = "additional_special_tokens"
+
+
+class Role:
+    """The attribute `cls_token` and its like: a token that is in the vocabulary, or None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tokenizer: TokenTable, owner: type | None = None) -> str | None:
+        return None if tokenizer is None else tokenizer._roles[self.name]
+
+    def __set__(self, tokenizer: TokenTable, token: str | AddedToken | None) -> None:
+        if token is not None and tokenizer.backend_tokenizer.token_to_id(str(token)) is None:
+            raise ValueError(
+                f"{self.name}={str(token)!r} is not in the vocabulary; "
+                f"say add_special_tokens({{{self.name!r}: {str(token)!r}}}) to add it"
+            )
+        tokenizer._roles[self.name] = None if token is None else str(token)
+
+
+class RoleId:
+    """The attribute `cls_token_id` and its like: the id of the token with that role, or None."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name.removesuffix("_id")
+
+    def __get__(self, tokenizer: TokenTable, owner: type | None = None) -> int | None:
+        token = None if tokenizer is None else tokenizer._roles[self.name]
+        return None if token is None else tokenizer.backend_tokenizer.token_to_id(token)
+
+    def __set__(self, tokenizer: TokenTable, token_id: int | None) -> None:
+        setattr(tokenizer, self.name, None if token_id is None else tokenizer.convert_ids_to_tokens(token_id))
+
+
+class TokenTable:
+    """Tokens and ids of a `tokenizers.Tokenizer`; the part of a tokenizer that knows no text."""
+
+    bos_token, eos_token, unk_token, sep_token = Role(), Role(), Role(), Role()
+    pad_token, cls_token, mask_token = Role(), Role(), Role()
+    bos_token_id, eos_token_id, unk_token_id, sep_token_id = RoleId(), RoleId(), RoleId(), RoleId()
+    pad_token_id, cls_token_id, mask_token_id = RoleId(), RoleId(), RoleId()
+    pad_token_type_id = 0
+
+    def __init__(self, backend: Tokenizer, roles: Mapping[str, str | None], extra: Iterable[str | AddedToken]) -> None:
+        """`roles` by name; every token of them must be in the vocabulary or be added already.
+
+        Raises ValueError naming those that are not.
+        """
+        self._backend = backend
+        self._roles: dict[str, str | None] = {role: roles.get(role) for role in ROLES}
+        missing = [f"{token} ({role})" for role, token in self._roles.items() if token and not self._knows(token)]
+        if missing:
+            raise ValueError(
+                f"the vocabulary has no {', '.join(missing)}. Add a line for each token, name the tokens that have "
+                "these roles in this vocabulary (such as mask_token='<mask>'), or say None to do without"
+            )
+        # decoding leaves them out, and they are found in text, only where the backend knows them as special
+        self._backend.add_special_tokens([_special(token) for token in self._roles.values() if token])
+        self._extra: list[str] = []
+        self._add_extra(list(extra))
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The `tokenizers.Tokenizer` that does the work; it neither pads nor truncates."""
+        return self._backend
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens without those that were added."""
+        return self._backend.get_vocab_size(with_added_tokens=False)
+
+    def __len__(self) -> int:
+        """The number of tokens with those that were added: the rows that an embedding table needs."""
+        return self._backend.get_vocab_size(with_added_tokens=True)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get_vocab(self) -> dict[str, int]:
+        """Token -> id, with the tokens that were added."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        return self.get_vocab()
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id -> token for those that are found in text before WordPiece sees it: the special and the added ones."""
+        return self._backend.get_added_tokens_decoder()
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        return {token.content: number for number, token in sorted(self.added_tokens_decoder.items())}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """`added_tokens_encoder` under its older name."""
+        return self.added_tokens_encoder
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """Role -> token, for the roles that are filled."""
+        return {role: token for role, token in self._roles.items() if token is not None}
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """Special tokens without a role."""
+        return list(self._extra)
+
+    @property
+    def extra_special_tokens_ids(self) -> list[int]:
+        return self.convert_tokens_to_ids(self._extra)
+
+    @property
+    def additional_special_tokens(self) -> list[str]:
+        """`extra_special_tokens` under the name that it had before transformers 5."""
+        return self.extra_special_tokens
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        return self.convert_tokens_to_ids(self.all_special_tokens)
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """Add tokens that are found in text whole, with ids after the last; returns how many were new.
+
+        A model needs `resize_token_embeddings(len(tokenizer))` afterwards.
+        """
+        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else list(new_tokens)
+        wrong = [token for token in tokens if not isinstance(token, (str, AddedToken)) or not str(token)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} cannot be a token; give non-empty strings or tokenizers.AddedToken")
+        add = self._backend.add_special_tokens if special_tokens else self._backend.add_tokens
+        return add(tokens)
+
+    def add_special_tokens(
+        self,
+        special_tokens_dict: Mapping[str, str | AddedToken | Sequence[str | AddedToken]],
+        replace_extra_special_tokens: bool = True,
+    ) -> int:
+        """Give tokens a role (`{"mask_token": "<mask>"}`) or make them special without one (`extra_special_tokens`,
+        a list), adding those that are not in the vocabulary; returns how many were added."""
+        size = len(self)
+        for name, value in special_tokens_dict.items():
+            role = choice("special token", EXTRA if name == EXTRA_BEFORE_V5 else name, (*ROLES, EXTRA))
+            if role == EXTRA:
+                if isinstance(value, (str, AddedToken)):
+                    raise ValueError(f"{name} must be a list of tokens, not the single token {str(value)!r}")
+                self._add_extra(list(value), replace=replace_extra_special_tokens)
+            elif isinstance(value, (str, AddedToken)):
+                self._backend.add_special_tokens([_special(value)])
+                setattr(self, role, value)
+            else:
+                raise ValueError(f"{role} must be one token, not {value!r}")
+        self._update_template(special_tokens_dict)
+        return len(self) - size
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...
+    @overload
+    def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
+        """The id of a token or of each of several; the unknown token's for one that is not in the vocabulary."""
+        if isinstance(tokens, str):
+            return self._id(tokens)
+        return [self._id(token) for token in tokens]
+
+    @overload
+    def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
+    def convert_ids_to_tokens(
+        self, ids: int | Iterable[int], skip_special_tokens: bool = False
+    ) -> str | list[str] | None | list[str | None]:
+        """The token of an id or of each of several; None for an id that is beyond the vocabulary."""
+        if isinstance(ids, int):
+            return self._token(ids)
+        skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        return [self._token(int(number)) for number in ids if int(number) not in skipped]
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` from ids without special tokens."""
+        second = [] if token_ids_1 is None else [*token_ids_1, *self._ids_of("sep_token")]
+        return [*self._ids_of("cls_token"), *token_ids_0, *self._ids_of("sep_token"), *second]
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """Token types of what `build_inputs_with_special_tokens` makes: 0 up to the first `[SEP]`, then 1."""
+        length = len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+        first = len(self.build_inputs_with_special_tokens(token_ids_0))
+        return [0] * first + [1] * (length - first)
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Sequence[int],
+        token_ids_1: Sequence[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """1 for each special token, 0 for the others, in a row that has its special tokens already, or in the row that
+        `build_inputs_with_special_tokens` would make."""
+        if already_has_special_tokens:
+            if token_ids_1 is not None:
+                raise ValueError("a row that has its special tokens already is one list; leave token_ids_1 out")
+            special = set(self.all_special_ids)
+            return [int(int(number) in special) for number in token_ids_0]
+        second = None if token_ids_1 is None else [0] * len(token_ids_1)
+        marks = self.build_inputs_with_special_tokens([-1] * len(token_ids_0), second and [-1] * len(second))
+        return [int(mark != -1) for mark in marks]
+
+    def _id(self, token: str) -> int:
+        if not isinstance(token, str):
+            raise ValueError(f"{token!r} is not a token; tokens are strings")
+        number = self._backend.token_to_id(token)
+        return self.unk_token_id if number is None else number  # type: ignore[return-value]
+
+    def _token(self, number: int) -> Any:
+        if number < 0:
+            raise ValueError(f"{number} is not a token id; ids go from 0 to {len(self) - 1}")
+        return self._backend.id_to_token(number)
+
+    def _ids_of(self, role: str) -> list[int]:
+        token = self._roles[role]
+        return [] if token is None else [self._id(token)]
+
+    def _knows(self, token: str) -> bool:
+        return self._backend.token_to_id(token) is not None
+
+    def _add_extra(self, tokens: list[str | AddedToken], *, replace: bool = False) -> None:
+        self.add_tokens([_special(token) for token in tokens], special_tokens=True)
+        kept = [] if replace and tokens else self._extra
+        self._extra = list(dict.fromkeys([*kept, *map(str, tokens)]))
+
+    def _update_template(self, changed: Iterable[str]) -> None:
+        if {"cls_token", "sep_token"} & set(changed):
+            set_template(self._backend, self.cls_token, self.sep_token)
+
+
+def _special(token: str | AddedToken) -> AddedToken:
+    """As transformers marks them: found in the text as it was written, not as it is normalized."""
+    return token if isinstance(token, AddedToken) else AddedToken(token, special=True, normalized=False)

@@ -1,0 +1,110 @@
+"""Checkpoints of a run: each a folder that is whole or not there, the last few kept, a damaged one passed over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from electra.hub.files import write_text, writing_folder
+
+logger = logging.getLogger("electra")
+
+_NAME = re.compile(r"step-(\d+)")
+_STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on after `step` steps: tensors by name, in groups that are a safetensors file each."""
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, which need not exist yet; `keep` of them are kept."""
+
+    def __init__(self, folder: Path, *, keep: int = 5) -> None:
+        self.folder, self.keep = folder, keep
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a checkpoint, damaged or not, in order."""
+        if not self.folder.is_dir():
+            return []
+        names = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(name[1]) for name in names if name)
+
+    def path(self, step: int) -> Path:
+        """The folder of the checkpoint after `step` steps."""
+        return self.folder / f"step-{step}"
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write one, then remove the oldest beyond `keep`: at no moment are there fewer whole ones than before.
+
+        Raises:
+            OSError: it could not be written (a full disk, say); the earlier ones are untouched, nothing half written.
+        """
+        path = self.path(checkpoint.step)
+        with writing_folder(path) as folder:
+            for group, tensors in checkpoint.tensors.items():
+                _write(folder / f"{group}.safetensors", tensors)
+            digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
+            write_text(folder / _STATE, json.dumps({"step": checkpoint.step, "sha256": digests}, indent=2) + "\n")
+        for step in self.steps()[: -self.keep]:
+            shutil.rmtree(self.path(step), ignore_errors=True)
+        return path
+
+    def latest(self) -> Checkpoint | None:
+        """The last whole checkpoint; None when there are none. A damaged one is passed over with a warning.
+
+        Raises:
+            ValueError: there are checkpoints and every one is damaged.
+        """
+        self._sweep()
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                return _read(self.path(step))
+            except (ValueError, OSError) as error:
+                logger.warning("the checkpoint %s is damaged and passed over: %s", self.path(step), error)
+        if steps:
+            raise ValueError(
+                f"every checkpoint in {self.folder} is damaged: to start again from step 0, remove that folder"
+            )
+        return None
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed while it wrote has left."""
+        for path in self.folder.glob(".*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
+def _read(path: Path) -> Checkpoint:
+    state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    for name, digest in state["sha256"].items():
+        if _digest(path / name) != digest:
+            raise ValueError(f"{name} is not what was written")
+    groups = {Path(name).stem: load_file(path / name) for name in state["sha256"]}
+    return Checkpoint(state["step"], groups)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,92 @@
+"""What tells whether replaced-token detection learns: counts that add up over batches, and the figures made of them.
+
+Every statistic is a sum or a count, so the statistics of many batches (or of the parts of one, or of many processes)
+are their sum, and nothing has to leave the device before somebody reads the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Statistics = dict[str, Tensor]
+
+
+class Diverged(ValueError):
+    """The loss or the weights are no longer finite numbers: there is nothing to gain by going on."""
+
+
+@torch.no_grad()
+def generator_statistics(
+    loss: Tensor, logits: Tensor, original_ids: Tensor, sampled_ids: Tensor, weights: Tensor
+) -> Statistics:
+    """Of the generator on one batch: loss [] (mean), logits [M, V], ids and weights [M] (0: unused) -> name: []."""
+    used = weights > 0
+    return {
+        "masked": used.sum(),
+        "generator_loss_sum": loss.detach().float() * used.sum(),
+        "generator_correct": ((logits.argmax(-1) == original_ids) & used).sum(),
+        "generator_sampled_correct": ((sampled_ids == original_ids) & used).sum(),
+    }
+
+
+@torch.no_grad()
+def discriminator_statistics(loss: Tensor, logits: Tensor, labels: Tensor) -> Statistics:
+    """Of the discriminator on one batch of real tokens: loss [] (mean), logits, labels [T] (1: replaced) -> name: [].
+
+    Padding must have been left out: Google's figures count it, as easy negatives that flatter the area under the curve.
+    """
+    replaced, called = labels == 1, logits > 0
+    wins, pairs = _ordered_pairs(logits, replaced)
+    return {
+        "tokens": torch.full_like(wins, labels.numel()),
+        "discriminator_loss_sum": loss.detach().float() * labels.numel(),
+        "replaced": replaced.sum(),
+        "called": called.sum(),
+        "found": (called & replaced).sum(),
+        "half_wins": wins,
+        "pairs": pairs,
+    }
+
+
+def _ordered_pairs(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """scores [T], positive [T] bool -> twice the (positive, negative) pairs in the right order, and all such pairs.
+
+    A tie is half a pair. The rank sum of Mann and Whitney in whole numbers: exact, of fixed shape, no word to the host.
+    """
+    ordered = scores.float().sort().values
+    below = torch.searchsorted(ordered, scores.float(), right=False)
+    up_to = torch.searchsorted(ordered, scores.float(), right=True)
+    positives = positive.sum()
+    twice_ranks = ((below + up_to + 1) * positive).sum()
+    return twice_ranks - positives * (positives + 1), positives * (positive.numel() - positives)
+
+
+def figures(totals: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures to report, from summed statistics as plain numbers; None for one that is not defined.
+
+    - `generator_loss`, `discriminator_loss`: means over masked slots and over tokens;
+    - `generator_accuracy`: of the likeliest token; `generator_sampled_accuracy`: of the sampled one;
+    - `replaced`: the share of tokens that were replaced, the base rate that the next four have to be held against;
+    - `discriminator_accuracy`, `_precision`, `_recall`: of calling a token replaced above probability 0.5;
+    - `discriminator_auc`: the probability that a replaced token is scored above an original one of the same batch
+      (chance: 0.5).
+    """
+    tokens, replaced, called, found = (totals[name] for name in ("tokens", "replaced", "called", "found"))
+    return {
+        "generator_loss": _ratio(totals["generator_loss_sum"], totals["masked"]),
+        "generator_accuracy": _ratio(totals["generator_correct"], totals["masked"]),
+        "generator_sampled_accuracy": _ratio(totals["generator_sampled_correct"], totals["masked"]),
+        "discriminator_loss": _ratio(totals["discriminator_loss_sum"], tokens),
+        "discriminator_accuracy": _ratio(tokens - replaced - called + 2 * found, tokens),
+        "discriminator_auc": _ratio(totals["half_wins"], 2 * totals["pairs"]),
+        "discriminator_precision": _ratio(found, called),
+        "discriminator_recall": _ratio(found, replaced),
+        "replaced": _ratio(replaced, tokens),
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

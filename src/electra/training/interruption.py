@@ -1,0 +1,52 @@
+"""Signals that end a run in good order: the step is finished and a checkpoint written before the process leaves."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+# 75 is EX_TEMPFAIL: "try again later", which is what Slurm and others requeue on. 130 is what a shell shows for Ctrl-C.
+EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+
+
+class Interruption:
+    """Within this block SIGTERM and SIGINT only set `received`; a second one acts as it did before the block.
+
+    Outside the main thread, where Python allows no handlers, nothing is caught.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """75 for SIGTERM, 130 for SIGINT, 0 when none has come."""
+        return EXIT_CODES[self.received] if self.received is not None else 0
+
+    def __enter__(self) -> Interruption:
+        try:
+            for number in EXIT_CODES:
+                self._before[number] = signal.signal(number, self._receive)
+        except ValueError:  # not in the main thread
+            self._before = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

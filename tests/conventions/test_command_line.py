@@ -1,0 +1,57 @@
+"""The command line as a whole: quick help, a known list of flags."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from electra import cli
+
+FLAGS = Path(__file__).with_name("flags.txt")
+
+
+def cpu_seconds(command: list[str]) -> float:
+    """User and system time of one run of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def test_help_takes_less_than_0_4_seconds_of_cpu() -> None:
+    assert min(cpu_seconds([sys.executable, "-m", "electra", "--help"]) for _ in range(3)) < 0.4
+
+
+@pytest.mark.parametrize("words", [["--help"], [], ["--version"], ["pretrian"]])
+def test_help_version_and_typos_do_not_import_torch(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom electra.cli import main\n"
+        f"try: main({words!r})\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def flags() -> str:
+    """`verb: its arguments and flags`, as the parser knows them."""
+    app = cli.application()
+    lines = []
+    for verb in cli.VERBS:
+        arguments = app[verb].assemble_argument_collection()
+        names = [" ".join(argument.names) for argument in arguments if argument.show]
+        lines.append(f"{verb}: {', '.join(names)}")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_flags_are_those_of_the_snapshot() -> None:
+    """A flag is a promise: adding or removing one shows up in a diff."""
+    assert flags() == FLAGS.read_text(encoding="utf-8"), f"if this is meant, write it into {FLAGS}:\n{flags()}"
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_flag_says_what_it_does(verb: str) -> None:
+    for argument in cli.application()[verb].assemble_argument_collection():
+        assert argument.parameter.help, f"electra {verb} {argument.name} has no help: give its field a docstring"

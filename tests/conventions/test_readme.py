@@ -1,0 +1,73 @@
+"""The README runs, and its tree is the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from electra import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_blocks_run_in_order(tmp_path: Path) -> None:
+    script = "\n".join(blocks("python"))
+    assert script
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def commands() -> list[list[str]]:
+    lines = [line.split("#")[0].split() for block in blocks("sh") for line in block.splitlines()]
+    return [words[1:] for words in lines if words and words[0] == "electra"]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_the_electra_commands_are_understood(words: list[str]) -> None:
+    words = words[: words.index(">")] if ">" in words else words
+    cli.application().parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_make_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+
+
+def written_tree() -> dict[str, str]:
+    """path -> the line about it, from the block that draws the tree (two spaces a level)."""
+    [block] = blocks("text")
+    found: dict[str, str] = {}
+    parents: list[str] = []
+    for line in block.splitlines():
+        name, _, about = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [name]
+        found["".join(parents)] = about.strip()
+    return found
+
+
+def real_tree() -> set[str]:
+    """The source files that have content, their folders, and what lies at the top and in tests/."""
+    source = ROOT / "src/electra"
+    files = {p for p in source.rglob("*.py") if p.stat().st_size}
+    paths = files | {p.parent for p in files} | {source.parent}
+    names = {f"{p.relative_to(ROOT)}{'/' if p.is_dir() else ''}" for p in paths}
+    return names | {"tests/", *(f"tests/{p.name}/" for p in (ROOT / "tests").iterdir() if any(p.glob("*.py")))}
+
+
+def test_the_tree_is_the_tree() -> None:
+    assert set(written_tree()) == real_tree()
+
+
+def test_every_file_has_its_line() -> None:
+    assert [path for path, about in written_tree().items() if not about and not path.endswith("/")] == []

@@ -1,0 +1,152 @@
+"""The folder of a run: settings, metrics, checkpoints, and what is refused."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from electra.training.checkpoints import Checkpoint, Checkpoints
+from electra.training.run import Run
+from electra.training.settings import read_settings, write_settings
+
+SETTINGS = {"files": ("a.txt", 'a "b"\n\x7fé😀.txt'), "length": 128, "rate": 5e-05, "cased": True, "vocab": None}
+
+
+def checkpoint(step: int) -> Checkpoint:
+    return Checkpoint(step, {"networks": {"w": torch.full((3,), float(step))}, "optimizer": {"w.m": torch.ones(2)}})
+
+
+def test_settings_survive_the_file(tmp_path: Path) -> None:
+    write_settings(tmp_path / "config.toml", SETTINGS, title="A run")
+    assert tomllib.loads((tmp_path / "config.toml").read_text())["rate"] == 5e-05
+    assert read_settings(tmp_path / "config.toml") == {k: v for k, v in SETTINGS.items() if v is not None}
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    Checkpoints(tmp_path / "c").save(checkpoint(7))
+    found = Checkpoints(tmp_path / "c").latest()
+    assert found is not None
+    assert found.step == 7
+    assert torch.equal(found.tensors["networks"]["w"], torch.full((3,), 7.0))
+    assert set(found.tensors["optimizer"]) == {"w.m"}
+
+
+def test_the_last_few_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.latest() is None
+    for step in (9, 10, 100):
+        checkpoints.save(checkpoint(step))
+    assert checkpoints.steps() == [10, 100]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no state", "no tensors"])
+def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(checkpoint(step))
+    file = tmp_path / "step-2" / "networks.safetensors"
+    if damage == "no state":
+        (tmp_path / "step-2" / "state.json").unlink()
+    elif damage == "no tensors":
+        file.unlink()
+    else:
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data[:-4] if damage == "truncated" else data)
+    with caplog.at_level(logging.WARNING, logger="electra"):
+        found = checkpoints.latest()
+    assert found is not None
+    assert found.step == 1
+    assert "step-2 is damaged and passed over" in caplog.text
+
+
+def test_when_all_are_damaged_nothing_starts_from_zero_in_silence(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(checkpoint(1))
+    (tmp_path / "step-1" / "state.json").write_text("{")
+    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged: to start again from step 0, remove"):
+        checkpoints.latest()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(checkpoint(1))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("electra.training.checkpoints.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(checkpoint(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".step-3.ab12.partial").mkdir()
+    Checkpoints(tmp_path).latest()
+    assert not any(tmp_path.iterdir())
+
+
+def test_metrics_are_rewound_to_the_checkpoint(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", SETTINGS) as run:
+        for step in (10, 20, 30):
+            run.log({"step": step, "loss": 1.0})
+        with run.metrics.open("a") as file:
+            file.write('{"step": 5, "lo')  # killed while it wrote
+        run.rewind(20)
+        assert [line["step"] for line in run.read_metrics()] == [10, 20]
+
+
+def test_a_run_with_a_checkpoint_keeps_its_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with Run(folder, SETTINGS) as run:
+        assert run.unchanged
+    other = SETTINGS | {"length": 64, "vocab": "v.txt"}
+    assert not Run(folder, other).unchanged  # nothing is trained yet: allowed
+    run.checkpoints.save(checkpoint(1))
+    with pytest.raises(ValueError, match=r"length: 128 before, 64 now; vocab: not set before, \"v.txt\" now"):
+        Run(folder, other)
+    with Run(folder, SETTINGS | {"length": 64}, changeable={"length"}) as run:
+        assert run.unchanged
+
+
+def test_outputs_that_are_no_place_for_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(ValueError, match="is a file: give a folder"):
+        Run(file, SETTINGS)
+    with pytest.raises(ValueError, match="has files in it and is not a run"):
+        Run(tmp_path, SETTINGS)
+    with pytest.raises(OSError, match="file"), Run(file / "run", SETTINGS):
+        pass
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text("not toml")
+    with pytest.raises(ValueError, match=r"config\.toml is not a settings file"):
+        assert not Run(tmp_path / "run", SETTINGS).unchanged
+
+
+def test_a_new_folder_goes_when_the_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="empty corpus"), Run(tmp_path / "run", SETTINGS):
+        raise ValueError("empty corpus")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from electra.training.run import Run
+try:
+    Run(Path({str(tmp_path / "run")!r}), {{}}).__enter__()
+except OSError as error:
+    print(error)
+"""
+    with Run(tmp_path / "run", {}):
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "another process works in" in said
