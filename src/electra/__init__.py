@@ -49,7 +49,7 @@ _HOMES = {
     "train_vocabulary": "text.vocabulary",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)
 
 if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot follow `__getattr__`
     from electra.auto import AutoConfig as AutoConfig

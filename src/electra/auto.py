@@ -6,7 +6,7 @@ Here that is always an ELECTRA; the folder of another kind of model is an error 
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
 
@@ -23,7 +23,9 @@ from electra.models import (
     ElectraModel,
     ElectraPreTrainedModel,
 )
-from electra.text.tokenizer import ElectraTokenizer
+
+if TYPE_CHECKING:
+    from electra.text.tokenizer import ElectraTokenizer
 
 Network = TypeVar("Network", bound=ElectraPreTrainedModel)
 PathLike = str | os.PathLike[str]
@@ -60,6 +62,8 @@ class AutoTokenizer(_NotBuilt):
     @classmethod
     def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> ElectraTokenizer:
         """What `ElectraTokenizer.from_pretrained` does; `ValueError` where config.json is another kind of model's."""
+        from electra.text.tokenizer import ElectraTokenizer
+
         for without_effect in ("use_fast", "trust_remote_code"):
             options.pop(without_effect, None)
         location = {name: options[name] for name in _LOCATION if name in options}

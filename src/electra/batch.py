@@ -86,7 +86,7 @@ class Layout:
 
     def unflatten(self, values: Tensor) -> Tensor:
         """[T, …] -> [B, L, …] for a grid; a ragged batch's values stay as they are."""
-        return values if self.grid is None else values.unflatten(0, self.grid)
+        return values if self.grid is None else values.reshape(*self.grid, *values.shape[1:])
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """[T, …] -> the tokens of each row."""

@@ -1,12 +1,13 @@
 """`electra VERB …`: the fields of a verb's config are its flags, its function gets the config.
 
-A verb is a module `electra.VERB` with a dataclass `VerbConfig` and a function `verb(config)`. Neither is imported
-until the verb is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 misused, 75 stopped by
+A verb is a module of that name with a config, a dataclass, and a function of it. Neither is imported until the verb
+is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 misused, 75 stopped by
 a signal after saving (the same command goes on), 130 interrupted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ VERBS = {
     "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
 }
 
+# the function that does what the verb says, where it is not named like the verb
+FUNCTIONS = {"predict": "predict_file"}
+
 _HELP = """ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
 
 electra VERB --help lists a verb's options; --debug shows an error's origin.
@@ -37,7 +41,10 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (default: this process's) and leave with its exit code."""
+    """Run the command line (default: this process's) and leave with its exit code.
+
+    What the verb's function returns goes to stdout, a dict as a line of JSON.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(words)
     try:
@@ -71,10 +78,10 @@ def run(words: Sequence[str]) -> int:
         return 2
     if not is_dataclass(config):  # --help and --version are answered already
         return 0
-    module = import_module(type(config).__module__)
-    result = getattr(module, module.__name__.rpartition(".")[2])(config)
+    verb = next(word for word in words if word in VERBS)
+    result = getattr(import_module(f"electra.{verb}"), FUNCTIONS.get(verb, verb))(config)
     if result is not None:
-        print(result)
+        print(json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result)
     return 0
 
 

@@ -10,15 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from electra import hardware, models
-from electra.auto import AutoTokenizer
 from electra.config import ElectraConfig
 from electra.data.order import samples
 from electra.data.records import Record, column_of, read_records, value_of
@@ -27,6 +27,7 @@ from electra.predict import predict
 from electra.tasks.task import ExampleError, LabelledTask, TrainingBatch, TrainingRow
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
+from electra.text.tokenizer import ElectraTokenizer
 from electra.training.loop import Every, train
 from electra.training.optimizer import Adam, linear_schedule
 
@@ -45,6 +46,7 @@ PART_TOKENS = 16_384  # a step's rows are computed in parts of about this many t
 
 Example = dict[str, Any]
 Report = Callable[[str], None]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class FinetuneConfig:
     seed: int = 0
     """Decides the head's first weights, the order of the examples and dropout."""
     seeds: int = 1
-    """How many runs to make, with consecutive seeds: scores get a mean and a deviation; the first run's model is kept."""
+    """How many runs, with consecutive seeds: scores get a mean and a deviation; the first model is kept."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
@@ -108,14 +110,15 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     that names file and line; nothing is written then.
     """
     _refuse_used(config.output)
+    _require_metrics()
     device = hardware.choose(config.device)
     learnt = read_examples(config.train, config.task, config.label_column)
     held_out = read_examples(config.eval, config.task, config.label_column)
-    task, tokenizer = _task(config, learnt), AutoTokenizer.from_pretrained(config.model)
+    task, tokenizer = _task(config, learnt), ElectraTokenizer.from_pretrained(config.model)
     task = task.for_tokenizer(tokenizer)
     rows = _checked(learnt, lambda: task.training_rows([example for example, _ in learnt], tokenizer))
     _checked(held_out, lambda: task.training_rows([example for example, _ in held_out], tokenizer))
-    _say_what(config, task, learnt, held_out)
+    _say_what(task, rows, len(learnt), len(held_out))
 
     started, scores = time.monotonic(), []
     kept: torch.nn.Module | None = None
@@ -193,7 +196,9 @@ def fit(
     def say(step: int, values: Mapping[str, Tensor]) -> None:
         loss = float(values["loss"]) / max(float(values["labels"]), 1.0)
         if not math.isfinite(loss):
-            raise ValueError(f"the loss is {loss} at step {step}: lower the rate (it is {rate:g}) or check the examples")
+            raise ValueError(
+                f"the loss is {loss} at step {step}: lower the rate (it is {rate:g}) or check the examples"
+            )
         report(f"step {step:,} of {steps:,}   loss {loss:.4f}")
 
     model.train()
@@ -255,18 +260,18 @@ def _task(config: FinetuneConfig, examples: Sequence[tuple[Example, Record]]) ->
     """The task with the labels that the training examples have."""
     longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
     options = {"max_length": min(config.max_length, longest)}
-    task = _checked(examples, lambda: TASKS[config.task].from_examples([e for e, _ in examples], **options))
-    if len(task.labels) < 2:
-        raise ValueError(f"{config.train} has only the label {task.labels[0]!r}: there is nothing to tell apart")
-    return task
+    kind = TASKS[config.task]
+    return _checked(examples, lambda: kind.from_examples([example for example, _ in examples], **options))
 
 
-def _checked(examples: Sequence[tuple[Example, Record]], work: Callable[[], Any]) -> Any:
-    """Do the work; an example that it refuses becomes an error with file and line."""
+def _checked(examples: Sequence[tuple[Example, Record]], work: Callable[[], Made]) -> Made:
+    """Do the work; what it refuses becomes an error with the file, and the line where one example is to blame."""
     try:
         return work()
     except ExampleError as error:
         raise ValueError(f"{examples[error.index][1].where}: {error.problem}") from error
+    except ValueError as error:
+        raise ValueError(f"{examples[0][1].source}: {error}") from error
 
 
 def _list_of(record: Record, column: str) -> list[str]:
@@ -318,10 +323,22 @@ def _refuse_used(output: Path) -> None:
         raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")
 
 
-def _say_what(config: FinetuneConfig, task: LabelledTask[Any], learnt: Sequence[Any], held_out: Sequence[Any]) -> None:
+def _require_metrics() -> None:
+    """Before any work: what the scores at the end will need."""
+    missing = [package for package in ("sklearn", "seqeval") if find_spec(package) is None]
+    if missing:
+        raise ImportError(f"scoring needs {' and '.join(missing)}: pip install 'electra[train]'")
+
+
+def _say_what(task: LabelledTask[Any], rows: Sequence[TrainingRow], learnt: int, held_out: int) -> None:
     shown = ", ".join(task.labels[:8]) + (", …" if len(task.labels) > 8 else "")
-    _say(f"{config.task}: {len(learnt):,} examples to learn from, {len(held_out):,} to score with")
-    _say(f"{len(task.labels)} labels: {shown}")
+    _say(f"{task.name}: {learnt:,} examples to learn from, {held_out:,} to score with; labels: {shown}")
+    full = sum(len(row) >= task.max_length for row in rows)
+    if full:
+        what = "cut" if task.name == "text-classification" else "read in several windows"
+        _say(
+            f"{full:,} rows are {task.max_length} tokens long, the most that max_length allows: longer texts are {what}"
+        )
 
 
 def _say(line: str) -> None:

@@ -8,10 +8,10 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from math import prod
 from pathlib import Path
 
-from electra.auto import AutoTokenizer
 from electra.config import ElectraConfig
 from electra.hub.names import find_file
 from electra.hub.weights import read_weights
+from electra.text.tokenizer import ElectraTokenizer
 
 # Tensors by which a head is known, the head's name, and what its network is. The first that is found counts.
 _NETWORKS = (
@@ -113,7 +113,8 @@ def _refuse_run_folder(model: str) -> None:
     folder = Path(model)
     halves = [half for half in ("discriminator", "generator") if (folder / half / "config.json").is_file()]
     if halves and not (folder / "config.json").is_file():
-        raise ValueError(f"{model} is the folder of a pretraining run; its models are {' and '.join(map(str, (folder / h for h in halves)))}")
+        choice = " or ".join(str(folder / half) for half in halves)
+        raise ValueError(f"{model} is the folder of a pretraining run: say which of its models, {choice}")
 
 
 def _tensors(model: str) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
@@ -129,7 +130,7 @@ def _tensors(model: str) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
                 raise OSError(f"{model}: {index.name} names {shard}, which is not there")
             yield from _header(path)
     else:
-        for name, tensor in read_weights(model).items():
+        for name, tensor in read_weights(model).tensors.items():
             yield name, (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
@@ -178,7 +179,7 @@ def _tokenizer(model: str) -> dict[str, object] | None:
     """Kind, size and longest text of the tokenizer beside the weights, or None where there is none."""
     if not any(find_file(model, name) for name in ("tokenizer.json", "vocab.txt")):
         return None
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = ElectraTokenizer.from_pretrained(model)
     return {
         "class": type(tokenizer).__name__,
         "tokens": len(tokenizer),
@@ -194,7 +195,8 @@ def _problems(
     if words is None:
         yield "the weights have no word embeddings: this is not a whole ELECTRA"
     elif words != (config.vocab_size, config.embedding_size):
-        yield f"config.json says {config.vocab_size} x {config.embedding_size} word embeddings, the weights have {words[0]} x {words[1]}"
+        said = (config.vocab_size, config.embedding_size)
+        yield f"config.json says that the word embeddings are {said}, in the weights they are {words}"
     if tokenizer is None:
         yield "there is no tokenizer"
     elif int(str(tokenizer["tokens"])) > config.vocab_size:
@@ -219,13 +221,19 @@ def _show(description: Description) -> None:
 def _lines(d: Description) -> Iterator[tuple[str, str]]:
     yield "network", d.network + (f", its head answers: {d.head}" if d.head else "")
     yield "saved as", ", ".join(d.architectures) or "not said"
-    yield "encoder", f"{d.layers} layers, {d.hidden_size} wide, {d.attention_heads} heads, feed-forward {d.feed_forward_size}"
+    yield (
+        "encoder",
+        f"{d.layers} layers, {d.hidden_size} wide, {d.attention_heads} heads, feed-forward {d.feed_forward_size}",
+    )
     yield "embeddings", f"{d.vocabulary_size:,} tokens x {d.embedding_size}, rows up to {d.longest_row} tokens"
     yield "parameters", f"{d.parameters:,} ({', '.join(f'{part} {n:,}' for part, n in d.parameters_by_part.items())})"
     yield "weights", f"{d.weight_bytes / 1e6:,.1f} MB, {', '.join(d.dtypes)}"
     if d.labels:
         yield "labels", ", ".join(d.labels[:12]) + (f" and {len(d.labels) - 12} more" if len(d.labels) > 12 else "")
     if d.tokenizer:
-        yield "tokenizer", f"{d.tokenizer['class']}, {d.tokenizer['tokens']:,} tokens, fingerprint {str(d.tokenizer['fingerprint'])[:12]}"
+        yield (
+            "tokenizer",
+            f"{d.tokenizer['class']}, {d.tokenizer['tokens']:,} tokens, fingerprint {d.tokenizer['fingerprint']!s:.12}",
+        )
     for problem in d.problems:
         yield "problem", problem

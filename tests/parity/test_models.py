@@ -45,8 +45,8 @@ def test_outputs_loss_and_gradients(name: str, fields: Any, labels: Any, shape: 
     ours, theirs = twins(name, **fields, **shape)
     inputs = padded_ids()
     mine, yours = ours(**inputs, **labels), theirs(**inputs, **labels)
-    assert list(mine.keys()) == [key for key in yours.keys() if key != "past_key_values"]
-    for key in mine.keys():
+    assert list(mine.keys()) == [key for key in yours if key != "past_key_values"]
+    for key in mine:
         assert mine[key].abs().max() > 0.1
         assert_close(mine[key], yours[key], 1e-5, key)
     assert_gradients_equal(ours, theirs, ((), {**inputs, **labels}))
@@ -157,7 +157,7 @@ def test_a_ragged_batch_equals_the_padded_one(name: str, fields: Any, labels: An
     if name in ("ElectraForTokenClassification", "ElectraForMaskedLM", "ElectraForCausalLM"):
         labels = {"labels": labels["labels"].masked_fill(~real, -100)}
     mine, yours = ours(ragged(inputs), **flat), twin(**inputs, **labels)
-    for key in mine.keys():
+    for key in mine:
         expected = yours[key][real] if yours[key].shape[:2] == real.shape else yours[key]
         if name == "ElectraForQuestionAnswering" and key == "loss":
             continue  # the padded softmax runs over the padding too, as transformers'

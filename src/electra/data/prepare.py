@@ -118,29 +118,40 @@ def read_recipe(folder: PathLike) -> Recipe:
 
 def _write(
     folder: Path, files: tuple[Path, ...], tokenizer: ElectraTokenizer, recipe: Recipe, progress: Progress | None
-) -> dict[str, dict[str, int]]:
-    """Write both sets of examples; how much is in them."""
+) -> dict[str, Any]:
+    """Write both sets of examples; how much was read, and how much is in them."""
+    cls_token_id, sep_token_id = _ends(tokenizer)
     dtype = smallest_type(len(tokenizer))
     period = round(1 / recipe["held_out_fraction"])
+    tokens_read = 0
     documents = read_documents(files, encoding=recipe["encoding"], progress=progress)
     with ShardWriter(folder, TRAIN, dtype=dtype) as train, ShardWriter(folder, HELD_OUT, dtype=dtype) as held_out:
         for number, sentences in enumerate(tokenized(documents, tokenizer.backend_tokenizer)):
+            tokens_read += sum(map(len, sentences))
             writer = held_out if number % period == period // 2 else train
             for example in examples_of(
                 sentences,
                 length=recipe["length"],
-                cls_token_id=tokenizer.cls_token_id,
-                sep_token_id=tokenizer.sep_token_id,
+                cls_token_id=cls_token_id,
+                sep_token_id=sep_token_id,
                 seed=recipe["seed"],
                 document=number,
             ):
                 writer.add(example)
             writer.end_document()
         _check_enough(train, held_out, recipe["held_out_fraction"])
-    return {
-        name: {"examples": writer.sequences, "tokens": writer.tokens, "documents": writer.documents}
-        for name, writer in ((TRAIN, train), (HELD_OUT, held_out))
-    }
+    counts: dict[str, Any] = {"tokens_read": tokens_read}
+    for name, writer in ((TRAIN, train), (HELD_OUT, held_out)):
+        counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": writer.documents}
+    logger.info("prepared %s tokens of text, in the examples are %s", tokens_read, train.tokens + held_out.tokens)
+    return counts
+
+
+def _ends(tokenizer: ElectraTokenizer) -> tuple[int, int]:
+    """The ids of [CLS] and [SEP]."""
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError("the tokenizer has no cls_token or no sep_token: pretraining needs both")
+    return tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
 def _check_enough(train: ShardWriter, held_out: ShardWriter, held_out_fraction: float) -> None:

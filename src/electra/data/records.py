@@ -60,7 +60,8 @@ def column_of(records: Sequence[Record], names: Iterable[str], meaning: str) -> 
         if name in first.values:
             return name
     raise ValueError(
-        f"{first.where}: no column with {meaning}: looked for {', '.join(names)}, the file has {', '.join(first.values)}"
+        f"{first.where}: no column with {meaning}: looked for {', '.join(names)}; "
+        f"the file has {', '.join(first.values)}"
     )
 
 

@@ -1,12 +1,12 @@
 """Tensors by name, from and to the files of a model folder.
 
 Read: ``model.safetensors``, the same in shards with an index, and the older ``pytorch_model.bin``, whole or in shards.
-Written: safetensors only. Tensors stay on the CPU, in the number type of the file; those of a safetensors file are
-mapped from it rather than read, so that loading costs no memory twice.
+Written: safetensors only. Tensors are read to the CPU, in the number type of the file.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -130,7 +130,9 @@ def _read(file: Path, form: _Form) -> Weights:
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt", device="cpu") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            # copied out of the mapped file, where tensors lie at odd addresses: kernels add up in another order there,
+            # and a network would not answer to the last bit what it answered before it was saved
+            return {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise ValueError(_damaged(file, _first_tensor_cut_off(file) or str(error))) from error
 
@@ -139,12 +141,16 @@ def _read_pickle(file: Path, weights_only: bool) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=weights_only)
     except pickle.UnpicklingError as error:
-        if weights_only and "Unsupported" in str(error):
+        if strange := re.search(r"Unsupported (?:global|class)\S*(?: GLOBAL)? (\S+)", str(error)):
             raise ValueError(
-                f"{file} holds more than tensors, and reading the rest would run code from it. If you trust whoever "
-                f"made it, give weights_only=False. ({_first_line(error)})"
+                f"{file} holds more than tensors ({strange[1]}), and reading that would run code from it. If you trust "
+                "whoever made the file, give weights_only=False."
             ) from error
-        raise ValueError(_damaged(file, _first_line(error))) from error
+        raise ValueError(_damaged(file, "it is no file that torch.save wrote")) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is torch's answer to a zip file without its end
+            raise
+        raise ValueError(_damaged(file, "its end is missing")) from error
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(_damaged(file, _first_line(error))) from error
     if not isinstance(content, Mapping):

@@ -47,7 +47,8 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
 
     @property
     def base_model(self) -> ElectraModel:
-        return getattr(self, self.base_model_prefix, self)  # type: ignore[return-value]
+        base: ElectraModel = getattr(self, self.base_model_prefix, self)  # type: ignore[arg-type]
+        return base
 
     @property
     def device(self) -> torch.device:

@@ -21,7 +21,7 @@ def attend(
     dropout, one variable-length call for all. `attend_plainly` is the twin that all of them equal.
     """
     if layout.grid is not None:
-        q, k, v = (t.unflatten(0, layout.grid).transpose(1, 2) for t in (query, key, value))
+        q, k, v = (layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
         bias = kernel_mask(layout.mask, q.dtype)
         return attend_grid(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
     if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
@@ -75,18 +75,13 @@ def attend_plainly(
 
 def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
     """Ragged rows: neighbours of equal length share one call."""
-    runs = [(length, len(list(rows))) for length, rows in groupby(layout.lengths)]
-    sizes = [length * rows for length, rows in runs]
-    outputs = [
-        F.scaled_dot_product_attention(
-            *(t.view(rows, length, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)),
-            dropout_p=dropout,
-            is_causal=causal,
-        )
-        .transpose(1, 2)
-        .flatten(0, 1)
-        for (length, rows), q, k, v in zip(runs, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
-    ]
+    runs = [(len(list(rows)), length) for length, rows in groupby(layout.lengths)]
+    sizes = [rows * length for rows, length in runs]
+    outputs = []
+    for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=True):
+        grids = [t.view(*run, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)]
+        attended = F.scaled_dot_product_attention(grids[0], grids[1], grids[2], dropout_p=dropout, is_causal=causal)
+        outputs.append(attended.transpose(1, 2).flatten(0, 1))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
@@ -96,6 +91,9 @@ def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, ca
 
     offsets = torch.tensor(layout.offsets, dtype=torch.int32).to(query.device, non_blocking=True)
     longest = max(layout.lengths)
-    causally = {"window_size": (-1, 0)} if causal else {}
-    attended: Tensor = varlen_attn(query, key, value, offsets, offsets, longest, longest, **causally)
+    if causal:
+        attended = varlen_attn(query, key, value, offsets, offsets, longest, longest, window_size=(-1, 0))
+    else:
+        attended = varlen_attn(query, key, value, offsets, offsets, longest, longest)
+    assert isinstance(attended, Tensor)
     return attended

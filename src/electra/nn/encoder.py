@@ -95,7 +95,7 @@ class ElectraAttentionHeads(nn.Module):
 
     def _heads(self, projected: Tensor) -> Tensor:
         """[…, H] -> […, N, D]"""
-        return projected.unflatten(-1, (self.num_attention_heads, -1))
+        return projected.view(*projected.shape[:-1], self.num_attention_heads, -1)
 
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, way: Pass, kept: list[Tensor], *, causal: bool

@@ -54,4 +54,6 @@ def _library(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         package = {"sklearn": "scikit-learn", "scipy": "scikit-learn"}.get(name.split(".")[0], name.split(".")[0])
-        raise ImportError(f"scores are computed by {package}, which is not here: pip install 'electra[train]'") from error
+        raise ImportError(
+            f"scores are computed by {package}, which is not here: pip install 'electra[train]'"
+        ) from error

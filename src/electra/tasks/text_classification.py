@@ -29,8 +29,8 @@ class TextClassification(LabelledTask[Encoded]):
         problem_type: "single_label_classification", "multi_label_classification" or "regression"; None: regression for
             one label, else a single label.
         top_k: "best": the best label alone, a dict. A number: a list of so many. None: a list of all.
-        function_to_apply: what makes scores of the network's outputs: "softmax", "sigmoid", "none", or "default": sigmoid
-            for one label or several labels at once, softmax for one of several, none for regression.
+        function_to_apply: what makes scores of the network's outputs: "softmax", "sigmoid", "none", or "default":
+            sigmoid for one label or several labels at once, softmax for one of several, none for regression.
         truncation: what to do with a text longer than `max_length`: True (as "longest_first"), "only_first" and
             "only_second" cut it, False is an error.
     """
@@ -75,10 +75,8 @@ class TextClassification(LabelledTask[Encoded]):
             return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
         names = _in_order(set(found))
         if len(names) < 2:
-            raise ValueError(
-                f"the {len(found)} examples have {len(names)} different labels ({', '.join(map(repr, names)) or 'none'}): "
-                "a classifier learns to tell at least two apart"
-            )
+            said = f"all have the label {names[0]!r}" if names else "are none"
+            raise ValueError(f"the {len(found)} examples {said}: a classifier learns to tell at least two labels apart")
         return cls(labels=names, problem_type="single_label_classification").with_options(**options)
 
     @property
@@ -140,7 +138,9 @@ class TextClassification(LabelledTask[Encoded]):
         return tuple(float(i in chosen) for i in range(len(self.labels)))
 
     def for_scoring(self) -> Self:
-        several = self.problem == "multi_label_classification" or (self.problem == "regression" and len(self.labels) > 1)
+        several = self.problem == "multi_label_classification" or (
+            self.problem == "regression" and len(self.labels) > 1
+        )
         function = "none" if self.problem == "regression" else "default"
         return self.with_options(top_k=None if several else "best", function_to_apply=function)
 

@@ -17,7 +17,7 @@ from electra.tasks import metrics
 from electra.tasks.entities import STRATEGIES, entities, without
 from electra.tasks.task import LabelledTask, TrainingBatch, TrainingRow, label_of, of_each, suggestion
 from electra.tasks.texts import Words, read_single_text, read_words
-from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
+from electra.tasks.tokens import EncodedTokens, in_windows, tokenize, tokenize_words
 
 OUTSIDE = "O"
 """The label of what belongs to no entity."""
@@ -28,8 +28,8 @@ class TokenClassification(LabelledTask[EncodedTokens]):
     """A text, or a list of words -> the entities found, each a dict.
 
     Without aggregation `{"entity", "score", "index", "word", "start", "end"}` for every token, with it
-    `{"entity_group", "score", "word", "start", "end"}`; `start` and `end` are characters of the text (of the words joined
-    by `delimiter`). A text longer than the model is read in overlapping windows, so no token is left out.
+    `{"entity_group", "score", "word", "start", "end"}`; `start` and `end` are characters of the text (of the words
+    joined by `delimiter`). A text longer than the model is read in overlapping windows, so no token is left out.
 
     Attributes:
         aggregation_strategy: "none", "simple", "first", "average" or "max": see `entities`.
@@ -53,7 +53,9 @@ class TokenClassification(LabelledTask[EncodedTokens]):
         super().__post_init__()
         strategy = str(self.aggregation_strategy).lower()
         if strategy not in STRATEGIES:
-            raise ValueError(f"aggregation_strategy={self.aggregation_strategy!r} is unknown{suggestion(strategy, STRATEGIES)}")
+            raise ValueError(
+                f"aggregation_strategy={self.aggregation_strategy!r} is unknown{suggestion(strategy, STRATEGIES)}"
+            )
         object.__setattr__(self, "aggregation_strategy", strategy)
 
     @classmethod
@@ -92,7 +94,7 @@ class TokenClassification(LabelledTask[EncodedTokens]):
         return without(found, self.ignore_labels)
 
     def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
-        """A row for every window. A word's label stands at its first token; the rest, and what another window judges, is -100."""
+        """A row for every window, its labels -100 but for each word's first token, in the window that judges it."""
         targets = of_each(self.target, examples)
         encoded = self.encode_all([{"tokens": example["tokens"]} for example in examples], tokenizer)
         return [row for e, target in zip(encoded, targets, strict=True) for row in _labelled(e, target)]
@@ -152,5 +154,3 @@ def _labelled(encoded: EncodedTokens, target: Sequence[int]) -> list[TrainingRow
                 labels[1 + i - window.start] = target[words[i]]
         made.append(TrainingRow(row, labels))
     return made
-
-

@@ -59,10 +59,12 @@ def tokenize(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
 
 def tokenize_words(texts: Sequence[Words], tokenizer: Any) -> list[Tokens]:
     """The tokens of texts given as words; spans count characters of the joined text."""
-    found = tokenizer([list(text.words) for text in texts], is_split_into_words=True, **_TOKENS_ALONE) if texts else {}
+    if not texts:
+        return []
+    found = tokenizer([list(text.words) for text in texts], is_split_into_words=True, **_TOKENS_ALONE)
     made = []
     for i, text in enumerate(texts):
-        words = tuple(found.word_ids(i)) if text.words else ()  # type: ignore[attr-defined]
+        words = tuple(found.word_ids(i))
         spans = zip(found["offset_mapping"][i], words, strict=True)
         moved = tuple((start + text.starts[w], stop + text.starts[w]) for (start, stop), w in spans)
         made.append(Tokens(text.text, tuple(found["input_ids"][i]), moved, words))

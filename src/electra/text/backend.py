@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
@@ -31,6 +31,11 @@ class Casing:
     strip_accents: bool | None = None
     chinese_chars: bool = True
     compose_accents: bool = False
+
+    @property
+    def effective(self) -> Casing:
+        """The same with `strip_accents` decided."""
+        return replace(self, strip_accents=self.lowercase if self.strip_accents is None else self.strip_accents)
 
 
 def build_backend(vocabulary: Mapping[str, int], casing: Casing, unk_token: str) -> Tokenizer:
@@ -81,6 +86,23 @@ def casing_of(backend: Tokenizer) -> Casing | None:
     if len(steps) != 1 + compose or bert.get("type") != "BertNormalizer" or not bert["clean_text"]:
         return None
     return Casing(bert["lowercase"], bert["strip_accents"], bert["handle_chinese_chars"], compose)
+
+
+def change_casing(backend: Tokenizer, **changes: bool | None) -> None:
+    """Set fields of the casing of a tokenizer that was loaded; None leaves a field as it is.
+
+    Raises ValueError when its normalizer is not BERT's and has no such fields.
+    """
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    if not wanted:
+        return
+    casing = casing_of(backend)
+    if casing is None:
+        raise ValueError(
+            f"{', '.join(wanted)} cannot be set: this tokenizer normalizes text in its own way "
+            f"({state(backend.normalizer).get('type', 'not at all')}, not BERT's); leave them out to use it as it is"
+        )
+    backend.normalizer = build_normalizer(replace(casing, **wanted))
 
 
 def is_stock(backend: Tokenizer) -> bool:

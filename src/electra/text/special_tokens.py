@@ -191,7 +191,7 @@ class TokenTable:
     def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
     def convert_ids_to_tokens(
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
-    ) -> str | list[str] | None | list[str | None]:
+    ) -> str | list[str] | list[str | None] | None:
         """The token of an id or of each of several; None for an id that is beyond the vocabulary."""
         if isinstance(ids, int):
             return self._token(ids)
@@ -226,9 +226,8 @@ class TokenTable:
                 raise ValueError("a row that has its special tokens already is one list; leave token_ids_1 out")
             special = set(self.all_special_ids)
             return [int(int(number) in special) for number in token_ids_0]
-        second = None if token_ids_1 is None else [0] * len(token_ids_1)
-        marks = self.build_inputs_with_special_tokens([-1] * len(token_ids_0), second and [-1] * len(second))
-        return [int(mark != -1) for mark in marks]
+        second = None if token_ids_1 is None else [-1] * len(token_ids_1)
+        return [int(mark != -1) for mark in self.build_inputs_with_special_tokens([-1] * len(token_ids_0), second)]
 
     def _id(self, token: str) -> int:
         if not isinstance(token, str):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -47,6 +48,11 @@ class Checkpoints:
     def path(self, step: int) -> Path:
         """The folder of the checkpoint after `step` steps."""
         return self.folder / f"step-{step}"
+
+    def last_path(self) -> Path | None:
+        """The folder of the last checkpoint, if there is one."""
+        steps = self.steps()
+        return self.path(steps[-1]) if steps else None
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write one, then remove the oldest beyond `keep`: at no moment are there fewer whole ones than before.
@@ -87,6 +93,20 @@ class Checkpoints:
         """Remove what a process that was killed while it wrote has left."""
         for path in self.folder.glob(".*.partial"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+@torch.no_grad()
+def restore(weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into those of the same names and shapes; a ValueError names those that do not fit."""
+    unfit = sorted(
+        name
+        for name in weights.keys() | saved.keys()
+        if name not in weights or name not in saved or weights[name].shape != saved[name].shape
+    )
+    if unfit:
+        raise ValueError(f"the checkpoint is of other networks than these settings describe: {unfit} do not fit")
+    for name, tensor in weights.items():
+        tensor.copy_(saved[name])
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ are their sum, and nothing has to leave the device before somebody reads the fig
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,8 +15,32 @@ from torch import Tensor
 Statistics = dict[str, Tensor]
 
 
+# what is shown of the figures, and how it is called there
+_SHOWN = {
+    "loss": "loss",
+    "generator_loss": "generator",
+    "generator_accuracy": "accuracy",
+    "discriminator_loss": "discriminator",
+    "discriminator_auc": "AUC",
+    "discriminator_precision": "precision",
+    "discriminator_recall": "recall",
+    "replaced": "replaced",
+}
+
+
 class Diverged(ValueError):
-    """The loss or the weights are no longer finite numbers: there is nothing to gain by going on."""
+    """The loss or a weight is no longer a finite number: there is nothing to gain by going on.
+
+    step: after which it was noticed. what: "the loss", "a weight". checkpoint: the last good one. rate: the highest
+    learning rate.
+    """
+
+    def __init__(self, step: int, what: str, checkpoint: Path | None, rate: float) -> None:
+        kept = f"The last good checkpoint is {checkpoint}" if checkpoint else "There was no checkpoint yet"
+        super().__init__(
+            f"after step {step} {what} is no longer a finite number, so the run was stopped. {kept}. Start a new run "
+            f"with a lower learning_rate (it was {rate:g}), more warmup_steps, or precision float32"
+        )
 
 
 @torch.no_grad()
@@ -86,6 +111,12 @@ def figures(totals: Mapping[str, float]) -> dict[str, float | None]:
         "discriminator_recall": _ratio(found, replaced),
         "replaced": _ratio(replaced, tokens),
     }
+
+
+def summary(found: Mapping[str, float | None]) -> str:
+    """The main figures in a line, each with a short name; what is not defined is a dash."""
+    shown = ((short, found[name]) for name, short in _SHOWN.items())
+    return "  ".join(f"{short} {'-' if value is None else format(value, '.3f')}" for short, value in shown)
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -68,9 +68,3 @@ def clock(seconds: float) -> str:
     """1:02:03"""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def line(values: Mapping[str, float | None], names: Mapping[str, str]) -> str:
-    """The named values, each with its short name: `loss 3.21  AUC 0.712`; what is not defined is a dash."""
-    shown = ((short, values[name]) for name, short in names.items())
-    return "  ".join(f"{short} {'-' if value is None else format(value, '.4g')}" for short, value in shown)

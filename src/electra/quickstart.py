@@ -1,0 +1,373 @@
+"""The whole life of a model in a few minutes, on text that every Python carries."""
+
+from __future__ import annotations
+
+import ast
+import math
+import random
+import re
+import statistics
+import sysconfig
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.text import Text
+
+from electra.batch import Batch, Row
+from electra.finetune import fit
+from electra.hub.files import write_text, writing_folder
+from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForSequenceClassification
+from electra.nn.pretraining import ReplacedTokenDetection, ReplacedTokenDetectionOutput
+from electra.predict import predict
+from electra.pretrain import PretrainConfig, pretrain
+from electra.tasks.text_classification import TextClassification
+from electra.text.tokenizer import ElectraTokenizer
+from electra.training.health import discriminator_statistics, figures, generator_statistics
+
+SWAPPED, ORIGINAL = "swapped", "original"
+LEFT_OUT = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
+HELD_OUT_EVERY = 6  # one document in so many is never pretrained on
+
+
+@dataclass(frozen=True)
+class QuickstartConfig:
+    """Where the models go, and how long they are trained."""
+
+    _: KW_ONLY
+    output: Path = Path("quickstart")
+    """A folder for the text, the pretrained models and the classifier."""
+    steps: int = 2000
+    """Pretraining steps."""
+    seeds: int = 3
+    """How many times the classifiers are trained, to show how much chance there is in their scores."""
+    seed: int = 0
+    """Decides everything that is drawn at random."""
+
+
+# -- text: sentences out of Python's own documentation ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """The sentences of one file or topic; none of them is in another source."""
+
+    name: str
+    sentences: tuple[str, ...]
+
+
+def gather() -> list[Source]:
+    """Sentences of Python's help topics and of the standard library's docstrings, whose files are parsed, not run."""
+    texts = [*sorted(topics.items()), *_docstrings(Path(sysconfig.get_path("stdlib")))]
+    seen: set[str] = set()
+    sources = []
+    for name, text in texts:
+        new = [sentence for sentence in sentences(text) if not (sentence in seen or seen.add(sentence))]  # type: ignore[func-returns-value]
+        if new:
+            sources.append(Source(name, tuple(new)))
+    if sum(len(source.sentences) for source in sources) < 5000:
+        raise OSError("this Python comes without the source of its standard library, which the quickstart reads")
+    return sources
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text's prose: no code, tables, lists of arguments or markup."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        if not any(line.startswith(_NOT_PROSE) for line in lines):
+            plain = _MARKUP.sub(lambda found: next(filter(None, found.groups())), " ".join(lines))
+            yield from filter(_is_prose, _BETWEEN_SENTENCES.split(plain.strip()))
+
+
+_NOT_PROSE = (">>>", "...", "--", "==", "~~", "**", "|", "+-", ".. ")
+_MARKUP = re.compile(r":[\w:]+:`([^`]+)`|``([^`]+)``|`([^`]+)`|\*\*([^*]+)\*\*|(?<!\w)\*([^*\s][^*]*)\*(?!\w)")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+def _is_prose(sentence: str) -> bool:
+    letters = sum(character.isalpha() or character == " " for character in sentence)
+    whole = sentence[:1].isupper() and sentence[-1:] in ".!?"
+    return whole and 5 <= len(sentence.split()) <= 40 and letters > 0.9 * len(sentence)
+
+
+def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(library.rglob("*.py")):
+        if LEFT_OUT.isdisjoint(path.relative_to(library).parts):
+            try:
+                tree = ast.parse(path.read_bytes())
+            except (SyntaxError, ValueError):  # some files are there to be broken
+                continue
+            yield path.relative_to(library).as_posix(), "\n\n".join(_documented(tree))
+
+
+def _documented(tree: ast.Module) -> Iterator[str]:
+    """The docstrings of a module, its classes and its functions, in order."""
+    waiting: list[ast.stmt | ast.Module] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield ast.get_docstring(node) or ""
+            waiting.extend(reversed(node.body))
+
+
+# -- a small task: was the order of the words changed? ----------------------------------------------------------------
+
+
+def swap_two_words(sentence: str, draw: random.Random) -> str:
+    """The sentence with two different words in each other's place; not the first, whose capital would tell."""
+    words = sentence.rstrip(".!?").split()
+    places = [(i, j) for i in range(len(words)) for j in range(1, i) if words[i].lower() != words[j].lower()]
+    i, j = draw.choice(places)
+    words[i], words[j] = words[j], words[i]
+    return " ".join(words) + sentence[len(sentence.rstrip(".!?")) :]
+
+
+def swapped_or_not(texts: Sequence[str], draw: random.Random) -> list[dict[str, Any]]:
+    """Half of the sentences as they are, half with two words swapped; each text comes once, in one of the forms."""
+    examples = [
+        {"text": swap_two_words(text, draw), "label": SWAPPED} if i % 2 else {"text": text, "label": ORIGINAL}
+        for i, text in enumerate(texts)
+    ]
+    draw.shuffle(examples)
+    return examples
+
+
+# -- the life of the model --------------------------------------------------------------------------------------------
+
+PRETRAINING: dict[str, Any] = {
+    "size": "tiny",
+    "vocab_size": 4096,
+    "length": 64,
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+}
+FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
+LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
+SHOWN = 5
+
+
+def quickstart(config: QuickstartConfig) -> None:
+    """Gather text, pretrain on it, look at what was learnt, fine-tune, compare with random weights; talk on stdout.
+
+    Writes `text.txt`, `pretrained/` and `classifier/` into `config.output`. Every figure it prints it has measured.
+    """
+    console = Console(highlight=False)
+    started = time.monotonic()
+    draw = random.Random(config.seed)
+    learnt, held_out = _gather_text(config, console, draw)
+    pretrained = _pretrain(config, console, learnt)
+    _show_detection(pretrained, held_out, console, config.seed)
+    _compare(config, pretrained, held_out, console, draw)
+    _farewell(config, console, time.monotonic() - started)
+
+
+def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random) -> tuple[Path, list[str]]:
+    """The text to pretrain on, in a file, and the sentences that are kept apart from it."""
+    _headline(console, "1  Text: what Python says about itself")
+    sources = gather()
+    draw.shuffle(sources)
+    apart, kept = sources[::HELD_OUT_EVERY], [s for i, s in enumerate(sources) if i % HELD_OUT_EVERY]
+    path = config.output / "text.txt"
+    write_text(path, "\n\n".join("\n".join(source.sentences) for source in kept) + "\n")
+    held_out = [sentence for source in apart for sentence in source.sentences]
+    draw.shuffle(held_out)
+    count = sum(len(source.sentences) for source in kept)
+    words = sum(len(sentence.split()) for source in kept for sentence in source.sentences)
+    console.print(
+        f"{count:,} sentences ({words:,} words) of help topics and docstrings to pretrain on.\n"
+        f"{len(held_out):,} sentences of other files are kept apart: the model first meets them in parts 3 and 4."
+    )
+    return path, held_out
+
+
+def _pretrain(config: QuickstartConfig, console: Console, text: Path) -> Path:
+
+    _headline(console, "2  Pretraining: a generator swaps words, a discriminator learns to notice")
+    run = config.output / "pretrained"
+    settings = PretrainConfig((str(text),), output=run, steps=config.steps, seed=config.seed, **PRETRAINING)
+    began = time.monotonic()
+    pretrain(settings)
+    console.print(
+        f"{config.steps:,} steps in {time.monotonic() - began:.0f} s: {run}/generator and {run}/discriminator"
+    )
+    return run
+
+
+# -- what it has learnt -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A sentence, what the generator made of it, and what the discriminator says; one entry per token."""
+
+    original: tuple[str, ...]
+    read: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def replaced(self) -> tuple[bool, ...]:
+        return tuple(a != b for a, b in zip(self.original, self.read, strict=True))
+
+
+def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: int) -> None:
+    """A few sentences in colour, and the figures over all of them."""
+    _headline(console, "3  Held-out sentences: which words did the generator put there?")
+    detections, found = detect(run, held_out, seed=seed)
+    marks = "" if console.color_system else " Words that it calls replaced are in [brackets]."
+    console.print(f"The discriminator colours what it takes for replaced; what was replaced is underlined.{marks}\n")
+    worth = [d for d in detections if any(d.replaced) and 6 <= len(d.read) <= 24]
+    for detection in worth[:SHOWN]:
+        console.print(Text("  text   ", style="dim").append(_joined(detection.original), style="dim"), soft_wrap=True)
+        console.print(
+            Text("  reads  ", style="dim").append_text(coloured(detection, console.color_system is None)),
+            soft_wrap=True,
+        )
+        console.print()
+    console.print(
+        f"All {len(detections):,} held-out sentences ({found['tokens']:,} tokens, {found['replaced']:.1%} replaced):\n"
+        f"  the generator guesses {found['generator_accuracy']:.1%} of the words it cannot see\n"
+        f"  the discriminator's area under the ROC curve is {found['discriminator_auc']:.3f} (guessing: 0.5)\n"
+        f"  of what it calls replaced, {found['discriminator_precision']:.0%} was; "
+        f"of what was, it finds {found['discriminator_recall']:.0%}"
+    )
+
+
+def detect(run: Path, texts: Sequence[str], *, seed: int) -> tuple[list[Detection], dict[str, float | None]]:
+    """The generator of a run corrupts texts, its discriminator judges them: each text's tokens, and figures over all.
+
+    The figures are those of `training.health`, over the texts' own tokens, without [CLS] and [SEP].
+    """
+    tokenizer = ElectraTokenizer.from_pretrained(run / "discriminator")
+    generator = ElectraForMaskedLM.from_pretrained(run / "generator")
+    discriminator = ElectraForPreTraining.from_pretrained(run / "discriminator")
+    both = ReplacedTokenDetection(generator, discriminator, tokenizer=tokenizer).eval()
+    torch.manual_seed(seed)
+    detections: list[Detection] = []
+    totals: Counter[str] = Counter()
+    rows = [Row(ids) for ids in tokenizer(list(texts), truncation=True, max_length=128)["input_ids"]]
+    for start in range(0, len(rows), 64):
+        batch = Batch.from_rows(rows[start : start + 64])
+        with torch.inference_mode():
+            out = both(batch)
+        totals.update(_statistics(batch, out))
+        parts = (batch.input_ids, out.corrupted_ids, out.discriminator_logits.sigmoid())
+        for original, read, probabilities in zip(*map(batch.layout.split, parts), strict=True):
+            before, after = (tuple(tokenizer.convert_ids_to_tokens(ids[1:-1].tolist())) for ids in (original, read))
+            detections.append(Detection(before, after, tuple(probabilities[1:-1].tolist())))
+    return detections, {"tokens": totals["tokens"], **figures(totals)}
+
+
+def _statistics(batch: Batch, out: ReplacedTokenDetectionOutput) -> dict[str, float]:
+    masked = out.masked
+    ends = torch.tensor(batch.layout.offsets)
+    inner = torch.ones(len(batch.input_ids), dtype=torch.bool)
+    inner[ends[:-1]] = inner[ends[1:] - 1] = False
+    found = {
+        **generator_statistics(
+            out.generator_loss, out.generator_logits, masked.original_ids, out.sampled_ids, masked.weights
+        ),
+        **discriminator_statistics(out.discriminator_loss, out.discriminator_logits[inner], out.labels[inner]),
+    }
+    return {name: value.item() for name, value in found.items()}
+
+
+def coloured(detection: Detection, plain: bool = False) -> Text:
+    """What the discriminator read, each token coloured by how surely it calls it replaced, underlined where it was."""
+    text = Text()
+    for token, probability, replaced in zip(detection.read, detection.probabilities, detection.replaced, strict=True):
+        glued = token.startswith("##")
+        shown = f"[{token.removeprefix('##')}]" if plain and probability >= 0.5 else token.removeprefix("##")
+        text.append("" if glued or not text else " ")
+        text.append(shown, style=_colour(probability) + (" underline" if replaced else ""))
+    return text
+
+
+def _colour(probability: float) -> str:
+    steps = ((0.8, "bold white on red"), (0.5, "black on yellow"), (0.25, "yellow"))
+    return next((style for least, style in steps if probability >= least), "default")
+
+
+def _joined(tokens: Sequence[str]) -> str:
+    return " ".join(tokens).replace(" ##", "")
+
+
+# -- what it is good for ----------------------------------------------------------------------------------------------
+
+
+def _compare(
+    config: QuickstartConfig, run: Path, held_out: Sequence[str], console: Console, draw: random.Random
+) -> None:
+    """Fine-tune the discriminator and a twin from random weights, several times each, and print both scores."""
+    _headline(console, "4  Fine-tuning: have two words of this sentence changed places?")
+    examples = swapped_or_not(held_out, draw)
+    labelled, test = examples[:LABELLED], examples[LABELLED:]
+    console.print(
+        f"{len(labelled):,} labelled sentences to learn from, {len(test):,} others to score with; half are changed.\n"
+    )
+    scores: dict[str, list[float]] = {"pretrained": [], "random weights": []}
+    for seed in range(config.seed, config.seed + config.seeds):
+        for start, of_start in scores.items():
+            keep = config.output / "classifier" if start == "pretrained" and not of_start else None
+            of_start.append(_trained_accuracy(run / "discriminator", labelled, test, seed, start == "pretrained", keep))
+    _print_scores(console, scores, len(test), config.seeds)
+
+
+def _trained_accuracy(
+    folder: Path, labelled: list[Any], test: list[Any], seed: int, pretrained: bool, keep: Path | None
+) -> float:
+    """Fine-tune once and return the share of right answers on the test examples; `keep`: save the model there."""
+    tokenizer = ElectraTokenizer.from_pretrained(folder)
+    task = TextClassification.from_examples(labelled, max_length=128)
+    torch.manual_seed(seed)
+    model = ElectraForSequenceClassification.from_pretrained(folder, **task.config_fields())
+    if not pretrained:
+        model = ElectraForSequenceClassification(model.config)
+    fit(model, task.training_rows(labelled, tokenizer), task, seed=seed, **FINETUNING)
+    answers = predict(model, tokenizer, task, [example["text"] for example in test])
+    right: list[bool] = [answer["label"] == example["label"] for answer, example in zip(answers, test, strict=True)]
+    if keep is not None:
+        with writing_folder(keep) as new:
+            model.save_pretrained(new)
+            tokenizer.save_pretrained(new)
+    return sum(right) / len(right)
+
+
+def standard_error(scores: Sequence[float], examples: int) -> float:
+    """Of the mean of accuracies measured on the same examples: what seeds and the choice of examples make uncertain."""
+    mean = statistics.mean(scores)
+    of_seeds = statistics.variance(scores) / len(scores) if len(scores) > 1 else 0.0
+    return math.sqrt(of_seeds + mean * (1 - mean) / examples)
+
+
+def _print_scores(console: Console, scores: dict[str, list[float]], examples: int, seeds: int) -> None:
+    for start, of_start in scores.items():
+        mean, error = statistics.mean(of_start), standard_error(of_start, examples)
+        bar = "█" * round(40 * mean)
+        console.print(f"  {start:<16}{mean:7.1%}  ± {error:.1%}   [dim]{bar}[/dim]")
+    console.print(f"  {'guessing':<16}{0.5:7.1%}")
+    console.print(
+        f"\nAccuracy: the mean of {seeds} seeds on {examples:,} sentences, ± a standard error (of both together).\n"
+        "Network, tokenizer, examples and settings are the same; only the weights that training starts from differ."
+    )
+
+
+def _farewell(config: QuickstartConfig, console: Console, seconds: float) -> None:
+    _headline(console, f"Done in {seconds / 60:.1f} minutes. In Python:")
+    console.print(
+        "from electra import pipeline\n"
+        f'judge = pipeline("text-classification", "{config.output}/classifier")\n'
+        'print(judge(["Return the number of items in the list.", "Return the in of items number the list."]))',
+        markup=False,
+        style="bold",
+        soft_wrap=True,
+    )
+
+
+def _headline(console: Console, words: str) -> None:
+    console.print(f"\n[bold]{words}[/bold]")

@@ -1,0 +1,167 @@
+"""The files of a tokenizer in a model's folder, read and written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from tokenizers import AddedToken, Tokenizer
+
+from electra.hub.files import adding_to_folder, write_text
+from electra.hub.names import Location, find_file
+from electra.text.backend import Casing, build_backend, casing_of, no_panics
+from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
+from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
+
+logger = logging.getLogger("electra")
+
+TOKENIZER, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
+SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
+OPTIONS = ["model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces", "split_special_tokens"]
+CASING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "chinese_chars"}
+
+
+def read_folder(name_or_path: str | Path, **location: Unpack[Location]) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer of a folder or repository, and the keywords for ElectraTokenizer that its files state.
+
+    A tokenizer.json wins over everything else. With a vocab.txt alone, casing that tokenizer_config.json does not
+    state is inferred from the vocabulary, and said. Raises OSError when there is neither, ValueError for a damaged file.
+    """
+    paths = {
+        name: find_file(name_or_path, name, **location)
+        for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
+    }
+    config = {**_read_json(paths[SPECIAL_TOKENS]), **_read_json(paths[CONFIG])}
+    tokenizer_path, vocabulary_path = paths[TOKENIZER], paths[VOCABULARY]
+    if tokenizer_path is not None:
+        backend = read_backend(tokenizer_path)
+        _say_contradictions(tokenizer_path, backend, config)
+    elif config.get("tokenizer_class") == "BertJapaneseTokenizer":
+        raise ValueError(
+            f"{name_or_path} has a BertJapaneseTokenizer, which splits words with MeCab and is not supported; "
+            "save it as a tokenizer.json, or split the words first and pass is_split_into_words=True with vocab.txt"
+        )
+    elif vocabulary_path is not None:
+        backend = _from_vocabulary(vocabulary_path, config)
+    else:
+        raise OSError(
+            f"{name_or_path} has no vocabulary: neither a {TOKENIZER} nor a {VOCABULARY} is there; "
+            "a model's folder needs one of the two beside its config.json"
+        )
+    _add_tokens(backend, config.get("added_tokens_decoder") or {}, _read_json(paths[ADDED_TOKENS]))
+    return backend, _settings(config)
+
+
+def read_backend(path: Path) -> Tokenizer:
+    """The tokenizer of a tokenizer.json. Raises ValueError naming a file that is none."""
+    try:
+        with no_panics(f"reading {path}"):
+            return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a whole tokenizer.json ({error}); download or save it again") from error
+
+
+def write_folder(
+    folder: str | Path,
+    backend: Tokenizer,
+    config: Mapping[str, Any],
+    special_tokens: Mapping[str, Any],
+    prefix: str = "",
+) -> tuple[str, ...]:
+    """Write the four files into `folder`, all or none; returns their paths."""
+    texts = {
+        CONFIG: _json(config),
+        SPECIAL_TOKENS: _json(special_tokens),
+        TOKENIZER: backend.to_str(pretty=True),
+    }
+    vocabulary = backend.get_vocab(with_added_tokens=False)
+    if type(backend.model).__name__ == "WordPiece" and not any("\n" in token for token in vocabulary):
+        texts[VOCABULARY] = vocabulary_text(vocabulary)
+    # what an earlier tokenizer left there would be read together with ours
+    stale = [prefix + name for name in (VOCABULARY, ADDED_TOKENS)]
+    with adding_to_folder(folder, replacing=stale) as partial:
+        for name, text in texts.items():
+            write_text(partial / (prefix + name), text)
+    return tuple(str(Path(folder) / (prefix + name)) for name in texts)
+
+
+def plain_token(value: Any) -> str | None:
+    """A token as configurations spell it: a string, a description with its `content`, or null."""
+    return value.get("content") if isinstance(value, Mapping) else value
+
+
+def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
+    tokens = read_tokens(path, strict=False)
+    stated = {field: config[flag] for flag, field in CASING.items() if flag in config}
+    if "lowercase" in stated:
+        casing = Casing(**stated)
+    else:
+        casing = Casing(**{**vars(infer_casing(tokens)), **stated})
+        logger.warning(
+            "%s: no %s says whether the text is lower-cased; the vocabulary looks %s. Pass do_lower_case=... to decide",
+            path,
+            CONFIG,
+            describe(casing),
+        )
+    return build_backend(index(tokens), casing, plain_token(config.get("unk_token")) or "[UNK]")
+
+
+def _say_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:
+    casing = casing_of(backend)
+    if casing is None:
+        return
+    stated = replace(casing, **{field: config[flag] for flag, field in CASING.items() if flag in config})
+    if stated.effective != casing.effective:
+        logger.warning("%s: %s says %s, but %s says %s, which counts", path.parent, CONFIG, stated, TOKENIZER, casing)
+
+
+def _add_tokens(backend: Tokenizer, described: Mapping[str, Any], by_name: Mapping[str, int]) -> None:
+    """Add the tokens of `added_tokens_decoder` (id -> description) and of added_tokens.json (token -> id) by id."""
+    tokens = {int(number): AddedToken(**_description(token)) for number, token in described.items()}
+    tokens = {**{number: AddedToken(name, normalized=False) for name, number in by_name.items()}, **tokens}
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for number, token in sorted(tokens.items()):
+        if token.content not in known:
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        if backend.token_to_id(token.content) != number:
+            logger.warning(
+                "the added token %r has id %d here; its folder says %d, so the vocabulary is not the one it was made with",
+                token.content,
+                backend.token_to_id(token.content),
+                number,
+            )
+
+
+def _description(token: Any) -> dict[str, Any]:
+    fields = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+    return {name: token[name] for name in fields if name in token}
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: config[name] for name in OPTIONS if config.get(name) is not None}
+    settings.update({role: plain_token(config[role]) for role in ROLES if role in config})
+    extra = config.get(EXTRA) or config.get(EXTRA_BEFORE_V5) or []
+    settings[EXTRA] = [plain_token(token) for token in (extra.values() if isinstance(extra, Mapping) else extra)]
+    return settings
+
+
+def _read_json(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not whole JSON ({error}); download or save it again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: it must hold a JSON object, not {type(content).__name__}")
+    return content
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,442 @@
+"""ElectraTokenizer: text to token ids and back, called as transformers' tokenizers are."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from electra.hub.files import write_text
+from electra.hub.names import Location
+from electra.text import backend as backends
+from electra.text.backend import Casing
+from electra.text.columns import Wanted, pad_encodings, to_columns, windows_of
+from electra.text.decoding import Decoder
+from electra.text.encoding import BatchEncoding
+from electra.text.folder import CASING, VOCABULARY, read_backend, read_folder, write_folder
+from electra.text.padding import Padding, collect, pad_columns
+from electra.text.rows import as_rows
+from electra.text.special_tokens import EXTRA_BEFORE_V5, ROLES
+from electra.text.tensors import plain, tensor_type_of
+from electra.text.truncation import NO_LIMIT, SIDES, Limits, choice, resolve_limits
+from electra.text.vocab_file import index, read_tokens, vocabulary_text
+from electra.text.windows import Cut, encode_rows
+
+logger = logging.getLogger("electra")
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class ElectraTokenizer(Decoder):
+    """BERT's WordPiece tokenizer over the `tokenizers` library, with transformers 5.23's call surface.
+
+    One tokenizer may be used from several threads.
+    """
+
+    model_input_names: list[str] = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
+    is_fast = True
+
+    def __init__(
+        self,
+        vocab: str | Path | Mapping[str, int] | Sequence[str] | None = None,
+        do_lower_case: bool | None = None,
+        unk_token: str | AddedToken = "[UNK]",
+        sep_token: str | AddedToken | None = "[SEP]",
+        pad_token: str | AddedToken | None = "[PAD]",
+        cls_token: str | AddedToken | None = "[CLS]",
+        mask_token: str | AddedToken | None = "[MASK]",
+        tokenize_chinese_chars: bool | None = None,
+        strip_accents: bool | None = None,
+        *,
+        vocab_file: str | Path | None = None,
+        tokenizer_file: str | Path | None = None,
+        tokenizer_object: Tokenizer | None = None,
+        compose_accents: bool | None = None,
+        bos_token: str | AddedToken | None = None,
+        eos_token: str | AddedToken | None = None,
+        extra_special_tokens: Iterable[str | AddedToken] = (),
+        additional_special_tokens: Iterable[str | AddedToken] = (),
+        model_max_length: int | None = None,
+        padding_side: str | None = None,
+        truncation_side: str | None = None,
+        model_input_names: Iterable[str] | None = None,
+        clean_up_tokenization_spaces: bool = False,
+        split_special_tokens: bool = False,
+        name_or_path: str | Path = "",
+    ) -> None:
+        """Build a tokenizer from one of: a vocabulary (the path of a vocab.txt, tokens in order, or token -> id), a
+        tokenizer.json, or a `tokenizers.Tokenizer` (which is copied). From none of them: the five special tokens alone.
+
+        `do_lower_case` (default True), `tokenize_chinese_chars` (default True), `strip_accents` (default: when
+        lower-casing) and `compose_accents` (default False; NFC first, which BERT does not do) change a tokenizer.json
+        only where they are given. A special token that is None is done without. `model_max_length` is in tokens.
+
+        Raises ValueError for a vocabulary without one of the special tokens, with a token twice, empty or not UTF-8.
+        """
+        sources = {"vocab": vocab, "vocab_file": vocab_file, "tokenizer_file": tokenizer_file}
+        given = [
+            name for name, source in {**sources, "tokenizer_object": tokenizer_object}.items() if source is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same thing; give one of them")
+        changes = {
+            "lowercase": do_lower_case,
+            "strip_accents": strip_accents,
+            "chinese_chars": tokenize_chinese_chars,
+            "compose_accents": compose_accents,
+        }
+        if tokenizer_object is not None or tokenizer_file is not None:
+            backend = _loaded(tokenizer_object, tokenizer_file)
+            backends.change_casing(backend, **changes)
+        else:
+            casing = Casing(**{name: value for name, value in changes.items() if value is not None})
+            tokens = _vocabulary(vocab if vocab_file is None else vocab_file)
+            backend = backends.build_backend(tokens, casing, str(unk_token))
+        roles: dict[str, Any] = {
+            "bos_token": bos_token,
+            "eos_token": eos_token,
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        roles = {role: None if token is None else str(token) for role, token in roles.items()}
+        super().__init__(backend, roles, [*extra_special_tokens, *additional_special_tokens])
+        if backend.post_processor is None:
+            backends.set_template(backend, self.cls_token, self.sep_token)
+        self.padding_side = choice("padding_side", padding_side or _side(backend.padding), SIDES)
+        self.truncation_side = choice("truncation_side", truncation_side or _side(backend.truncation), SIDES)
+        backend.no_padding()
+        backend.no_truncation()
+        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
+        self.model_input_names = list(model_input_names or type(self).model_input_names)
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.split_special_tokens = split_special_tokens
+        self.name_or_path = str(name_or_path)
+        self._said_too_long = False
+        self._lock = threading.Lock()  # truncation is a setting of the backend, not of one call to it
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        subfolder: str = "",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        use_fast: bool = True,
+        **settings: Any,
+    ) -> Self:
+        """The tokenizer of a folder or of a repository on the Hugging Face Hub.
+
+        A tokenizer.json counts before the flags in tokenizer_config.json; with a vocab.txt alone and no flags, casing is
+        inferred from the vocabulary and a warning says so. `settings` are keywords of the constructor and override the
+        files. `use_fast` is accepted and changes nothing: there is one implementation.
+        Raises OSError when there is no vocabulary, ValueError naming a damaged file.
+        """
+        location = Location(
+            subfolder=subfolder,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        backend, stated = read_folder(pretrained_model_name_or_path, **location)
+        settings = {"name_or_path": pretrained_model_name_or_path, **stated, **settings}
+        return cls(tokenizer_object=backend, **settings)
+
+    @property
+    def casing(self) -> Casing | None:
+        """What happens to characters first; None when a tokenizer.json does it in a way that is not BERT's."""
+        return backends.casing_of(self._backend)
+
+    @property
+    def do_lower_case(self) -> bool | None:
+        return self.casing.lowercase if self.casing else None
+
+    @property
+    def strip_accents(self) -> bool | None:
+        return self.casing.strip_accents if self.casing else None
+
+    @property
+    def tokenize_chinese_chars(self) -> bool | None:
+        return self.casing.chinese_chars if self.casing else None
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of everything that decides which ids a text gets; equal for equal tokenizers."""
+        return backends.fingerprint(self._backend, self.special_tokens_map)
+
+    def __call__(
+        self,
+        text: Any = None,
+        text_pair: Any = None,
+        text_target: Any = None,
+        text_pair_target: Any = None,
+        add_special_tokens: bool = True,
+        padding: bool | str | None = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        *,
+        split_special_tokens: bool | None = None,
+    ) -> BatchEncoding:
+        """Encode a text, a pair, or a batch (a list) of either.
+
+        - `padding`: True or "longest" of the batch, "max_length", False or "do_not_pad"; `pad_to_multiple_of` tokens.
+        - `truncation`: True or "longest_first", "only_first", "only_second", False or "do_not_truncate"; `max_length` in
+          tokens with the special ones, by default the model's. A `max_length` alone truncates.
+        - `return_overflowing_tokens`: what is cut off becomes further rows, which share `stride` tokens (fewer where a
+          window of a pair is not longer than that); `overflow_to_sample_mapping` says whose row each is.
+        - `is_split_into_words`: a text is a list of words.
+        - `return_tensors`: "pt" or "np", int64 [rows, tokens]; None gives lists, for one text without the row axis.
+        - `text_target`: its ids are returned as `labels`.
+
+        Returns, in this order and as far as asked for, `input_ids`, `token_type_ids`, `attention_mask`,
+        `special_tokens_mask`, `offset_mapping` (characters of the text; (0, 0) for special tokens), `length`,
+        `overflow_to_sample_mapping`, `labels`. Raises ValueError for a text that is none, an option that is not known,
+        a `max_length` that the special tokens overfill and a stride that makes no progress.
+        """
+        limits = resolve_limits(
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            model_max_length=self.model_max_length,
+            verbose=verbose,
+        )
+        cut = Cut(
+            limits,
+            side=choice("truncation_side", self.truncation_side, SIDES),
+            stride=stride if return_overflowing_tokens else 0,
+            add_special_tokens=add_special_tokens,
+            split_into_words=is_split_into_words,
+        )
+        wanted = Wanted(
+            self._wants("token_type_ids", return_token_type_ids),
+            self._wants("attention_mask", return_attention_mask),
+            return_overflowing_tokens,
+            return_special_tokens_mask,
+            return_offsets_mapping,
+            return_length,
+        )
+        padding_plan = self._padding(limits, pad_to_multiple_of, padding_side)
+        split = self.split_special_tokens if split_special_tokens is None else split_special_tokens
+
+        def encode(one: Any, two: Any) -> BatchEncoding:
+            rows, batched = as_rows(one, two, is_split_into_words)
+            encodings = self._encode_rows(rows, cut, split)
+            if verbose and max_length is None:
+                self._say_too_long(encodings)
+            return _result(encodings, wanted, padding_plan, return_tensors, batched)
+
+        if text is None and text_target is None:
+            raise ValueError("there is nothing to encode: give text (or text_target)")
+        encoded = encode(text_target if text is None else text, text_pair_target if text is None else text_pair)
+        if text is not None and text_target is not None:
+            encoded["labels"] = encode(text_target, text_pair_target)["input_ids"]
+        return encoded
+
+    def encode(self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, **options: Any) -> Any:
+        """The `input_ids` of a call with the same arguments."""
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **options)["input_ids"]
+
+    def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
+        """A call, under its name before transformers 5."""
+        return self(text, text_pair, **options)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs: Sequence[Any], **options: Any) -> BatchEncoding:
+        """A call with a list of texts or pairs, under its name before transformers 5."""
+        return self(batch_text_or_text_pairs, **options)
+
+    def tokenize(self, text: Any, pair: Any = None, add_special_tokens: bool = False, **options: Any) -> list[str]:
+        """The tokens of a text as strings."""
+        return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad rows that are encoded already: a mapping of columns, or a list of mappings as a data loader collects them.
+
+        Takes lists, arrays or tensors and returns what it was given unless `return_tensors` says otherwise. Columns
+        other than the tokenizer's own (labels, for one) are not padded.
+        """
+        given = collect(encoded_inputs)
+        if "input_ids" not in given:
+            raise ValueError(f"there are no input_ids to pad, only the columns {list(given) or 'none'}")
+        kind = return_tensors or tensor_type_of(given["input_ids"])
+        columns = {name: plain(column) for name, column in given.items()}
+        limits = resolve_limits(
+            padding=padding,
+            truncation=False,
+            max_length=max_length,
+            pad_to_multiple_of=None,
+            model_max_length=self.model_max_length,
+            verbose=False,
+        )
+        fill = self._padding(limits, pad_to_multiple_of, padding_side)
+        with_mask = self._wants("attention_mask", return_attention_mask)
+        if columns["input_ids"] and not isinstance(columns["input_ids"][0], list):
+            rows = pad_columns({name: [column] for name, column in columns.items()}, fill, with_mask)
+            return BatchEncoding({name: column[0] for name, column in rows.items()}, tensor_type=kind)
+        return BatchEncoding(pad_columns(columns, fill, with_mask), tensor_type=kind)
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """How many special tokens a row gets."""
+        return self._backend.num_special_tokens_to_add(pair)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """How many tokens of a single text fit into `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """How many tokens of a pair fit into `model_max_length`."""
+        return self.model_max_length - self.num_special_tokens_to_add(True)
+
+    def save_pretrained(
+        self, save_directory: str | Path, legacy_format: bool | None = None, filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        """Write tokenizer.json, tokenizer_config.json, special_tokens_map.json and vocab.txt, all or none of them.
+
+        A tokenizer that is not BERT's pipeline names the class `PreTrainedTokenizerFast`, since other libraries rebuild
+        an `ElectraTokenizer` from its vocabulary and three flags. `legacy_format` changes nothing. Returns the paths.
+        """
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        roles: dict[str, Any] = dict(self.special_tokens_map)
+        if self._extra:
+            roles[EXTRA_BEFORE_V5] = list(self._extra)
+        return write_folder(save_directory, self._backend, self._configuration(), roles, prefix)
+
+    def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write vocab.txt alone, without tokens that were added; returns its path in a tuple."""
+        path = Path(save_directory) / ((f"{filename_prefix}-" if filename_prefix else "") + VOCABULARY)
+        write_text(path, vocabulary_text(self._backend.get_vocab(with_added_tokens=False)))
+        return (str(path),)
+
+    def __repr__(self) -> str:
+        length = "none" if self.model_max_length >= NO_LIMIT else self.model_max_length
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"casing={self.casing}, model_max_length={length}, special_tokens={self.special_tokens_map})"
+        )
+
+    def _encode_rows(self, rows: list[Any], cut: Cut, split_special_tokens: bool) -> list[Encoding]:
+        with self._lock:
+            if self._backend.encode_special_tokens != split_special_tokens:
+                self._backend.encode_special_tokens = split_special_tokens
+            return encode_rows(self._backend, rows, cut)
+
+    def _wants(self, column: str, asked: bool | None) -> bool:
+        return column in self.model_input_names if asked is None else asked
+
+    def _padding(self, limits: Limits, multiple_of: int | None, side: str | None) -> Padding:
+        side = choice("padding_side", side or self.padding_side, SIDES)
+        if limits.padding != "do_not_pad" and self.pad_token is None:
+            raise ValueError("this tokenizer has no token to pad with; set pad_token to one that is in its vocabulary")
+        length = limits.max_length
+        return Padding(
+            limits.padding,
+            length,
+            multiple_of,
+            side,
+            self.pad_token or "",
+            self.pad_token_id or 0,
+            self.pad_token_type_id,
+        )
+
+    def _say_too_long(self, encodings: list[Encoding]) -> None:
+        longest = max(map(len, encodings), default=0)
+        if longest > self.model_max_length and not self._said_too_long:
+            self._said_too_long = True
+            logger.warning(
+                "a text has %d tokens, the model takes %d; say truncation=True to cut such texts",
+                longest,
+                self.model_max_length,
+            )
+
+    def _configuration(self) -> dict[str, Any]:
+        """What goes into tokenizer_config.json."""
+        stock = backends.is_stock(self._backend)
+        flags = {flag: getattr(self.casing, field) for flag, field in CASING.items()} if stock else {}
+        return {
+            "tokenizer_class": "ElectraTokenizer" if stock else "PreTrainedTokenizerFast",
+            **flags,
+            **dict.fromkeys(ROLES),
+            **self.special_tokens_map,
+            **({EXTRA_BEFORE_V5: self.extra_special_tokens} if self._extra else {}),
+            "model_max_length": self.model_max_length,
+            "model_input_names": self.model_input_names,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "split_special_tokens": self.split_special_tokens,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+
+ElectraTokenizerFast = ElectraTokenizer
+
+
+def _result(
+    encodings: list[Encoding], wanted: Wanted, padding: Padding, return_tensors: str | None, batched: bool
+) -> BatchEncoding:
+    rows, samples = windows_of(encodings, wanted.overflow)
+    pad_encodings(rows, padding)
+    columns: dict[str, Any] = to_columns(rows, samples, wanted)
+    if not batched and return_tensors is None and not wanted.overflow:
+        columns = {name: column[0] if isinstance(column[0], list) else column for name, column in columns.items()}
+    return BatchEncoding(columns, rows, return_tensors)
+
+
+def _loaded(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path | None) -> Tokenizer:
+    if tokenizer_object is not None:
+        return Tokenizer.from_str(tokenizer_object.to_str())
+    return read_backend(Path(str(tokenizer_file)))
+
+
+def _vocabulary(vocab: str | Path | Mapping[str, int] | Sequence[str] | None) -> Mapping[str, int]:
+    if vocab is None:
+        return index(SPECIAL_TOKENS)
+    if isinstance(vocab, Mapping):
+        return vocab
+    return index(read_tokens(vocab) if isinstance(vocab, (str, Path)) else vocab)
+
+
+def _side(setting: Mapping[str, Any] | None) -> str:
+    """The side that a tokenizer.json pads or truncates on, if it says so."""
+    return str(setting["direction"]) if setting else "right"

@@ -1,0 +1,61 @@
+"""The hyperparameters of pretraining, which belong together by size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+def require(holds: bool, name: str, value: object, allowed: str) -> None:
+    """Refuse a setting unless `holds`: what was given, and what is allowed."""
+    if not holds:
+        raise ValueError(f"{name} is {value}: allowed is {allowed}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a size is trained with. The last four are those of a long run; `with_given` makes them fit a short one.
+
+    Raises:
+        ValueError: a value that is not allowed; the message names it.
+    """
+
+    learning_rate: float
+    batch_size: int
+    length: int
+    steps: int
+    mask_fraction: float = 0.15
+    vocab_size: int = 30522
+    warmup_steps: int = 10_000
+    report_every: int = 100
+    evaluate_every: int = 1000
+    save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "vocab_size", "report_every", "evaluate_every", "save_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        require(0 < self.mask_fraction <= 1, "mask_fraction", self.mask_fraction, "above 0 and at most 1")
+        require(0 <= self.warmup_steps <= self.steps, "warmup_steps", self.warmup_steps, f"0 to the {self.steps} steps")
+
+    def with_given(self, given: Mapping[str, Any]) -> Recipe:
+        """This recipe with other values by name; None is no value. What follows from the steps is worked out."""
+        given = {name: value for name, value in given.items() if value is not None}
+        steps = given.get("steps", self.steps)
+        derived = {
+            "warmup_steps": max(0, min(self.warmup_steps, steps // 10)),
+            "report_every": max(1, min(self.report_every, steps // 100)),
+            "evaluate_every": max(1, min(self.evaluate_every, steps // 10)),
+            "save_every": max(1, min(self.save_every, steps // 10)),
+        }
+        return replace(self, **{**derived, **given})
+
+
+# Table 6 of the paper and google-research/electra configure_pretraining.py; `tiny` is ours, for a laptop's two cores.
+RECIPES = {
+    "tiny": Recipe(1e-3, 32, 128, 10_000, vocab_size=8192),
+    "small": Recipe(5e-4, 128, 128, 1_000_000),
+    "base": Recipe(2e-4, 256, 512, 766_000),
+    "large": Recipe(2e-4, 2048, 512, 400_000, mask_fraction=0.25),
+}

@@ -1,0 +1,79 @@
+"""The background thread: in order, bounded, ended with its consumer, and honest about errors."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from electra.data.ahead import ahead
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "electra-ahead"]
+
+
+def test_items_come_in_order_and_the_thread_ends_with_them() -> None:
+    assert list(ahead(lambda: iter(range(100)), items=3)) == list(range(100))
+    assert threads() == []
+
+
+def test_it_works_ahead_but_not_further_than_asked() -> None:
+    made = []
+
+    def make() -> Iterator[int]:
+        for number in count():
+            made.append(number)
+            yield number
+
+    items = ahead(make, items=3)
+    assert made == []  # nothing runs before it is asked for
+    assert next(items) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    assert len(made) == 5  # one taken, three waiting, one in hand
+    items.close()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_closing_or_dropping_it_ends_a_thread_that_waits_for_room(dropped: bool) -> None:
+    items = ahead(lambda: count(), items=1)
+    next(items)
+    assert len(threads()) == 1
+    if dropped:
+        del items
+        gc.collect()
+    else:
+        items.close()
+    assert threads() == []
+
+
+def test_the_consumers_exception_ends_the_thread() -> None:
+    def consume() -> None:
+        for item in ahead(lambda: count()):
+            if item == 10:
+                raise KeyError("consumer")
+
+    with pytest.raises(KeyError):
+        consume()
+    gc.collect()
+    assert threads() == []
+
+
+def test_the_threads_exception_arrives_after_the_items_before_it() -> None:
+    def make() -> Iterator[int]:
+        yield from (1, 2)
+        raise OSError("the disk is gone")
+
+    items = ahead(make)
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(items)
+    assert threads() == []

@@ -1,0 +1,66 @@
+"""The kernels equal the written-out attention, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from electra.batch import Layout
+from electra.nn.attention import attend, attend_plainly
+
+
+def heads(tokens: int, seed: int) -> torch.Tensor:
+    drawn = torch.randn(tokens, 2, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return drawn.requires_grad_()
+
+
+def row_by_row(layout: Layout, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool) -> torch.Tensor:
+    """Each row alone, by the twin."""
+    rows = zip(*(layout.split(t) for t in (q, k, v)), strict=True)
+    return torch.cat(
+        [
+            attend_plainly(*(t.transpose(0, 1)[None] for t in row), None, causal=causal)[0][0].transpose(0, 1)
+            for row in rows
+        ]
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("lengths", [(5,), (4, 4, 4), (3, 7, 7, 1, 3)])
+def test_ragged_rows(lengths: tuple[int, ...], causal: bool) -> None:
+    layout = Layout.ragged(lengths)
+    ours, twin = ([heads(layout.tokens, seed) for seed in range(3)] for _ in range(2))
+    weigh = heads(layout.tokens, 9).detach()
+    a, b = attend(*ours, layout, causal=causal), row_by_row(layout, *twin, causal)
+    assert torch.allclose(a, b, atol=1e-12)
+    (a * weigh).sum().backward()
+    (b * weigh).sum().backward()
+    assert all(torch.allclose(x.grad, y.grad, atol=1e-12) for x, y in zip(ours, twin, strict=True))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", ["none", "keys", "pairs", "added"])
+def test_grids(kind: str, causal: bool) -> None:
+    mask = {
+        "none": None,
+        "keys": torch.arange(6) < torch.tensor([6, 2, 4])[:, None],
+        "pairs": torch.ones(3, 1, 6, 6, dtype=torch.bool).tril(2),
+        "added": torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4)),
+    }[kind]
+    layout = Layout.of_grid(3, 6, mask)
+    ours, twin = ([heads(18, seed) for seed in range(3)] for _ in range(2))
+    weigh = heads(18, 9).detach()
+    a = attend(*ours, layout, causal=causal)
+    grids = (t.unflatten(0, (3, 6)).transpose(1, 2) for t in twin)
+    wide = mask[:, None, None] if kind == "keys" else mask
+    b = attend_plainly(*grids, wide, causal=causal)[0].transpose(1, 2).flatten(0, 1)
+    assert torch.allclose(a, b, atol=1e-12)
+    (a * weigh).sum().backward()
+    (b * weigh).sum().backward()
+    assert all(torch.allclose(x.grad, y.grad, atol=1e-12) for x, y in zip(ours, twin, strict=True))
+
+
+def test_a_layout_needs_rows() -> None:
+    for lengths in ((), (3, 0)):
+        with pytest.raises(ValueError, match="at least one token"):
+            Layout.ragged(lengths)

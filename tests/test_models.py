@@ -1,0 +1,161 @@
+"""What the models refuse, and how their outputs behave."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import electra
+from electra import Batch, ElectraConfig, Row
+from electra.nn.losses import span_loss
+from tests.parity.twins import SIZES, padded_ids, redraw
+
+IDS = torch.ones(2, 5, dtype=torch.int64)
+
+
+def model(name: str = "ElectraModel", **fields: Any) -> Any:
+    return redraw(getattr(electra, name)(ElectraConfig(**{**SIZES, **fields}))).eval()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "either input_ids or inputs_embeds"),
+        ({"input_ids": IDS, "inputs_embeds": torch.ones(2, 5, 24)}, "not both"),
+        ({"input_ids": IDS[0]}, r"input_ids has the shape \[5\]"),
+        ({"input_ids": IDS[:, :0]}, "at least one row and one token"),
+        ({"input_ids": IDS.float()}, "must be int64"),
+        ({"input_ids": [[1, 2]]}, "input_ids is a list"),
+        ({"input_ids": IDS + 96}, "input_ids holds 97: allowed is 0 to 96"),
+        ({"input_ids": IDS - 2}, "input_ids holds -1"),
+        ({"input_ids": torch.ones(1, 41, dtype=torch.int64)}, "41 tokens long .* end at 40"),
+        ({"input_ids": IDS, "attention_mask": torch.ones(2, 4)}, r"attention_mask has the shape \[2, 4\]"),
+        ({"input_ids": IDS, "attention_mask": torch.ones(2, 3, 5, 5)}, r"attention_mask has the shape \[2, 3, 5, 5\]"),
+        ({"input_ids": IDS, "token_type_ids": IDS + 1}, "token_type_ids holds 2"),
+        ({"input_ids": IDS, "position_ids": torch.ones(2, 4, dtype=torch.int64)}, "position_ids has the shape"),
+        ({"inputs_embeds": torch.ones(2, 5, 32)}, "32 wide: they must be embedding_size 24"),
+        ({"input_ids": IDS, "encoder_hidden_states": torch.ones(2, 3, 32)}, None),
+    ],
+)
+def test_wrong_inputs(inputs: dict[str, Any], message: str | None) -> None:
+    if message is None:  # an encoder reads no other encoder: ignored, as in transformers
+        assert torch.equal(model()(**inputs)[0], model()(IDS)[0])
+        return
+    with pytest.raises(ValueError, match=message):
+        model()(**inputs)
+    with pytest.raises(TypeError, match="head_mask"):
+        model()(IDS, head_mask=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "labels", "message"),
+    [
+        ("ElectraForPreTraining", {}, {"labels": IDS + 1}, "labels holds 2: allowed is 0 to 1"),
+        ("ElectraForPreTraining", {}, {"labels": IDS[:, :4]}, r"labels has the shape \[2, 4\]: it must be \[2, 5\]"),
+        ("ElectraForMaskedLM", {}, {"labels": IDS + 96}, "labels holds 97"),
+        ("ElectraForTokenClassification", {"num_labels": 3}, {"labels": IDS + 2}, "labels holds 3: allowed is 0 to 2"),
+        ("ElectraForTokenClassification", {"num_labels": 3}, {"labels": IDS - 2}, "holds -1: .* or -100"),
+        ("ElectraForSequenceClassification", {"num_labels": 3}, {"labels": torch.tensor([0, 3])}, "labels holds 3"),
+        ("ElectraForSequenceClassification", {"num_labels": 3}, {"labels": torch.tensor([0])}, r"must be \[2\]"),
+        (
+            "ElectraForSequenceClassification",
+            {"num_labels": 3, "problem_type": "multi_label_classification"},
+            {"labels": torch.tensor([0, 1])},
+            r"must be \[2, 3\]",
+        ),
+        ("ElectraForQuestionAnswering", {}, {"start_positions": IDS, "end_positions": IDS}, "start_positions has"),
+        ("ElectraForCausalLM", {}, {"labels": IDS, "logits_to_keep": 1}, "logits_to_keep at 0"),
+    ],
+)
+def test_wrong_labels(name: str, fields: Any, labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model(name, **fields)(IDS, **labels)
+
+
+def test_heads_that_cannot_be_built() -> None:
+    with pytest.raises(ValueError, match="num_labels is 3: question answering has 2"):
+        model("ElectraForQuestionAnswering", num_labels=3)
+    with pytest.raises(ValueError, match="add_cross_attention=True"):
+        model("ElectraForCausalLM", is_decoder=True)(IDS, encoder_hidden_states=torch.ones(2, 3, 32))
+
+
+def test_a_ragged_batch_is_checked_too() -> None:
+    long = Batch.from_rows([Row([1] * 41)])
+    with pytest.raises(ValueError, match="41 tokens long"):
+        model()(long)
+    with pytest.raises(ValueError, match="padded grid"):
+        model()(Batch.from_rows([Row([1, 2])]), output_attentions=True)
+    with pytest.raises(ValueError, match="num_choices"):
+        model("ElectraForMultipleChoice")(Batch.from_rows([Row([1, 2])] * 4))
+    assert model("ElectraForMultipleChoice")(Batch.from_rows([Row([1, 2])] * 4), num_choices=2).logits.shape == (2, 2)
+
+
+def test_labels_of_minus_100_and_nothing_that_counts() -> None:
+    """transformers counts -100 as a target in the discriminator, and has NaN where nothing counts."""
+    discriminator = model("ElectraForPreTraining")
+    labels = torch.tensor([[0, 1, -100, 1, 0], [1, 1, -100, -100, 0]])
+    mask = (labels != -100).long()
+    scores = discriminator(IDS).logits
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(scores[mask.bool()], labels[mask.bool()].float())
+    assert discriminator(IDS, labels=labels).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert discriminator(IDS, labels=torch.full_like(IDS, -100)).loss == 0
+    assert model("ElectraForMaskedLM")(IDS, labels=torch.full_like(IDS, -100)).loss == 0
+    far = torch.tensor([50, -1])
+    assert model("ElectraForQuestionAnswering")(IDS, start_positions=far, end_positions=far).loss == 0
+
+
+def test_the_configuration_is_not_written_by_a_forward_pass() -> None:
+    classifier = model("ElectraForSequenceClassification", num_labels=3)
+    classifier(IDS, labels=torch.tensor([0, 1]))
+    assert classifier.config.problem_type is None
+
+
+def test_outputs_are_dictionaries_tuples_and_objects() -> None:
+    output = model("ElectraForPreTraining")(IDS, labels=torch.zeros_like(IDS), output_hidden_states=True)
+    assert list(output.keys()) == ["loss", "logits", "hidden_states"]
+    assert output["logits"] is output.logits is output[1] is output.to_tuple()[1]
+    assert len(output[:2]) == 2
+    assert output.attentions is None
+    assert dict(**output)["loss"] is output.loss
+    again = pickle.loads(pickle.dumps(output))
+    assert type(again) is type(output)
+    assert torch.equal(again.logits, output.logits)
+    doubled = torch.utils._pytree.tree_map(lambda t: t * 2, output)
+    assert torch.equal(doubled.logits, output.logits * 2)
+    loss, logits, _ = model("ElectraForPreTraining", return_dict=False, output_hidden_states=True)(
+        IDS, labels=torch.zeros_like(IDS)
+    )
+    assert torch.equal(logits, output.logits)
+    assert loss == output.loss
+
+
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    plain, checkpointed = (model("ElectraForMaskedLM").train() for _ in range(2))
+    checkpointed.gradient_checkpointing_enable()
+    assert checkpointed.is_gradient_checkpointing
+    for one in (plain, checkpointed):
+        one(**padded_ids(), labels=padded_ids()["input_ids"]).loss.backward()
+    for a, b in zip(plain.parameters(), checkpointed.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
+def test_parameters_are_counted_as_transformers_counts_them() -> None:
+    for name in ("ElectraForMaskedLM", "ElectraForPreTraining", "ElectraModel"):
+        theirs = getattr(transformers, name)(transformers.ElectraConfig(**SIZES))
+        assert model(name).num_parameters() == theirs.num_parameters()
+
+
+def test_span_loss_of_a_ragged_batch_is_each_row_s_own() -> None:
+    batch = Batch.from_rows([Row([1] * 4), Row([1] * 7)])
+    start, end = torch.randn(2, 11, generator=torch.Generator().manual_seed(0))
+    at = (torch.tensor([3, 5]), torch.tensor([0, 6]))
+    both = span_loss(start, end, *at, batch.layout)
+    alone = [
+        span_loss(s, e, a[None], b[None], Batch.from_rows([Row([1] * len(s))]).layout)
+        for s, e, a, b in zip(batch.layout.split(start), batch.layout.split(end), *at, strict=True)
+    ]
+    assert both.item() == pytest.approx(sum(a.item() for a in alone) / 2, rel=1e-6)
