@@ -46,13 +46,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def both(folders: Callable[[str], Path]) -> Iterator[Both]:
     """Ours and transformers' pipeline of a task and a folder."""
+    models: dict[tuple[str, str], tuple[Any, Any]] = {}
 
     def make(task: str, name: str, **options: Any) -> tuple[Any, Any]:
         folder = str(folders(name))
-        theirs = transformers.pipeline(task, folder, device="cpu", **options)
+        if (task, name) not in models:
+            theirs = transformers.pipeline(task, folder, device="cpu")
+            models[task, name] = theirs.model, theirs.tokenizer
+        model, tokenizer = models[task, name]
+        theirs = transformers.pipeline(task, model, tokenizer=tokenizer, device="cpu", **options)
         return pipeline(task, folder, device="cpu", **options), theirs
 
     with quiet_transformers():
@@ -78,12 +83,10 @@ def test_text_classification_options_at_construction(both: Both, options: dict[s
         assert_same(ours(inputs), theirs(inputs))
 
 
-def test_text_classification_truncates_as_transformers_is_told_to(
-    both: Both, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_text_classification_truncates_as_transformers_is_told_to(both: Both, caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = both("text-classification", "three")
     texts = [*FITTING, LONG_TEXT, {"text": LONG_TEXT, "text_pair": LONG_TEXT}, {"text": "a", "text_pair": LONG_TEXT}]
-    assert_same(ours(texts), [theirs(text, truncation=True) for text in texts[:-2]] + theirs(texts[-2:], truncation=True))
+    assert_same(ours(texts), theirs(texts[:-2], truncation=True) + theirs(texts[-2:], truncation=True))
     assert [record.getMessage() for record in caplog.records if record.name == "electra"] == [
         f"3 of {len(texts)} texts were longer than {LONGEST} tokens and were cut to that"
     ]
@@ -101,7 +104,8 @@ def test_token_classification_equals_transformers(both: Both, strategy: str) -> 
         expected = theirs(short, **options)
         assert_same(ours(short, **options), expected)
         assert_same(ours(short[0], **options), theirs(short[0], **options))
-        assert sum(map(len, expected)) > 10
+    labels = {e.get("entity") or e["entity_group"] for entities in ours(short, ignore_labels=[]) for e in entities}
+    assert len(labels) >= 3
     words = ["New", "York", "singing", "Zürich", "don't"]
     split = {"is_split_into_words": True, "ignore_labels": []}
     assert_same(ours(words, **split), theirs(words, **split))
@@ -114,7 +118,7 @@ def test_token_classification_loses_no_token_of_a_long_text(folders: Callable[[s
     tokens = ours.tokenizer(LONG_TEXT, add_special_tokens=False, return_offsets_mapping=True)
     assert [(e["start"], e["end"]) for e in found] == list(map(tuple, tokens["offset_mapping"]))
     assert [e["index"] for e in found] == list(range(1, len(found) + 1))
-    assert found[:15] == pytest.approx(ours(LONG_TEXT[: found[21]["end"]])[:15])
+    assert_same(ours(LONG_TEXT[: found[21]["end"]])[:15], found[:15])
 
 
 @pytest.mark.parametrize("text", ["the [MASK] sat", "[MASK]", "the [MASK] sat on [MASK]."])
@@ -177,18 +181,18 @@ def test_replaced_token_detection(folders: Callable[[str], Path]) -> None:
     ids = ours.tokenizer(text, return_tensors="pt")
     with torch.inference_mode():
         expected = theirs(**ids).logits[0, 1:-1].sigmoid().tolist()
-    assert [set(token) for token in found] == [{"token", "start", "end", "score", "replaced"}] * 7
+    assert [set(token) for token in found] == [{"token", "start", "end", "score", "replaced"}] * 8
     assert [text[t["start"] : t["end"]].lower() for t in found] == [t["token"].removeprefix("##") for t in found]
     assert [t["score"] for t in found] == pytest.approx(expected, abs=1e-5)
     assert [t["replaced"] for t in found] == [score >= 0.5 for score in expected]
     assert all(t["replaced"] for t in ours(text, threshold=0.0))
-    assert ours([text, LONG_TEXT])[0] == pytest.approx(found)
+    assert_same(ours([text, LONG_TEXT])[0], found)
     assert len(ours(LONG_TEXT)) == len(ours.tokenizer(LONG_TEXT, add_special_tokens=False)["input_ids"])
 
 
 def test_batches_of_any_size_give_the_same(folders: Callable[[str], Path]) -> None:
     ours = pipeline("text-classification", folders("three"), device="cpu", top_k=None)
-    expected = [ours(text) for text in TEXTS]
+    expected = [ours([text])[0] for text in TEXTS]
     for options in ({"batch_size": 1}, {"batch_size": 4}, {"batch_tokens": 30}):
         found = pipeline("text-classification", folders("three"), device="cpu", top_k=None, **options)(TEXTS)
         assert_same(found, expected)

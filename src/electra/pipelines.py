@@ -148,7 +148,7 @@ class Pipeline:
         def answers(examples: Iterable[Any]) -> Iterator[Any]:
             return predict(self.model, self.tokenizer, task, examples, batch_tokens=self.batch_tokens, batch_rows=rows)
 
-        if _is_single(task, inputs):
+        if isinstance(inputs, (str, Mapping)):
             try:
                 (answer,) = answers([inputs])
             except ExampleError as error:
@@ -156,8 +156,10 @@ class Pipeline:
             # transformers: one string gives a list with its best label, a pair gives the dict alone
             listed = isinstance(task, TextClassification) and isinstance(inputs, str) and "top_k" not in options
             return [answer] if listed else answer
-        if not isinstance(inputs, (list, tuple)):
+        if not _is_list(inputs):
             return answers(_iterated(inputs))
+        if isinstance(task, TokenClassification) and task.is_split_into_words and not all(map(_is_list, inputs)):
+            inputs = [inputs]  # the words of one text
         found = list(answers(inputs))
         # transformers: fill-mask takes a list of one text for that text
         return found[0] if isinstance(task, FillMask) and len(found) == 1 else found
@@ -180,12 +182,8 @@ def _task_options(kind: type[Task[Any]], options: Mapping[str, Any]) -> dict[str
     return {name: value for name, value in plain.items() if name in known or name not in WITHOUT_EFFECT}
 
 
-def _is_single(task: Task[Any], inputs: Any) -> bool:
-    """Whether this is one example and not many."""
-    if isinstance(inputs, (str, Mapping)):
-        return True
-    split = isinstance(task, TokenClassification) and task.is_split_into_words
-    return split and isinstance(inputs, (list, tuple)) and not all(isinstance(text, (list, tuple)) for text in inputs)
+def _is_list(inputs: Any) -> bool:
+    return isinstance(inputs, (list, tuple))
 
 
 def _iterated(inputs: Any) -> Iterable[Any]:

@@ -40,6 +40,8 @@ from electra.training.recipe import RECIPES, Recipe, require
 from electra.training.run import Run
 from electra.training.settings import Setting
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 # These decide nothing about the result. (Whether the files hold the text they held is asked of the text itself.)
 CHANGEABLE = frozenset({"files", "device", "save_every", "keep_checkpoints", "quiet"})
 
@@ -143,14 +145,16 @@ class PretrainConfig:
 
 def _check(config: PretrainConfig) -> None:
     """Refuse what cannot be run, before anything is read or written."""
+    require(0 <= config.dropout < 1, "dropout", config.dropout, "0 or more and below 1")
+    require(config.precision in PRECISIONS, "precision", config.precision, f"one of {', '.join(PRECISIONS)}")
     positions = config.discriminator.max_position_embeddings  # names the sizes where `size` is none
     length = config.recipe.length
     require(5 <= length <= positions, "length", length, f"5 to {positions}, the positions that the networks have")
+    config.discriminator.generator(config.generator_fraction)
     require(bool(config.files), "files", "empty", "at least one text file, folder or pattern")
     require(config.keep_checkpoints >= 1, "keep_checkpoints", config.keep_checkpoints, "1 or more")
     require(config.evaluate_examples >= 1, "evaluate_examples", config.evaluate_examples, "1 or more")
     require(0 <= config.seed < 2**63, "seed", config.seed, "0 to 2**63 - 1")
-    require(0 <= config.dropout < 1, "dropout", config.dropout, "0 or more and below 1")
     if config.vocab is not None and config.vocab_size is not None:
         raise ValueError(
             f"vocab ({config.vocab}) and vocab_size ({config.vocab_size}) are both given: "
@@ -171,6 +175,7 @@ def pretrain(config: PretrainConfig) -> Path:
         ValueError: the text, the vocabulary or the run folder is not usable, or the loss is no longer a number.
         OSError: a file cannot be read or written.
     """
+    hardware.choose(config.device)  # refused now, and not when the text is prepared
     report = Reporter(quiet=config.quiet)
     with Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run:
         tokenizer = _tokenizer(config, run, report)
@@ -241,6 +246,7 @@ class Pretraining:
         """Take all the steps that are left; leave with the exit code of a signal if one comes."""
         steps, batches = self.recipe.steps, self._batches(self.text, self.recipe.batch_size)
         self._announce(batches)
+        self.networks.train()
         with (
             Interruption() as interruption,
             closing(batches.batches(self.first_step)) as stream,  # type: ignore[type-var]
@@ -391,7 +397,8 @@ def _card(name: str, config: PretrainConfig, run: Run) -> str:
         "generator": "fills in masked tokens; it proposed the replacements that the discriminator was trained on",
     }
     recipe, size = config.recipe, config.size
-    measured = [line for line in run.read_metrics() if line["split"] == "held_out"][-1]
+    held_out = [line for line in run.read_metrics() if line["split"] == "held_out"]
+    measured = held_out[-1] if held_out else {}
     return model_card(
         f"ELECTRA {name}, size {size}",
         f"It {did[name]}. Pretrained from scratch by replaced-token detection: {recipe.steps:,} steps of "

@@ -135,6 +135,10 @@ def test_a_new_folder_goes_when_the_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="empty corpus"), Run(tmp_path / "run", SETTINGS):
         raise ValueError("empty corpus")
     assert not any(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="later"), Run(tmp_path / "run", SETTINGS) as run:
+        run.checkpoints.save(checkpoint(1))
+        raise ValueError("later")
+    assert run.checkpoints.steps() == [1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks there")

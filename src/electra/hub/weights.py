@@ -88,8 +88,8 @@ def write_weights(
     for filename, names in split.filename_to_tensors.items():
         try:
             save_file({name: state[name] for name in names}, folder / filename, metadata={"format": "pt"})
-        except SafetensorError as error:  # what a full disk looks like from safetensors
-            raise OSError(f"{folder / filename} could not be written: {error}") from error
+        except SafetensorError as error:
+            raise _not_written(folder / filename, error) from error
     if split.is_sharded:
         total = sum(tensor.numel() for tensor in state.values())
         index = {
@@ -294,6 +294,14 @@ def _no_weights(name_or_path: str | os.PathLike[str], tried: list[str], location
         found.append("a TensorFlow checkpoint")
     holds = f" It holds {found[0]}." if found else ""
     return f"{message}.{holds} Save a model there with save_pretrained, or give the folder of one."
+
+
+def _not_written(file: Path, error: SafetensorError) -> OSError:
+    """A full disk, as an `OSError` with its number; safetensors gives it in words only."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(f"{file} could not be written: {error}")
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(file))
 
 
 def _some(names: list[str], most: int = 3) -> str:

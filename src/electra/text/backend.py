@@ -23,8 +23,8 @@ class Casing:
     - `lowercase`: upper case becomes lower case.
     - `strip_accents`: é becomes e; None means "when lower-casing", which is what BERT does.
     - `chinese_chars`: every CJK ideograph is a word of its own.
-    - `compose_accents`: e followed by a combining accent becomes é first (Unicode NFC). BERT does not do it, and a cased
-      vocabulary then knows only one of the two spellings.
+    - `compose_accents`: e followed by a combining accent becomes é first (Unicode NFC). BERT does not do it, and a
+      cased vocabulary then knows only one of the two spellings.
     """
 
     lowercase: bool = True

@@ -7,21 +7,31 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tokenizers import AddedToken, Tokenizer
 
 from electra.hub.files import adding_to_folder, write_text
 from electra.hub.names import Location, find_file
-from electra.text.backend import Casing, build_backend, casing_of, no_panics
+from electra.text.backend import Casing, build_backend, casing_of, is_stock, no_panics
 from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
 from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
+
+if TYPE_CHECKING:
+    from electra.text.tokenizer import ElectraTokenizer
 
 logger = logging.getLogger("electra")
 
 TOKENIZER, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
 SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
-OPTIONS = ["model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces", "split_special_tokens"]
+OPTIONS = (
+    "model_max_length",
+    "model_input_names",
+    "padding_side",
+    "truncation_side",
+    "clean_up_tokenization_spaces",
+    "split_special_tokens",
+)
 CASING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "chinese_chars"}
 
 
@@ -29,7 +39,8 @@ def read_folder(name_or_path: str | Path, **location: Unpack[Location]) -> tuple
     """The tokenizer of a folder or repository, and the keywords for ElectraTokenizer that its files state.
 
     A tokenizer.json wins over everything else. With a vocab.txt alone, casing that tokenizer_config.json does not
-    state is inferred from the vocabulary, and said. Raises OSError when there is neither, ValueError for a damaged file.
+    state is inferred from the vocabulary, and said. Raises OSError when there is neither, ValueError for a file that
+    is damaged.
     """
     paths = {
         name: find_file(name_or_path, name, **location)
@@ -67,18 +78,21 @@ def read_backend(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: not a whole tokenizer.json ({error}); download or save it again") from error
 
 
-def write_folder(
-    folder: str | Path,
-    backend: Tokenizer,
-    config: Mapping[str, Any],
-    special_tokens: Mapping[str, Any],
-    prefix: str = "",
-) -> tuple[str, ...]:
+def load_backend(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path | None) -> Tokenizer:
+    """A copy of a tokenizer, or the one in a tokenizer.json."""
+    if tokenizer_object is not None:
+        return Tokenizer.from_str(tokenizer_object.to_str())
+    return read_backend(Path(str(tokenizer_file)))
+
+
+def write_folder(folder: str | Path, tokenizer: ElectraTokenizer, prefix: str = "") -> tuple[str, ...]:
     """Write the four files into `folder`, all or none; returns their paths."""
+    backend = tokenizer.backend_tokenizer
+    extra = {EXTRA_BEFORE_V5: tokenizer.extra_special_tokens} if tokenizer.extra_special_tokens else {}
     texts = {
-        CONFIG: _json(config),
-        SPECIAL_TOKENS: _json(special_tokens),
         TOKENIZER: backend.to_str(pretty=True),
+        CONFIG: _json({**configuration(tokenizer), **extra}),
+        SPECIAL_TOKENS: _json({**tokenizer.special_tokens_map, **extra}),
     }
     vocabulary = backend.get_vocab(with_added_tokens=False)
     if type(backend.model).__name__ == "WordPiece" and not any("\n" in token for token in vocabulary):
@@ -89,6 +103,22 @@ def write_folder(
         for name, text in texts.items():
             write_text(partial / (prefix + name), text)
     return tuple(str(Path(folder) / (prefix + name)) for name in texts)
+
+
+def configuration(tokenizer: ElectraTokenizer) -> dict[str, Any]:
+    """What goes into tokenizer_config.json.
+
+    Other libraries rebuild an `ElectraTokenizer` from its vocabulary and three flags, and take a
+    `PreTrainedTokenizerFast` from tokenizer.json as it is; so anything but BERT's own pipeline is called the latter.
+    """
+    stock = is_stock(tokenizer.backend_tokenizer)
+    return {
+        "tokenizer_class": "ElectraTokenizer" if stock else "PreTrainedTokenizerFast",
+        **({flag: getattr(tokenizer, flag) for flag in CASING} if stock else {}),
+        **dict.fromkeys(ROLES),
+        **tokenizer.special_tokens_map,
+        **{option: getattr(tokenizer, option) for option in OPTIONS},
+    }
 
 
 def plain_token(value: Any) -> str | None:
@@ -131,7 +161,7 @@ def _add_tokens(backend: Tokenizer, described: Mapping[str, Any], by_name: Mappi
             (backend.add_special_tokens if token.special else backend.add_tokens)([token])
         if backend.token_to_id(token.content) != number:
             logger.warning(
-                "the added token %r has id %d here; its folder says %d, so the vocabulary is not the one it was made with",
+                "the added token %r has id %d, but its folder says %d: the vocabulary is not the one it was added to",
                 token.content,
                 backend.token_to_id(token.content),
                 number,

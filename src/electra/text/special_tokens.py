@@ -56,13 +56,16 @@ class TokenTable:
     pad_token_id, cls_token_id, mask_token_id = RoleId(), RoleId(), RoleId()
     pad_token_type_id = 0
 
-    def __init__(self, backend: Tokenizer, roles: Mapping[str, str | None], extra: Iterable[str | AddedToken]) -> None:
+    def __init__(
+        self, backend: Tokenizer, roles: Mapping[str, str | AddedToken | None], extra: Iterable[str | AddedToken]
+    ) -> None:
         """`roles` by name; every token of them must be in the vocabulary or be added already.
 
         Raises ValueError naming those that are not.
         """
         self._backend = backend
-        self._roles: dict[str, str | None] = {role: roles.get(role) for role in ROLES}
+        given = {role: roles.get(role) for role in ROLES}
+        self._roles = {role: None if token is None else str(token) for role, token in given.items()}
         missing = [f"{token} ({role})" for role, token in self._roles.items() if token and not self._knows(token)]
         if missing:
             raise ValueError(
@@ -70,7 +73,7 @@ class TokenTable:
                 "these roles in this vocabulary (such as mask_token='<mask>'), or say None to do without"
             )
         # decoding leaves them out, and they are found in text, only where the backend knows them as special
-        self._backend.add_special_tokens([_special(token) for token in self._roles.values() if token])
+        self._backend.add_special_tokens([_special(token) for token in given.values() if token is not None])
         self._extra: list[str] = []
         self._add_extra(list(extra))
 
@@ -176,7 +179,7 @@ class TokenTable:
         return len(self) - size
 
     @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]
     @overload
     def convert_tokens_to_ids(self, tokens: Sequence[str]) -> list[int]: ...
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
@@ -189,9 +192,7 @@ class TokenTable:
     def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str: ...
     @overload
     def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
-    def convert_ids_to_tokens(
-        self, ids: int | Iterable[int], skip_special_tokens: bool = False
-    ) -> str | list[str] | list[str | None] | None:
+    def convert_ids_to_tokens(self, ids: int | Iterable[int], skip_special_tokens: bool = False) -> Any:
         """The token of an id or of each of several; None for an id that is beyond the vocabulary."""
         if isinstance(ids, int):
             return self._token(ids)

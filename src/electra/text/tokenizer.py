@@ -17,18 +17,16 @@ from electra.text.backend import Casing
 from electra.text.columns import Wanted, pad_encodings, to_columns, windows_of
 from electra.text.decoding import Decoder
 from electra.text.encoding import BatchEncoding
-from electra.text.folder import CASING, VOCABULARY, read_backend, read_folder, write_folder
+from electra.text.folder import VOCABULARY, load_backend, read_folder, write_folder
 from electra.text.padding import Padding, collect, pad_columns
 from electra.text.rows import as_rows
-from electra.text.special_tokens import EXTRA_BEFORE_V5, ROLES
+from electra.text.special_tokens import ROLES
 from electra.text.tensors import plain, tensor_type_of
 from electra.text.truncation import NO_LIMIT, SIDES, Limits, choice, resolve_limits
-from electra.text.vocab_file import index, read_tokens, vocabulary_text
+from electra.text.vocab_file import as_vocabulary, vocabulary_text
 from electra.text.windows import Cut, encode_rows
 
 logger = logging.getLogger("electra")
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class ElectraTokenizer(Decoder):
@@ -91,22 +89,15 @@ class ElectraTokenizer(Decoder):
             "compose_accents": compose_accents,
         }
         if tokenizer_object is not None or tokenizer_file is not None:
-            backend = _loaded(tokenizer_object, tokenizer_file)
+            backend = load_backend(tokenizer_object, tokenizer_file)
             backends.change_casing(backend, **changes)
         else:
             casing = Casing(**{name: value for name, value in changes.items() if value is not None})
-            tokens = _vocabulary(vocab if vocab_file is None else vocab_file)
+            tokens = as_vocabulary(vocab if vocab_file is None else vocab_file)
             backend = backends.build_backend(tokens, casing, str(unk_token))
-        roles: dict[str, Any] = {
-            "bos_token": bos_token,
-            "eos_token": eos_token,
-            "unk_token": unk_token,
-            "sep_token": sep_token,
-            "pad_token": pad_token,
-            "cls_token": cls_token,
-            "mask_token": mask_token,
-        }
-        roles = {role: None if token is None else str(token) for role, token in roles.items()}
+        roles = dict(
+            zip(ROLES, (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token), strict=True)
+        )
         super().__init__(backend, roles, [*extra_special_tokens, *additional_special_tokens])
         if backend.post_processor is None:
             backends.set_template(backend, self.cls_token, self.sep_token)
@@ -138,9 +129,9 @@ class ElectraTokenizer(Decoder):
     ) -> Self:
         """The tokenizer of a folder or of a repository on the Hugging Face Hub.
 
-        A tokenizer.json counts before the flags in tokenizer_config.json; with a vocab.txt alone and no flags, casing is
-        inferred from the vocabulary and a warning says so. `settings` are keywords of the constructor and override the
-        files. `use_fast` is accepted and changes nothing: there is one implementation.
+        A tokenizer.json counts before the flags in tokenizer_config.json; with a vocab.txt alone and no flags, casing
+        is inferred from the vocabulary and a warning says so. `settings` are keywords of the constructor and
+        override the files. `use_fast` is accepted and changes nothing: there is one implementation.
         Raises OSError when there is no vocabulary, ValueError naming a damaged file.
         """
         location = Location(
@@ -204,8 +195,8 @@ class ElectraTokenizer(Decoder):
         """Encode a text, a pair, or a batch (a list) of either.
 
         - `padding`: True or "longest" of the batch, "max_length", False or "do_not_pad"; `pad_to_multiple_of` tokens.
-        - `truncation`: True or "longest_first", "only_first", "only_second", False or "do_not_truncate"; `max_length` in
-          tokens with the special ones, by default the model's. A `max_length` alone truncates.
+        - `truncation`: True or "longest_first", "only_first", "only_second", False or "do_not_truncate"; `max_length`
+          in tokens with the special ones, by default the model's. A `max_length` alone truncates.
         - `return_overflowing_tokens`: what is cut off becomes further rows, which share `stride` tokens (fewer where a
           window of a pair is not longer than that); `overflow_to_sample_mapping` says whose row each is.
         - `is_split_into_words`: a text is a list of words.
@@ -284,7 +275,7 @@ class ElectraTokenizer(Decoder):
         return_tensors: str | None = None,
         verbose: bool = True,
     ) -> BatchEncoding:
-        """Pad rows that are encoded already: a mapping of columns, or a list of mappings as a data loader collects them.
+        """Pad rows that are encoded already: a mapping of columns, or a list of mappings as a data loader has them.
 
         Takes lists, arrays or tensors and returns what it was given unless `return_tensors` says otherwise. Columns
         other than the tokenizer's own (labels, for one) are not padded.
@@ -331,11 +322,7 @@ class ElectraTokenizer(Decoder):
         A tokenizer that is not BERT's pipeline names the class `PreTrainedTokenizerFast`, since other libraries rebuild
         an `ElectraTokenizer` from its vocabulary and three flags. `legacy_format` changes nothing. Returns the paths.
         """
-        prefix = f"{filename_prefix}-" if filename_prefix else ""
-        roles: dict[str, Any] = dict(self.special_tokens_map)
-        if self._extra:
-            roles[EXTRA_BEFORE_V5] = list(self._extra)
-        return write_folder(save_directory, self._backend, self._configuration(), roles, prefix)
+        return write_folder(save_directory, self, f"{filename_prefix}-" if filename_prefix else "")
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.txt alone, without tokens that were added; returns its path in a tuple."""
@@ -384,24 +371,6 @@ class ElectraTokenizer(Decoder):
                 self.model_max_length,
             )
 
-    def _configuration(self) -> dict[str, Any]:
-        """What goes into tokenizer_config.json."""
-        stock = backends.is_stock(self._backend)
-        flags = {flag: getattr(self.casing, field) for flag, field in CASING.items()} if stock else {}
-        return {
-            "tokenizer_class": "ElectraTokenizer" if stock else "PreTrainedTokenizerFast",
-            **flags,
-            **dict.fromkeys(ROLES),
-            **self.special_tokens_map,
-            **({EXTRA_BEFORE_V5: self.extra_special_tokens} if self._extra else {}),
-            "model_max_length": self.model_max_length,
-            "model_input_names": self.model_input_names,
-            "padding_side": self.padding_side,
-            "truncation_side": self.truncation_side,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "split_special_tokens": self.split_special_tokens,
-        }
-
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
@@ -421,20 +390,6 @@ def _result(
     if not batched and return_tensors is None and not wanted.overflow:
         columns = {name: column[0] if isinstance(column[0], list) else column for name, column in columns.items()}
     return BatchEncoding(columns, rows, return_tensors)
-
-
-def _loaded(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path | None) -> Tokenizer:
-    if tokenizer_object is not None:
-        return Tokenizer.from_str(tokenizer_object.to_str())
-    return read_backend(Path(str(tokenizer_file)))
-
-
-def _vocabulary(vocab: str | Path | Mapping[str, int] | Sequence[str] | None) -> Mapping[str, int]:
-    if vocab is None:
-        return index(SPECIAL_TOKENS)
-    if isinstance(vocab, Mapping):
-        return vocab
-    return index(read_tokens(vocab) if isinstance(vocab, (str, Path)) else vocab)
 
 
 def _side(setting: Mapping[str, Any] | None) -> str:

@@ -81,16 +81,19 @@ def _check_multiple(max_length: int, pad_to_multiple_of: int) -> None:
         )
 
 
-def check_room(limits: Limits, stride: int, special_tokens: int) -> None:
-    """Refuse a `max_length` that the special tokens overfill, and windows that would not move forward."""
+def check_room(limits: Limits, stride: int, special_tokens: int, stride_margin: int) -> None:
+    """Refuse a `max_length` that the special tokens overfill, and windows that would not move forward.
+
+    The library subtracts `stride_margin` special tokens when it judges a stride, even where it adds none.
+    """
     if limits.truncation == "do_not_truncate" or limits.max_length is None:
         return
-    room = limits.max_length - special_tokens
-    if room < 0 or limits.max_length < 0:
+    if limits.max_length < special_tokens:
         raise ValueError(
             f"max_length={limits.max_length} leaves no room for the {special_tokens} special tokens of a row; it must "
             f"be at least {special_tokens}, and larger to hold any text"
         )
+    room = limits.max_length - max(special_tokens, stride_margin)
     if stride < 0 or (stride and stride >= room):
         raise ValueError(
             f"stride={stride} must be at least 0 and below {max(room, 1)}, the number of tokens of text that fit into "

@@ -11,6 +11,8 @@ from electra.text.backend import CONTINUATION, Casing
 
 logger = logging.getLogger("electra")
 
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
 STRAYS_SHARE = 0.01  # an uncased vocabulary may hold a few capitals (`<S>`, `[unused1]`), a cased one holds very many
 
 
@@ -35,6 +37,15 @@ def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
 def index(tokens: Sequence[str]) -> dict[str, int]:
     """Token -> id. Of equal tokens the last counts."""
     return {token: number for number, token in enumerate(tokens)}
+
+
+def as_vocabulary(source: str | Path | Mapping[str, int] | Sequence[str] | None) -> Mapping[str, int]:
+    """Token -> id from a file's path, from tokens in order, or as it is; of None the five special tokens alone."""
+    if isinstance(source, (str, Path)):
+        source = read_tokens(source)
+    if isinstance(source, Mapping):
+        return source
+    return index(SPECIAL_TOKENS if source is None else source)
 
 
 def vocabulary_text(vocabulary: Mapping[str, int]) -> str:

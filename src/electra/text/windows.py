@@ -36,7 +36,8 @@ def encode_rows(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[Encoding]
     if cut.limits.truncation == "do_not_truncate":
         return _encode(backend, rows, cut)
     for pair in {isinstance(row, tuple) for row in rows}:
-        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut))
+        margin = backend.num_special_tokens_to_add(False)
+        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin)
     numbers_by_stride = defaultdict(list)
     for number, stride in enumerate(_strides(backend, rows, cut)):
         numbers_by_stride[stride].append(number)

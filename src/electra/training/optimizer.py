@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.optim.adamw import adamw
 
 # optimization.py of google-research/electra: these are recognised by name, wherever in the network they are
 NAMES_WITHOUT_DECAY = ("LayerNorm", "layer_norm", "bias")
@@ -32,8 +34,26 @@ def decays(name: str) -> bool:
     return not any(part in name for part in NAMES_WITHOUT_DECAY)
 
 
+@dataclass
+class _Group:
+    """Parameters of one decay and one factor on the rate, with their moments and torch's counts of steps."""
+
+    weight_decay: float
+    factor: float
+    parameters: list[Parameter] = field(default_factory=list)
+    m: list[Tensor] = field(default_factory=list)
+    v: list[Tensor] = field(default_factory=list)
+    counts: list[Tensor] = field(default_factory=list)
+
+    def add(self, parameter: Parameter) -> None:
+        self.parameters.append(parameter)
+        self.m.append(torch.zeros_like(parameter, memory_format=torch.preserve_format))
+        self.v.append(torch.zeros_like(parameter, memory_format=torch.preserve_format))
+        self.counts.append(torch.full((), UNCORRECTED, dtype=torch.float32, device=parameter.device))
+
+
 class Adam:
-    """Adam without bias correction, as Google trains ELECTRA, computed by torch's own (fused) AdamW.
+    """Adam without bias correction, as Google trains ELECTRA, computed by torch's own fused AdamW.
 
     For every parameter p with gradient g, all in the parameter's dtype:
 
@@ -62,44 +82,51 @@ class Adam:
         self.parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         if not self.parameters:
             raise ValueError("there is nothing to train: no parameter has requires_grad=True")
-        groups: dict[tuple[float, float], list[Parameter]] = {}
+        self._betas, self._epsilon = betas, epsilon
+        self._groups: dict[tuple[float, float], _Group] = {}
         for name, parameter in self.parameters.items():
-            groups.setdefault((weight_decay if decays(name) else 0.0, multiplier(name)), []).append(parameter)
-        self._multipliers = [factor for _, factor in groups]
-        self._adam = torch.optim.AdamW(
-            [{"params": members, "weight_decay": decay} for (decay, _), members in groups.items()],
-            lr=0.0,
-            betas=betas,
-            eps=epsilon,
-            fused=True,
-        )
-        for parameter in self.parameters.values():
-            self._adam.state[parameter] = {
-                "step": torch.full((), UNCORRECTED, dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            }
+            key = (weight_decay if decays(name) else 0.0, multiplier(name))
+            self._groups.setdefault(key, _Group(*key)).add(parameter)
 
     def clip(self, norm: float) -> Tensor:
         """Scale all gradients so that their global norm is at most `norm`; the norm before, [], on the device."""
         return torch.nn.utils.clip_grad_norm_(self.parameters.values(), norm)
 
+    @torch.no_grad()
     def step(self, rate: float) -> None:
         """Change every parameter by one update at this learning rate."""
-        for group, factor in zip(self._adam.param_groups, self._multipliers, strict=True):
-            group["lr"] = rate * factor
-        self._adam.step()
+        for group in self._groups.values():
+            used = [i for i, parameter in enumerate(group.parameters) if parameter.grad is not None]
+            # The function and not the class torch.optim.AdamW, whose making imports torch's compiler: a second of CPU.
+            adamw(
+                [group.parameters[i] for i in used],
+                [grad for parameter in group.parameters if (grad := parameter.grad) is not None],
+                [group.m[i] for i in used],
+                [group.v[i] for i in used],
+                [],
+                [group.counts[i] for i in used],
+                fused=True,
+                amsgrad=False,
+                beta1=self._betas[0],
+                beta2=self._betas[1],
+                lr=rate * group.factor,
+                weight_decay=group.weight_decay,
+                eps=self._epsilon,
+                maximize=False,
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self._adam.zero_grad(set_to_none=True)
+        for parameter in self.parameters.values():
+            parameter.grad = None
 
     def moments(self) -> dict[str, Tensor]:
         """All there is to save: `<parameter>.m` and `<parameter>.v` by name; the optimizer's own tensors, no copies."""
+        names = {id(parameter): name for name, parameter in self.parameters.items()}
         found: dict[str, Tensor] = {}
-        for name, parameter in self.parameters.items():
-            found[f"{name}.m"] = self._adam.state[parameter]["exp_avg"]
-            found[f"{name}.v"] = self._adam.state[parameter]["exp_avg_sq"]
+        for group in self._groups.values():
+            for parameter, m, v in zip(group.parameters, group.m, group.v, strict=True):
+                found |= {f"{names[id(parameter)]}.m": m, f"{names[id(parameter)]}.v": v}
         return found
 
     @torch.no_grad()

@@ -83,7 +83,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the folder; one made here is removed when the input was refused before anything was trained."""
-        if isinstance(error, (ValueError, OSError)) and self._made and not self.metrics.exists():
+        untrained = not self.metrics.exists() and not self.checkpoints.steps()
+        if isinstance(error, (ValueError, FileNotFoundError)) and self._made and untrained:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -104,9 +105,10 @@ class Run:
 
     def read_metrics(self) -> Iterator[dict[str, object]]:
         """The lines of the metrics, in order."""
-        with self.metrics.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+        if self.metrics.exists():
+            with self.metrics.open(encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
 
 
 def _step(line: str) -> float:
