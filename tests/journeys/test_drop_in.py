@@ -1,4 +1,4 @@
-"""The code that transformers' ELECTRA page shows, with the import changed; the same code through transformers agrees."""
+"""The code that transformers' ELECTRA page shows, with the import changed; through transformers it says the same."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import transformers
 import electra
 from tests.parity.twins import SIZES, redraw
 
-WORDS = "the a restaurant has amazing food short text this is much longer that needs padding great bad".split()
+TEXT = "the a restaurant has amazing food short text this is much longer that needs padding great bad"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of three feelings, with a vocabulary of whole words."""
     path = tmp_path_factory.mktemp("emotion")
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "!", *WORDS]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "!", *TEXT.split()]
     (path / "vocab.txt").write_text("\n".join(pieces) + "\n")
     labels = {"id2label": {0: "joy", 1: "anger", 2: "love"}}
     config = electra.ElectraConfig(**{**SIZES, "vocab_size": len(pieces), **labels})

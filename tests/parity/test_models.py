@@ -124,16 +124,31 @@ def test_a_decoder_with_cross_attention_and_cache() -> None:
     assert_gradients_equal(ours, theirs, ((), learning))
 
 
-@pytest.mark.parametrize("site", ["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"])
-@pytest.mark.parametrize(
-    "name", ["ElectraForSequenceClassification", "ElectraForTokenClassification", "ElectraForMaskedLM"]
-)
-def test_dropout_sits_where_transformers_has_it(name: str, site: str) -> None:
-    """With probability 1 a dropout's output is 0, so the result says where it sits."""
-    ours, theirs = twins(name, **{"classifier_dropout": 0.0, site: 1.0})
+@pytest.mark.parametrize("head", ["masked", "classes", "token classes", "replaced tokens", "multiple choice"])
+def test_dropout_sits_where_transformers_has_it(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dropout that scales instead of drawing shows in the outputs, and how often and where it is applied."""
+    monkeypatch.setattr(
+        torch.nn.functional, "dropout", lambda x, p=0.5, training=True, inplace=False: x * (1 - p * training)
+    )
+    rates = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
+    name, fields, _ = HEADS.get(head, ("ElectraForMultipleChoice", {}, {}))
+    ours, theirs = twins(name, **{**fields, **rates, "summary_last_dropout": 0.6, "attn_implementation": "eager"})
     inputs = padded_ids()
+    if head == "multiple choice":
+        inputs = {key: value.view(2, 2, 17) for key, value in inputs.items()}
+    calm = ours(**inputs).logits
     mine, yours = ours.train()(**inputs), theirs.train()(**inputs)
+    assert (mine.logits - calm).abs().max() > 0.1
     assert_close(mine.logits, yours.logits, 1e-5)
+
+
+def test_attention_dropout_reaches_the_fused_kernel() -> None:
+    """With probability 1 nothing is attended to."""
+    ours, theirs = twins("ElectraModel", attention_probs_dropout_prob=1.0)
+    inputs = padded_ids()
+    assert_close(ours.train()(**inputs)[0], theirs.train()(**inputs)[0], 1e-5)
+    real = inputs["attention_mask"].bool()
+    assert_close(ours(ragged(inputs))[0], theirs(**inputs)[0][real], 1e-5)
 
 
 def ragged(inputs: dict[str, torch.Tensor]) -> Batch:

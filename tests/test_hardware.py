@@ -1,0 +1,103 @@
+"""A device that is there is given with its number; one that is not is an error that says what is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from electra.hardware import choose, precision
+
+
+@pytest.fixture
+def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two CUDA devices, the second in use."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 1)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("cpu_only")
+@pytest.mark.parametrize("device", ["auto", "cpu", "cpu:0", -1, torch.device("cpu")])
+def test_the_cpu(device: Any) -> None:
+    assert choose(device) == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("device", "chosen"),
+    [
+        ("auto", "cuda:1"),
+        ("cuda", "cuda:1"),
+        ("cuda:0", "cuda:0"),
+        (0, "cuda:0"),
+        (torch.device("cuda", 1), "cuda:1"),
+        ("cpu", "cpu"),
+        (-1, "cpu"),
+    ],
+)
+def test_two_gpus(device: Any, chosen: str) -> None:
+    assert choose(device) == torch.device(chosen)
+
+
+@pytest.mark.usefixtures("cpu_only")
+@pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps", 0, -2, torch.device("meta")])
+def test_no_accelerator(device: Any) -> None:
+    with pytest.raises(ValueError, match=r"finds no accelerator.*Allowed here: 'auto' and 'cpu'"):
+        choose(device)
+
+
+@pytest.mark.usefixtures("cpu_only")
+def test_hidden_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES='7'"):
+        choose("cuda")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:2", "this machine has 2, numbered from 0.*'cuda:0' to 'cuda:1'"),
+        (2, "this machine has 2"),
+        ("mps", "the accelerator of this machine is 'cuda'"),
+        ("gpu", "meant 'auto'"),
+        ("cudaa", "not a name of a device"),
+        (None, "expected a name, a number or a torch.device"),
+        (True, "expected a name, a number or a torch.device"),
+        (1.0, "expected a name, a number or a torch.device"),
+    ],
+)
+def test_devices_that_are_none(device: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        choose(device)
+
+
+def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    assert precision(cpu) == torch.float32
+    for capability, wanted in (((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, given=capability: given)
+        assert precision(cuda) == wanted
+    for name in ("bf16", "bfloat16", torch.bfloat16, "torch.bfloat16"):
+        assert precision(cpu, name) == torch.bfloat16
+    assert precision(cpu, "fp16") == torch.float16
+    for wrong in ("int8", torch.int8, "half a byte"):
+        with pytest.raises(ValueError, match="allowed are 'auto', 'float32'"):
+            precision(cpu, wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_gpu() -> None:
+    device = choose("auto")
+    assert torch.ones(1, device="cuda").device == device == choose("cuda")
+    with pytest.raises(ValueError, match="numbered from 0"):
+        choose(torch.cuda.device_count())
