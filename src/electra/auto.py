@@ -5,8 +5,9 @@ Here that is always an ELECTRA; the folder of another kind of model is an error 
 
 from __future__ import annotations
 
+import copy
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
 
@@ -23,9 +24,7 @@ from electra.models import (
     ElectraModel,
     ElectraPreTrainedModel,
 )
-
-if TYPE_CHECKING:
-    from electra.text.tokenizer import ElectraTokenizer
+from electra.text.tokenizer import ElectraTokenizer
 
 Network = TypeVar("Network", bound=ElectraPreTrainedModel)
 PathLike = str | os.PathLike[str]
@@ -45,10 +44,10 @@ class AutoConfig(_NotBuilt):
     """The configuration of a folder or hub name."""
 
     @classmethod
-    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> ElectraConfig:
+    def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> ElectraConfig:
         """What `ElectraConfig.from_pretrained` does; `ValueError` for another kind of model, naming it."""
         options.pop("trust_remote_code", None)  # nothing remote is ever run
-        return ElectraConfig.from_pretrained(name_or_path, **options)
+        return ElectraConfig.from_pretrained(pretrained_model_name_or_path, **options)
 
     @classmethod
     def for_model(cls, model_type: str, **fields: Any) -> ElectraConfig:
@@ -60,10 +59,9 @@ class AutoTokenizer(_NotBuilt):
     """The tokenizer of a folder or hub name."""
 
     @classmethod
-    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> ElectraTokenizer:
+    def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> ElectraTokenizer:
         """What `ElectraTokenizer.from_pretrained` does; `ValueError` where config.json is another kind of model's."""
-        from electra.text.tokenizer import ElectraTokenizer
-
+        name_or_path = os.fspath(pretrained_model_name_or_path)
         for without_effect in ("use_fast", "trust_remote_code"):
             options.pop(without_effect, None)
         location = {name: options[name] for name in _LOCATION if name in options}
@@ -76,10 +74,10 @@ class _AutoModel(_NotBuilt, Generic[Network]):
     network: ClassVar[type[ElectraPreTrainedModel]]
 
     @classmethod
-    def from_pretrained(cls, name_or_path: PathLike, **options: Any) -> Network:
+    def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> Network:
         """What the class's `from_pretrained` does; `ValueError` for another kind of model, naming it."""
         network: Any = cls.network
-        found: Network = network.from_pretrained(name_or_path, **options)
+        found: Network = network.from_pretrained(pretrained_model_name_or_path, **options)
         return found
 
     @classmethod
@@ -97,6 +95,8 @@ class _AutoModel(_NotBuilt, Generic[Network]):
             raise ValueError(
                 f"config is that of a {kind!r} model; only 'electra' models, by ElectraConfig, are built here."
             )
+        config = copy.deepcopy(config)
+        config.dtype = dtype or config.dtype
         network: Any = cls.network
         built: Network = network(config)
         if attn_implementation is not None:

@@ -11,7 +11,6 @@ from torch import nn
 
 from electra import hardware
 from electra.config import ElectraConfig
-from electra.hub.names import Location
 from electra.predict import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction
@@ -76,7 +75,7 @@ def pipeline(
     """
     if model is None:
         raise ValueError("pipeline() needs a model: a folder, a name on the Hugging Face hub, or a model object")
-    hub: Location = {
+    hub: dict[str, Any] = {
         "revision": revision,
         "token": token,
         "cache_dir": cache_dir,
@@ -99,7 +98,7 @@ def pipeline(
         loaded = load(kind, model, config=config, **load_options)
         device_there = device is None and device_map is not None
     if isinstance(tokenizer, (str, os.PathLike)):
-        tokenizer = ElectraTokenizer.from_pretrained(tokenizer, **hub)
+        tokenizer = ElectraTokenizer.from_pretrained(str(tokenizer), **hub)
     if not device_there:
         loaded = loaded.to(hardware.choose("auto" if device is None else device))
     return Pipeline(chosen, loaded, tokenizer, batch_size=batch_size, batch_tokens=batch_tokens)

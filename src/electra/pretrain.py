@@ -40,6 +40,11 @@ from electra.training.recipe import RECIPES, Recipe, require
 from electra.training.run import Run
 from electra.training.settings import Setting
 
+ABOUT = {
+    "discriminator": ("ElectraForPreTraining", "tells which tokens were replaced, and is the network to fine-tune"),
+    "generator": ("ElectraForMaskedLM", "fills in masked tokens, as it did for the discriminator to find them"),
+}
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 # These decide nothing about the result. (Whether the files hold the text they held is asked of the text itself.)
@@ -106,13 +111,10 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         files = (self.files,) if isinstance(self.files, (str, os.PathLike)) else self.files
-        self._set("files", tuple(os.fspath(file) for file in files))
-        self._set("output", Path(self.output))
-        self._set("vocab", None if self.vocab is None else Path(self.vocab))
+        object.__setattr__(self, "files", tuple(os.fspath(file) for file in files))
+        object.__setattr__(self, "output", Path(self.output))
+        object.__setattr__(self, "vocab", None if self.vocab is None else Path(self.vocab))
         _check(self)
-
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen for everybody else
 
     @property
     def recipe(self) -> Recipe:
@@ -130,9 +132,8 @@ class PretrainConfig:
     @property
     def masking(self) -> Masking:
         """The law of masking, its maximum of predictions derived from fraction and length (Google's formula)."""
-        recipe = self.recipe
-        most = max(1, int((recipe.mask_fraction + 0.005) * recipe.length))
-        return Masking(fraction=recipe.mask_fraction, max_predictions=most)
+        fraction, length = self.recipe.mask_fraction, self.recipe.length
+        return Masking(fraction=fraction, max_predictions=max(1, int((fraction + 0.005) * length)))
 
     def settings(self) -> dict[str, Setting]:
         """All there is to say about the run, with every hyperparameter, as simple values."""
@@ -206,17 +207,14 @@ def _tokenizer(config: PretrainConfig, run: Run, report: Reporter) -> ElectraTok
             raise ValueError(f"{given} needs [MASK], [CLS] and [SEP] for pretraining: add those that it does not have")
         return tokenizer
     folder = run.folder / "tokenizer"
-    made_from = {
-        "files": describe_sources(find_text_files(config.files)),
-        "size": config.recipe.vocab_size,
-        "cased": config.cased,
-    }
+    sources, size = describe_sources(find_text_files(config.files)), config.recipe.vocab_size
+    made_from = {"files": sources, "size": size, "cased": config.cased}
     origin = folder / "made_from.json"
     if origin.is_file() and (run.checkpoints.steps() or json.loads(origin.read_text("utf-8")) == made_from):
         return ElectraTokenizer.from_pretrained(folder)
     with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
         lines = (text for document in read_documents(config.files, progress=count) for text in document.lines)
-        train_vocabulary(lines, size=config.recipe.vocab_size, lowercase=not config.cased).save_pretrained(partial)
+        train_vocabulary(lines, size=size, lowercase=not config.cased).save_pretrained(partial)
         write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
     return ElectraTokenizer.from_pretrained(folder)
 
@@ -320,8 +318,7 @@ class Pretraining:
         self.networks.train()
         totals = window.read()
         found = {"loss": totals["loss"] / totals["steps"], **figures(totals)}
-        seconds = self.watch.lap()
-        self.run.log({"step": step, "split": "held_out", **found, "seconds": seconds})
+        self.run.log({"step": step, "split": "held_out", **found, "seconds": self.watch.lap()})
         self.report.say(f"step {step}/{self.recipe.steps}  held out: {summary(found)}")
 
     def save(self, step: int, values: Mapping[str, Tensor]) -> None:
@@ -354,8 +351,7 @@ class Pretraining:
 
     def _batches(self, text: Shards, batch_size: int) -> PretrainingBatches:
         mask, sep = self.tokenizer.mask_token_id, self.tokenizer.sep_token_id
-        assert mask is not None  # `_tokenizer` has seen to both
-        assert sep is not None
+        assert mask is not None and sep is not None  # noqa: PT018  `_tokenizer` has seen to both
         return PretrainingBatches(
             text,
             batch_size=batch_size,
@@ -367,12 +363,12 @@ class Pretraining:
         )
 
     def _announce(self, batches: PretrainingBatches) -> None:
-        count = sum(parameter.numel() for parameter in self.networks.parameters())
+        millions = sum(parameter.numel() for parameter in self.networks.parameters()) / 1e6
+        steps, text = self.recipe.steps, self.text
         self.report.say(
-            f"{self.config.size}: {count / 1e6:.1f} million parameters, {len(self.text):,} examples "
-            f"({self.text.tokens:,} tokens), {len(self.held_out):,} held out, vocabulary of {len(self.tokenizer):,}; "
-            f"{self.recipe.steps:,} steps of {self.recipe.batch_size} examples, "
-            f"{self.recipe.steps / batches.steps_per_epoch:.1f} times the text, on {self.device}"
+            f"{self.config.size}: {millions:.1f} million parameters, vocabulary of {len(self.tokenizer):,}, on "
+            f"{self.device}; {len(text):,} examples ({text.tokens:,} tokens), {len(self.held_out):,} held out; "
+            f"{steps:,} steps of {self.recipe.batch_size}: {steps / batches.steps_per_epoch:.1f} times the text"
         )
 
 
@@ -392,17 +388,13 @@ def _networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> ReplacedTo
 
 def _card(name: str, config: PretrainConfig, run: Run) -> str:
     """The README.md of one of the two model folders, with the last figures on held-out text."""
-    did = {
-        "discriminator": "tells for each token whether it was replaced, and is the network to fine-tune",
-        "generator": "fills in masked tokens; it proposed the replacements that the discriminator was trained on",
-    }
-    recipe, size = config.recipe, config.size
+    recipe, (network, does) = config.recipe, ABOUT[name]
     held_out = [line for line in run.read_metrics() if line["split"] == "held_out"]
     measured = held_out[-1] if held_out else {}
     return model_card(
-        f"ELECTRA {name}, size {size}",
-        f"It {did[name]}. Pretrained from scratch by replaced-token detection: {recipe.steps:,} steps of "
+        f"ELECTRA {name}, size {config.size}",
+        f"It {does}. Pretrained from scratch by replaced-token detection: {recipe.steps:,} steps of "
         f"{recipe.batch_size} examples of up to {recipe.length} tokens. The figures were measured on held-out text.",
-        network={"discriminator": "ElectraForPreTraining", "generator": "ElectraForMaskedLM"}[name],
+        network=network,
         figures={key: value for key, value in measured.items() if isinstance(value, float) and key != "seconds"},
     )

@@ -144,8 +144,9 @@ PRETRAINING: dict[str, Any] = {
     "size": "tiny",
     "vocab_size": 4096,
     "length": 64,
-    "batch_size": 64,
+    "batch_size": 16,
     "learning_rate": 2e-3,
+    "dropout": 0.0,
 }
 FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
 LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
@@ -219,7 +220,7 @@ def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: 
     """A few sentences in colour, and the figures over all of them."""
     _headline(console, "3  Held-out sentences: which words did the generator put there?")
     detections, found = detect(run, held_out, seed=seed)
-    marks = "" if console.color_system else " Words that it calls replaced are in [brackets]."
+    marks = "" if console.color_system else " Words that it calls replaced are in \\[brackets]."
     console.print(f"The discriminator colours what it takes for replaced; what was replaced is underlined.{marks}\n")
     worth = [d for d in detections if any(d.replaced) and 6 <= len(d.read) <= 24]
     for detection in worth[:SHOWN]:
@@ -233,8 +234,8 @@ def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: 
         f"All {len(detections):,} held-out sentences ({found['tokens']:,} tokens, {found['replaced']:.1%} replaced):\n"
         f"  the generator guesses {found['generator_accuracy']:.1%} of the words it cannot see\n"
         f"  the discriminator's area under the ROC curve is {found['discriminator_auc']:.3f} (guessing: 0.5)\n"
-        f"  of what it calls replaced, {found['discriminator_precision']:.0%} was; "
-        f"of what was, it finds {found['discriminator_recall']:.0%}"
+        f"  of what it calls replaced, {_percent(found['discriminator_precision'])} was; "
+        f"of what was, it finds {_percent(found['discriminator_recall'])}"
     )
 
 
@@ -275,6 +276,10 @@ def _statistics(batch: Batch, out: ReplacedTokenDetectionOutput) -> dict[str, fl
         **discriminator_statistics(out.discriminator_loss, out.discriminator_logits[inner], out.labels[inner]),
     }
     return {name: value.item() for name, value in found.items()}
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def coloured(detection: Detection, plain: bool = False) -> Text:

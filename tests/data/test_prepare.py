@@ -114,7 +114,7 @@ def test_another_recipe_is_another_folder_or_refused(
     if name == "files":
         text.write_text(text.read_text().replace("mat", "cat", 1))  # as long as before
     message = {"files": "the files changed", "tokenizer": tokenizer.fingerprint()}.get(name, f"{name} was ")
-    with pytest.raises(ValueError, match=f"({message}") as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         prepare(text, tokenizer, tmp_path / "prepared", **options, reuse_only=True)
     assert ";" not in str(caught.value)  # only what differs from the nearest
     other = prepare(text, tokenizer, tmp_path / "prepared", **options)
@@ -200,11 +200,26 @@ def test_damaged_shards_are_made_again_with_a_warning(
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, tokenizer: ElectraTokenizer, text: Path) -> None:
     def append(done: int, total: int) -> None:
-        with open(text, "a") as file:
-            file.write("\nmore\n")
+        if done == total:  # once: all of it was read
+            with open(text, "a") as file:
+                file.write("\nmore\n")
 
     with pytest.raises(ValueError, match="changed while it was read"):
         prepare(text, tokenizer, tmp_path / "prepared", **settings(), progress=append)
+    assert not (tmp_path / "prepared").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files, as a full disk does, the POSIX way")
+def test_a_full_disk_leaves_nothing(tmp_path: Path, tokenizer: ElectraTokenizer, text: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            prepare(text, tokenizer, tmp_path / "prepared", **settings())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (tmp_path / "prepared").exists()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from electra.data.batches import _token_types
+from electra.data.batches import token_types
 from electra.data.segments import ExampleBuilder, examples_of
 
 CLS, SEP = 101, 102
@@ -48,8 +48,8 @@ def test_the_examples_are_the_originals(shared: Path, number: int) -> None:
     examples = build(folder, cases[number])
     assert examples == [example["input_ids"] for example in expected]
     sep = examples[0][-1]
-    types = [_token_types(np.array(example), sep).tolist() for example in examples]
-    assert types == [example["segment_ids"] for example in expected]
+    types = token_types(np.concatenate(examples), [len(example) for example in examples], sep)
+    assert types.tolist() == [kind for example in expected for kind in example["segment_ids"]]
 
 
 def test_a_document_depends_on_seed_and_number_alone() -> None:

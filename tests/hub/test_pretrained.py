@@ -151,7 +151,7 @@ def test_an_encoder_into_a_head_and_back(tmp_path: Path, caplog: pytest.LogCaptu
     assert torch.equal(answers(head.electra), answers(encoder))
     assert info["missing_keys"] == {n for n in head.state_dict() if n.startswith("discriminator_predictions")}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
-    assert "discriminator_predictions.* is new, with random values" in caplog.text
+    assert "new, with random values: discriminator_predictions.*. Train them" in caplog.text
     caplog.clear()
     head.save_pretrained(tmp_path / "head")
     again, info = ElectraModel.from_pretrained(tmp_path / "head", output_loading_info=True)
@@ -266,6 +266,21 @@ def test_device_maps_that_are_none(classifier: Path, monkeypatch: pytest.MonkeyP
         ElectraModel.from_pretrained(classifier, device_map={})
 
 
+def test_the_default_device_is_meta(classifier: Path) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match="load outside of that block"):
+        ElectraModel.from_pretrained(classifier)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_and_back(discriminator: Path, tmp_path: Path) -> None:
+    model = ElectraForSequenceClassification.from_pretrained(discriminator, device_map="auto", dtype="bfloat16")
+    assert {(p.device.type, p.dtype) for p in model.parameters()} == {("cuda", torch.bfloat16)}
+    model.save_pretrained(tmp_path / "again")
+    again = ElectraForSequenceClassification.from_pretrained(tmp_path / "again")
+    assert all(torch.equal(p.cpu(), q) for p, q in zip(model.parameters(), again.parameters(), strict=True))
+
+
 def test_fields_of_the_configuration_as_arguments(classifier: Path) -> None:
     model = ElectraModel.from_pretrained(classifier, hidden_dropout_prob=0.3, attn_implementation="eager")
     assert model.config.hidden_dropout_prob == 0.3
@@ -303,6 +318,7 @@ def test_another_number_of_labels(classifier: Path, caplog: pytest.LogCaptureFix
     }
     assert answers(model).shape == (2, 5)
     assert len(caplog.records) == 1
+    assert "new, with random values: classifier.out_proj.bias, classifier.out_proj.weight. Train" in caplog.text
     assert "Of another shape in the checkpoint: classifier.out_proj.bias" in caplog.text
 
 
@@ -346,6 +362,20 @@ def test_missing_tensors_of_the_encoder_are_listed(classifier: Path) -> None:
 def test_a_configuration_with_more_layers_than_the_weights(classifier: Path) -> None:
     with pytest.raises(ValueError, match=r"lacks 16 tensors.*config\.json describes another network"):
         ElectraModel.from_pretrained(classifier, num_hidden_layers=3)
+
+
+def test_a_configuration_with_fewer_layers_than_the_weights(classifier: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ElectraForSequenceClassification.from_pretrained(classifier, num_hidden_layers=1)
+    assert "16 tensors of the checkpoint's encoder have no place" in caplog.text
+    caplog.clear()
+    ElectraModel.from_pretrained(classifier, num_hidden_layers=1)
+    assert "16 tensors of the checkpoint's encoder have no place" in caplog.text
+
+
+def test_tensors_that_no_class_knows(classifier: Path, caplog: pytest.LogCaptureFixture) -> None:
+    edit(classifier, **{"foo.weight": torch.ones(1)})
+    ElectraForSequenceClassification.from_pretrained(classifier)
+    assert "not used from the checkpoint: foo.weight." in caplog.text
 
 
 def test_weights_of_another_kind_of_model(classifier: Path) -> None:

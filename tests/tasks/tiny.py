@@ -59,7 +59,7 @@ def make_folder(folder: Path, architecture: str, **fields: Any) -> Path:
 
 
 def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """Small biases, little mixing of tokens and a loud head, so that tokens and texts differ in what is said of them."""
+    """Small biases, little mixing of tokens and a loud head, so that tokens differ in what is said of them."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith(("bias", "attention.output.dense.weight")):

@@ -85,13 +85,15 @@ class PretrainingBatches:
 
     def _batch(self, rows: list[Ids]) -> Batch:
         layout = Layout.ragged([len(row) for row in rows])
-        types = np.concatenate([_token_types(row, self._sep_token_id) for row in rows])
         ids = np.concatenate(rows).astype(np.int64)
+        types = token_types(ids, layout.lengths, self._sep_token_id)
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), layout.positions(), layout)
 
 
-def _token_types(ids: Ids, sep_token_id: int) -> Ids:
-    """`[T] -> [T]` int64: 0 up to and with the first [SEP], 1 after it."""
+def token_types(ids: Ids, lengths: Sequence[int], sep_token_id: int) -> Ids:
+    """`[T]`, rows of `lengths` after one another `-> [T]` int64: 0 up to and with a row's first [SEP], 1 after it."""
     ends = ids == sep_token_id
-    types: Ids = (np.cumsum(ends) - ends > 0).astype(np.int64)
+    ends_before = np.cumsum(ends) - ends
+    starts = np.cumsum(lengths) - lengths
+    types: Ids = (ends_before > np.repeat(ends_before[starts], lengths)).astype(np.int64)
     return types

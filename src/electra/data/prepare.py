@@ -170,7 +170,8 @@ def _insist_on(recipe: Recipe, target: Path) -> None:
     """Raise unless `target` is there; say what the nearest prepared text beside it differs in."""
     if (target / DESCRIPTION).is_file():
         return
-    others = [read_recipe(path.parent) for path in sorted(target.parent.glob(f"*/{DESCRIPTION}"))]
+    whole = sorted(target.parent.glob(f"[!.]*/{DESCRIPTION}"))  # the hidden ones are not
+    others = [read_recipe(path.parent) for path in whole]
     if not others:
         raise ValueError(f"{target.parent} holds no prepared text to use again: prepare it first")
     differing = min(([field for field in recipe if recipe[field] != there.get(field)] for there in others), key=len)

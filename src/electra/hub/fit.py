@@ -125,17 +125,40 @@ def wrong_shapes(found: Fit, *, model: str, where: Mapping[str, object]) -> str:
     )
 
 
-def notice(found: Fit, *, model: str, source: str) -> str | None:
-    """What is new in the network and what was left behind, in one text; None where nothing is new."""
+def notices(found: Fit, shapes: Mapping[str, Size], prefix: str, *, model: str, source: str) -> list[str]:
+    """What to warn of. That a bare encoder leaves a head behind is what was asked for."""
+    texts = []
+    unplaced = _unplaced(found, shapes, prefix)
+    if unplaced:
+        texts.append(
+            f"{model} from {source}: {len(unplaced)} tensors of the checkpoint's encoder have no place in the network "
+            f"that the configuration describes: {_listed(unplaced)}."
+        )
     fresh = sorted(found.missing | {name for name, _, _ in found.mismatched})
-    if not fresh:
-        return None
-    parts = [f"{model} from {source}: {_listed(_stems(fresh))} is new, with random values: train it before you use it."]
+    rest = sorted(found.unexpected - set(unplaced))
+    if fresh:
+        texts.append(_of_fresh(found, fresh, rest, shapes, model=model, source=source))
+    elif rest and any(name.startswith(prefix) for name in shapes):
+        texts.append(f"{model} from {source}: not used from the checkpoint: {_listed(rest)}.")
+    return texts
+
+
+def _unplaced(found: Fit, shapes: Mapping[str, Size], prefix: str) -> list[str]:
+    """The checkpoint's tensors that are an encoder's and have no place in this one, such as those of further layers."""
+    parts = {_stem(name.removeprefix(prefix)) for name in of_encoder(shapes, shapes, prefix)}
+    return sorted(name for name in found.unexpected if _stem(name.removeprefix(prefix)) in parts)
+
+
+def _of_fresh(
+    found: Fit, fresh: list[str], rest: list[str], shapes: Mapping[str, Size], *, model: str, source: str
+) -> str:
+    new = _listed(_short(fresh, shapes))
+    parts = [f"{model} from {source}: new, with random values: {new}. Train them before use."]
     if found.mismatched:
         parts.append(f"Of another shape in the checkpoint: {_listed(sorted(n for n, _, _ in found.mismatched))}.")
-    if found.unexpected:
-        parts.append(f"Not used from the checkpoint: {_listed(_stems(found.unexpected))}.")
-    theirs, ours = _half(found.unexpected), _half(fresh)
+    if rest:
+        parts.append(f"Not used from the checkpoint: {_listed(_short(rest, found.unexpected))}.")
+    theirs, ours = _half(rest), _half(fresh)
     if theirs and ours:
         parts.append(f"The checkpoint is a {theirs}; {model} is for a {ours}, which is the other of the two networks.")
     return " ".join(parts)
@@ -145,9 +168,15 @@ def _half(names: Iterable[str]) -> str | None:
     return next((half for name in names for head, half in _HALVES.items() if name.startswith(head)), None)
 
 
-def _stems(names: Iterable[str]) -> list[str]:
-    """Heads by their first word; tensors of the encoder in full."""
-    return sorted({name if name.count(".") > 2 else f"{name.split('.')[0]}.*" for name in names})
+def _short(names: Iterable[str], among: Iterable[str]) -> list[str]:
+    """The names, but "head.*" where they are all that `among` has of one head."""
+    names, others = set(names), set(among) - set(names)
+    partly = {_stem(name) for name in others}
+    return sorted({name if _stem(name) in partly else f"{_stem(name)}.*" for name in names})
+
+
+def _stem(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _listed(names: list[str], most: int = 5) -> str:

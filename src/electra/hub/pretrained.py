@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from electra import hardware
 from electra.hub.files import adding_to_folder
-from electra.hub.fit import Fit, fit, incomplete, notice, of_encoder, wrong_shapes
+from electra.hub.fit import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
 from electra.hub.names import Location
 from electra.hub.weights import Weights, read_weights, weight_files, write_weights
 
@@ -55,17 +55,21 @@ class Pretrained(_Network):
     @overload
     @classmethod
     def from_pretrained(
-        cls, name_or_path: PathLike | None, *, output_loading_info: Literal[True], **options: Any
+        cls, pretrained_model_name_or_path: PathLike | None, *, output_loading_info: Literal[True], **options: Any
     ) -> tuple[Self, dict[str, Any]]: ...
     @overload
     @classmethod
     def from_pretrained(
-        cls, name_or_path: PathLike | None, *, output_loading_info: Literal[False] = False, **options: Any
+        cls,
+        pretrained_model_name_or_path: PathLike | None,
+        *,
+        output_loading_info: Literal[False] = False,
+        **options: Any,
     ) -> Self: ...
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: PathLike | None,
+        pretrained_model_name_or_path: PathLike | None,
         *,
         config: Any = None,
         dtype: str | torch.dtype | None = "auto",
@@ -88,8 +92,8 @@ class Pretrained(_Network):
     ) -> Self | tuple[Self, dict[str, Any]]:
         """The network of a folder or of a repository on the Hugging Face Hub, in evaluation mode.
 
-        name_or_path: a folder that `save_pretrained` (here or in transformers) wrote, or a name such as
-            "google/electra-small-discriminator". None: `config` and `state_dict` are both given.
+        pretrained_model_name_or_path: a folder that `save_pretrained` (here or in transformers) wrote, or a name
+            like "google/electra-small-discriminator". None: `config` and `state_dict` are both given.
         config: a configuration, or the folder or name to read it from. Default: the one beside the weights.
         dtype: of the parameters: a torch.dtype, its name, or "auto" (the default): the configuration's `dtype`, else
             that of the checkpoint's first floating-point tensor. `torch_dtype` is its older name.
@@ -98,7 +102,7 @@ class Pretrained(_Network):
         ignore_mismatched_sizes: draw tensors anew whose shape is not the configuration's, instead of an error.
         output_loading_info: return (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
         attn_implementation: "sdpa" or "eager".
-        state_dict: take the weights from here; only the configuration is read from `name_or_path`.
+        state_dict: take the weights from here; only the configuration is read from the folder.
         use_safetensors, weights_only, variant: see `read_weights`. subfolder, revision, cache_dir, token,
             local_files_only, force_download: see `find_file`.
         config_overrides: fields of the configuration to change, such as `num_labels=5`.
@@ -108,6 +112,7 @@ class Pretrained(_Network):
         a damaged file, a configuration of another kind of model, an unknown argument, or weights that lack part of
         the encoder, and `RuntimeError` for tensors of another shape.
         """
+        name_or_path = pretrained_model_name_or_path
         location: Location = {
             "subfolder": subfolder,
             "revision": revision,
@@ -184,7 +189,7 @@ class Pretrained(_Network):
         elif name_or_path is not None:
             config = cls.config_class.from_pretrained(name_or_path, **location)
         else:
-            raise ValueError("name_or_path=None needs config= and state_dict= as well.")
+            raise ValueError("from_pretrained(None) needs config= and state_dict= as well.")
         attention = overrides.pop("attn_implementation", None)
         cls._refuse_unknown(overrides, config)
         if overrides:
@@ -231,10 +236,8 @@ class Pretrained(_Network):
             if not tensor.is_floating_point() and key in dict(self.named_parameters()):
                 where = weights.files.get(found.original.get(key, key), source)
                 raise ValueError(f"{key} in {where} holds {tensor.dtype}; expected floating-point numbers.")
-        if text := notice(found, model=name, source=source):
+        for text in notices(found, shapes, prefix, model=name, source=source):
             log.warning(text)
-        elif found.unexpected:
-            log.info("%s from %s: not used are %s", name, source, ", ".join(sorted(found.unexpected)))
         return found
 
     def _take(self, found: Fit, dtype: torch.dtype, device: torch.device) -> None:
@@ -319,7 +322,10 @@ def _first_float(tensors: Iterable[Tensor]) -> torch.dtype | None:
 def _device(device_map: DeviceMap | None) -> torch.device:
     """The one device that a device map names."""
     if device_map is None:
-        return torch.get_default_device()
+        device = torch.get_default_device()
+        if device.type == "meta":
+            raise ValueError("the default device is 'meta', where nothing has values: load outside of that block.")
+        return device
     named = list(device_map.values()) if isinstance(device_map, Mapping) else [device_map]
     devices = {hardware.choose("auto" if device in _AUTOMATIC else device) for device in named}
     if len(devices) != 1:

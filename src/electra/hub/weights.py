@@ -141,9 +141,9 @@ def _read_pickle(file: Path, weights_only: bool) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=weights_only)
     except pickle.UnpicklingError as error:
-        if strange := re.search(r"Unsupported (?:global|class)\S*(?: GLOBAL)? (\S+)", str(error)):
+        if code := re.search(r"Unsupported (?:global|class)\S*(?: GLOBAL)? (\S+)", str(error)):
             raise ValueError(
-                f"{file} holds more than tensors ({strange[1]}), and reading that would run code from it. If you trust "
+                f"{file} holds more than tensors ({code[1]}), and reading that would run code from it. If you trust "
                 "whoever made the file, give weights_only=False."
             ) from error
         raise ValueError(_damaged(file, "it is no file that torch.save wrote")) from error

@@ -56,6 +56,12 @@ def _whole(texts: Sequence[Text], tokenizer: Any, **truncation: Any) -> list[Row
     if not texts:
         return []
     pairs = [text.pair for text in texts] if texts[0].pair is not None else None
-    options = {"truncation": False, "padding": False, "return_attention_mask": False, "return_token_type_ids": True}
+    options = {
+        "truncation": False,
+        "padding": False,
+        "return_attention_mask": False,
+        "return_token_type_ids": True,
+        "verbose": False,
+    }
     found = tokenizer([text.text for text in texts], pairs, **(options | truncation))
     return list(map(Row, found["input_ids"], found["token_type_ids"]))

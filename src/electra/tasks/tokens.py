@@ -86,4 +86,5 @@ _TOKENS_ALONE = {
     "return_offsets_mapping": True,
     "return_token_type_ids": False,
     "return_attention_mask": False,
+    "verbose": False,  # longer than the network is no fault here
 }

@@ -220,6 +220,7 @@ class ElectraTokenizer(Decoder):
             limits,
             side=choice("truncation_side", self.truncation_side, SIDES),
             stride=stride if return_overflowing_tokens else 0,
+            overflow=return_overflowing_tokens,
             add_special_tokens=add_special_tokens,
             split_into_words=is_split_into_words,
         )

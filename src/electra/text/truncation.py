@@ -81,17 +81,18 @@ def _check_multiple(max_length: int, pad_to_multiple_of: int) -> None:
         )
 
 
-def check_room(limits: Limits, stride: int, special_tokens: int, stride_margin: int) -> None:
+def check_room(limits: Limits, stride: int, special_tokens: int, stride_margin: int, overflow: bool) -> None:
     """Refuse a `max_length` that the special tokens overfill, and windows that would not move forward.
 
     The library subtracts `stride_margin` special tokens when it judges a stride, even where it adds none.
     """
     if limits.truncation == "do_not_truncate" or limits.max_length is None:
         return
-    if limits.max_length < special_tokens:
+    least = special_tokens + overflow  # windows without text would go on for ever
+    if limits.max_length < least:
         raise ValueError(
-            f"max_length={limits.max_length} leaves no room for the {special_tokens} special tokens of a row; it must "
-            f"be at least {special_tokens}, and larger to hold any text"
+            f"max_length={limits.max_length} leaves no room for the {special_tokens} special tokens of a row"
+            f"{' and a token of text' if overflow else ''}; it must be at least {least}"
         )
     room = limits.max_length - max(special_tokens, stride_margin)
     if stride < 0 or (stride and stride >= room):

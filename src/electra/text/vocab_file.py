@@ -35,23 +35,41 @@ def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
 
 
 def index(tokens: Sequence[str]) -> dict[str, int]:
-    """Token -> id. Of equal tokens the last counts."""
-    return {token: number for number, token in enumerate(tokens)}
+    """Token -> id. Of equal tokens the last counts, and a placeholder keeps the earlier one's id from being given to
+    a token that is added later."""
+    last = {token: number for number, token in enumerate(tokens)}
+    return {token if last[token] == number else _placeholder(number): number for number, token in enumerate(tokens)}
 
 
 def as_vocabulary(source: str | Path | Mapping[str, int] | Sequence[str] | None) -> Mapping[str, int]:
-    """Token -> id from a file's path, from tokens in order, or as it is; of None the five special tokens alone."""
+    """Token -> id from a file's path, from tokens in order, or as it is; of None the five special tokens alone.
+
+    Raises ValueError where a token comes twice or the ids are not 0, 1, 2 and so on.
+    """
     if isinstance(source, (str, Path)):
         source = read_tokens(source)
-    if isinstance(source, Mapping):
-        return source
-    return index(SPECIAL_TOKENS if source is None else source)
+    if not isinstance(source, Mapping):
+        tokens = list(SPECIAL_TOKENS if source is None else source)
+        complaint = _complaint("vocab", tokens)
+        if complaint:
+            raise ValueError(f"{complaint}; each token must be another one")
+        return index(tokens)
+    free = sorted(set(range(len(source))) - set(source.values()))
+    if free:
+        raise ValueError(
+            f"vocab: no token has the id {free[0]}; {len(source)} tokens need the ids 0 to {len(source) - 1}"
+        )
+    return source
 
 
 def vocabulary_text(vocabulary: Mapping[str, int]) -> str:
     """The text of a vocab.txt. An id without a token gets a line that no text can match."""
     by_id = {number: token for token, number in vocabulary.items()}
-    return "".join(by_id.get(number, f"[no token {number}]") + "\n" for number in range(max(by_id, default=-1) + 1))
+    return "".join(by_id.get(number, _placeholder(number)) + "\n" for number in range(max(by_id, default=-1) + 1))
+
+
+def _placeholder(number: int) -> str:
+    return f"[no token {number}]"
 
 
 def infer_casing(tokens: Sequence[str]) -> Casing:

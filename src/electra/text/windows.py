@@ -7,7 +7,7 @@ the largest stride that fits.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -19,11 +19,13 @@ from electra.text.truncation import Limits, check_room, kept_lengths
 
 @dataclass(frozen=True)
 class Cut:
-    """How rows are encoded: where they end, from which side they are cut, how much two windows share (in tokens)."""
+    """How rows are encoded: where they end, from which side they are cut, whether what is cut off is kept as further
+    windows and how many tokens two of them share."""
 
     limits: Limits
     side: str = "right"
     stride: int = 0
+    overflow: bool = False
     add_special_tokens: bool = True
     split_into_words: bool = False
 
@@ -37,7 +39,7 @@ def encode_rows(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[Encoding]
         return _encode(backend, rows, cut)
     for pair in {isinstance(row, tuple) for row in rows}:
         margin = backend.num_special_tokens_to_add(False)
-        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin)
+        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin, cut.overflow)
     numbers_by_stride = defaultdict(list)
     for number, stride in enumerate(_strides(backend, rows, cut)):
         numbers_by_stride[stride].append(number)
@@ -102,8 +104,7 @@ def _shortest_windows(backend: Tokenizer, pairs: list[tuple[Any, Any]], cut: Cut
 
 def _lengths(backend: Tokenizer, texts: list[Any], cut: Cut) -> list[int]:
     """Tokens of each text, without special ones."""
-    whole = Cut(Limits("do_not_pad", "do_not_truncate", None), "right", 0, False, cut.split_into_words)
-    return [len(encoding) for encoding in _encode(backend, texts, whole)]
+    return [len(encoding) for encoding in _encode(backend, texts, replace(cut, add_special_tokens=False))]
 
 
 def _special_tokens(backend: Tokenizer, pair: bool, cut: Cut) -> int:

@@ -1,0 +1,189 @@
+"""Labelled examples: rows and labels to train on, scores, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+import electra
+from electra.tasks.task import ExampleError, LabelledTask
+from electra.tasks.text_classification import TextClassification
+from electra.tasks.token_classification import TokenClassification
+from tests.parity.twins import SIZES
+from tests.tasks.tiny import LONG_TEXT, LONGEST, VOCABULARY
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return electra.ElectraTokenizer(vocab={token: i for i, token in enumerate(VOCABULARY)}, model_max_length=LONGEST)
+
+
+def model_for(task: LabelledTask[Any]) -> Any:
+    fields = {**SIZES, "vocab_size": len(VOCABULARY), "max_position_embeddings": LONGEST, **task.config_fields()}
+    return getattr(electra, task.architecture)(electra.ElectraConfig(**fields))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "problem", "expected"),
+    [
+        (["bad", "good", "bad"], ("bad", "good"), "single_label_classification", [0, 1, 0]),
+        ([10, 9, 9], ("9", "10"), "single_label_classification", [1, 0, 0]),
+        ([0.5, 2.0, -1.0], ("LABEL_0",), "regression", [0.5, 2.0, -1.0]),
+        (
+            [["b", "a"], [], ["b"]],
+            ("a", "b"),
+            "multi_label_classification",
+            [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]],
+        ),
+    ],
+)
+def test_text_classification_reads_labels_off_the_examples(
+    tokenizer: Any, labels: list[Any], names: tuple[str, ...], problem: str, expected: list[Any]
+) -> None:
+    texts = ["the cat", "sat on a mat", LONG_TEXT]
+    examples = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
+    task = TextClassification.from_examples(examples, max_length=LONGEST)
+    assert (task.labels, task.problem) == (names, problem)
+    rows = task.training_rows(examples, tokenizer)
+    assert [len(row) for row in rows] == [4, 6, LONGEST]
+    batch = task.training_batch(rows)
+    assert batch.labels.tolist() == expected
+    assert batch.count == 3
+    model = model_for(task)
+    assert model.config.problem_type == problem
+    loss = model(batch.batch, labels=batch.labels).loss
+    alone = [task.training_batch([row]) for row in rows]
+    losses = [model(one.batch, labels=one.labels).loss.item() for one in alone]
+    assert loss.item() == pytest.approx(sum(losses) / 3, rel=1e-4)
+
+
+def test_token_classification_labels_each_words_first_token_once(tokenizer: Any) -> None:
+    examples = [
+        {"tokens": ["Ann", "singing", "in", "New", "York"], "tags": ["B-PER", "O", "O", "B-LOC", "I-LOC"]},
+        {"tokens": LONG_TEXT.split(), "tags": ["O"] * len(LONG_TEXT.split())},
+    ]
+    task = TokenClassification.from_examples(examples, max_length=LONGEST)
+    assert task.labels == ("O", "B-LOC", "B-PER", "I-LOC")
+    rows = task.training_rows(examples, tokenizer)
+    assert rows[0].labels == [-100, 2, 0, -100, -100, 0, 1, 3, -100]  # [CLS] ann s ##ing ##ing in new york [SEP]
+    assert len(rows) > 3
+    assert sum(label != -100 for row in rows[1:] for label in row.labels) == len(LONG_TEXT.split())
+    assert all(len(row.labels) == len(row) <= LONGEST for row in rows)
+    batch = task.training_batch(rows)
+    assert batch.labels.shape == batch.batch.input_ids.shape
+    assert batch.count == 5 + len(LONG_TEXT.split())
+    assert torch.isfinite(model_for(task)(batch.batch, labels=batch.labels).loss)
+
+
+@pytest.mark.parametrize(
+    ("task", "example", "message"),
+    [
+        (
+            TextClassification(labels=("a", "b")),
+            {"text": "x"},
+            "a labelled example is a dict with 'label'; it has 'text'",
+        ),
+        (TextClassification(labels=("a", "b")), "x", "a labelled example is a dict with 'label'; this is 'x'"),
+        (
+            TextClassification(labels=("a", "b")),
+            {"text": "x", "label": "c"},
+            "the label 'c' is none of this task's 2: 'a', 'b'",
+        ),
+        (TextClassification(labels=("a", "b")), {"text": "x", "label": 2}, "the label 2 is none"),
+        (TextClassification(labels=("a", "b")), {"text": "x", "label": -1}, "the label -1 is none"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": float("nan")}, "a finite number, not nan"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": "high"}, "a finite number, not 'high'"),
+        (
+            TextClassification(labels=("a", "b"), problem_type="multi_label_classification"),
+            {"text": "x", "label": "a"},
+            "has a list of them, not 'a'",
+        ),
+        (TokenClassification(labels=("O", "X")), {"tokens": ["x", "y"], "tags": ["O"]}, "2 tokens and 1 tags"),
+        (TokenClassification(labels=("O", "X")), {"tokens": ["x"], "tags": ["Y"]}, "the label 'Y' is none"),
+        (TokenClassification(labels=("O", "X")), {"tokens": ["x"], "tags": "O"}, "'tags' is a list"),
+        (TokenClassification(labels=("O", "X")), {"tokens": "x", "tags": ["O"]}, "a list of words"),
+        (TokenClassification(labels=("O", "X")), {"tokens": ["x"]}, "a dict with 'tags'"),
+    ],
+)
+def test_a_bad_labelled_example_is_named(tokenizer: Any, task: Any, example: Any, message: str) -> None:
+    good = {"text": "x", "tokens": ["x"], "tags": ["O"]}
+    good["label"] = {"single_label_classification": "a", "regression": 1.0}.get(getattr(task, "problem", ""), ["a"])
+    with pytest.raises(ExampleError, match=message) as caught:
+        task.training_rows([good, example], tokenizer)
+    assert caught.value.index == 1
+
+
+def test_one_label_is_no_classification() -> None:
+    with pytest.raises(ValueError, match="2 examples all have the label 'a': a classifier learns to tell at least two"):
+        TextClassification.from_examples([{"text": "x", "label": "a"}] * 2)
+    with pytest.raises(ValueError, match="the 0 examples are none"):
+        TextClassification.from_examples([])
+    with pytest.raises(ValueError, match=r"tags are \['O'\]"):
+        TokenClassification.from_examples([{"tokens": ["x"], "tags": ["O"]}])
+
+
+def test_scores_of_text_classification() -> None:
+    task = TextClassification(labels=("a", "b"))
+    examples = [{"text": "", "label": label} for label in "aabb"]
+    predictions = [{"label": label, "score": 1.0} for label in "abbb"]
+    expected = {"accuracy": 0.75, "macro_f1": (2 / 3 + 4 / 5) / 2, "matthews": 2 / 12**0.5}
+    assert task.score(predictions, examples) == pytest.approx(expected)
+
+    task = TextClassification(labels=("a", "b"), problem_type="multi_label_classification")
+    examples = [{"text": "", "label": list(labels)} for labels in ("ab", "", "a")]
+    predictions = [
+        [{"label": "b", "score": b}, {"label": "a", "score": a}] for a, b in ((0.9, 0.2), (0, 0), (0.5, 0.1))
+    ]
+    assert task.for_scoring().top_k is None
+    found = task.score(predictions, examples)
+    assert found == pytest.approx({"micro_f1": 0.8, "macro_f1": 0.5, "accuracy": 2 / 3})
+
+    task = TextClassification(labels=("a",))
+    found = task.score([{"label": "a", "score": s} for s in (1.0, 2.0, 4.0)], [{"label": x} for x in (2.0, 4.0, 8.0)])
+    assert found == pytest.approx({"pearson": 1.0, "spearman": 1.0, "mean_squared_error": (1 + 4 + 16) / 3})
+    assert task.for_scoring().function_to_apply == "none"
+
+
+def tokens_saying(words: list[str], tags: list[str | None]) -> list[dict[str, Any]]:
+    """What a tagger says of words that are two tokens each; the second is of no account. None: no tokens."""
+    found, start = [], 0
+    for word, tag in zip(words, tags, strict=True):
+        if tag is not None:
+            found.append({"entity": tag, "start": start, "end": start + 1})
+            found.append({"entity": "B-X", "start": start + 1, "end": start + len(word)})
+        start += len(word) + 1
+    return found
+
+
+def test_scores_of_token_classification() -> None:
+    words = ["Ann", "Lee", "sat", "in", "Rome"]
+    examples = [{"tokens": words, "tags": ["B-X", "I-X", "O", "O", "B-Y"]}] * 2
+    task = TokenClassification(labels=("O", "B-X", "I-X", "B-Y"))
+    right = tokens_saying(words, ["B-X", "I-X", None, "O", "B-Y"])
+    wrong = tokens_saying(words, ["B-X", "O", "O", "O", "B-Y"])
+    expected = {"precision": 3 / 4, "recall": 3 / 4, "f1": 3 / 4, "accuracy": 9 / 10}
+    assert task.score([right, wrong], examples) == pytest.approx(expected)
+
+    task = TokenClassification(labels=("DET", "NOUN"))
+    found = task.score(
+        [tokens_saying(["the", "cat"], ["DET", "DET"])], [{"tokens": ["the", "cat"], "tags": ["DET", "NOUN"]}]
+    )
+    assert found == pytest.approx({"accuracy": 0.5, "macro_f1": 1 / 3, "matthews": 0})
+
+
+@pytest.mark.parametrize(
+    ("missing", "task", "prediction", "example"),
+    [
+        ("sklearn.metrics", TextClassification(labels=("a", "b")), {"label": "a"}, {"label": "a"}),
+        ("seqeval.metrics", TokenClassification(labels=("O", "B-X")), [], {"tokens": [], "tags": []}),
+    ],
+)
+def test_scores_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, missing: str, task: Any, prediction: Any, example: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=r"pip install 'electra\[train\]'"):
+        task.score([prediction], [example])
