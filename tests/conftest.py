@@ -9,6 +9,7 @@ import pytest
 import torch
 
 torch.set_num_threads(2)
+os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it when it is imported
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,5 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _quiet_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def _without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")

@@ -38,6 +38,19 @@ def test_files_go_both_ways(tmp_path: Path) -> None:
     assert ElectraConfig.from_pretrained(tmp_path / "theirs/config.json", hidden_act="relu").hidden_act == "relu"
 
 
+def test_labels_are_overridden_as_one(tmp_path: Path) -> None:
+    ElectraConfig(id2label={0: "a", 1: "b"}).save_pretrained(tmp_path)
+    assert ElectraConfig.from_pretrained(tmp_path, id2label={0: "x", 1: "y", 2: "z"}).label2id == {
+        "x": 0,
+        "y": 1,
+        "z": 2,
+    }
+    assert ElectraConfig.from_pretrained(tmp_path, num_labels=2).label2id == {"LABEL_0": 0, "LABEL_1": 1}
+    config = ElectraConfig.from_pretrained(tmp_path)
+    config.update({"label2id": {"no": 0, "yes": 1}})
+    assert config.id2label == {0: "no", 1: "yes"}
+
+
 def test_old_spellings_are_read() -> None:
     config = ElectraConfig.from_dict(
         {

@@ -228,6 +228,14 @@ def test_a_model_object_keeps_its_device_and_mode(folders: Callable[[str], Path]
         pipeline("fill-mask", model, tokenizer=ours.tokenizer)
 
 
+def test_a_config_and_model_kwargs_change_what_is_loaded(folders: Callable[[str], Path]) -> None:
+    config = electra.ElectraConfig.from_pretrained(folders("three"), id2label={0: "x", 1: "y", 2: "z"})
+    for options in ({"config": config}, {"model_kwargs": {"id2label": config.id2label}}):
+        found = pipeline("text-classification", folders("three"), device="cpu", dtype="bfloat16", **options)
+        assert found.model.dtype == torch.bfloat16
+        assert found("the cat")[0]["label"] in ("x", "y", "z")
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_task_is_the_one_the_model_was_made_for(folders: Callable[[str], Path], name: str) -> None:
     expected = {
@@ -244,6 +252,8 @@ def test_unknown_tasks_and_options_are_refused_with_a_suggestion(folders: Callab
         pipeline("text-clasification", folders("three"))
     with pytest.raises(ValueError, match=r"fill-mask has no option 'topk'\. Did you mean 'top_k'\?"):
         pipeline("fill-mask", folders("fill"), topk=3)
+    with pytest.raises(ValueError, match="no option 'mask_token_id'"):
+        pipeline("fill-mask", folders("fill"), mask_token_id=3)
     ours = pipeline("ner", folders("tags"), device="cpu")
     with pytest.raises(ValueError, match=r"no option 'agregation_strategy'\. Did you mean 'aggregation_strategy'"):
         ours("a", agregation_strategy="simple")

@@ -241,6 +241,15 @@ def test_a_model_that_does_not_say_what_it_is_for_needs_a_task(folder: str, writ
         predict_file(PredictConfig(str(tmp_path), write("a")))
 
 
+def test_a_model_that_answers_nan_is_reported(folder: str, write: Write, tmp_path: Path) -> None:
+    model = electra.ElectraForSequenceClassification.from_pretrained(folder)
+    model.classifier.out_proj.bias.data.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "broken")
+    electra.ElectraTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "broken")
+    with pytest.raises(ValueError, match=r"in\.txt, line 1: the model's answer has NaN"):
+        predict_file(PredictConfig(str(tmp_path / "broken"), write("a"), device="cpu"))
+
+
 def test_importing_the_verb_does_not_import_torch() -> None:
     import subprocess
 

@@ -154,7 +154,7 @@ class ElectraConfig(_Fields):
             raise ValueError(
                 f"this is the configuration of a {kind!r} model, and only 'electra' models can be read here"
             )
-        return cls(**{**_without_labels_if(values, "num_labels" in overrides), **overrides})
+        return cls(**{**_without_stale_labels(values, overrides), **overrides})
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> ElectraConfig:
@@ -163,7 +163,7 @@ class ElectraConfig(_Fields):
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         subfolder: str = "",
         revision: str | None = None,
@@ -177,7 +177,8 @@ class ElectraConfig(_Fields):
 
         A folder without config.json is an OSError; a file that is no ELECTRA configuration a ValueError naming it.
         """
-        path = Path(name_or_path)
+        name_or_path = pretrained_model_name_or_path
+        path = Path(name_or_path).expanduser()
         found: Path | None = path if path.is_file() else None
         if found is None:
             found = find_file(
@@ -205,7 +206,7 @@ class ElectraConfig(_Fields):
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several fields; all are checked together."""
-        changed = type(self).from_dict(_without_labels_if(self.to_dict(), "num_labels" in values), **values)
+        changed = type(self).from_dict(self.to_dict(), **values)
         changed._attn_implementation = self._attn_implementation
         self.__dict__ = changed.__dict__
 
@@ -310,8 +311,10 @@ def _divide(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return own, {name: value for name, value in values.items() if name not in names}
 
 
-def _without_labels_if(values: Mapping[str, Any], drop: bool) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if not (drop and k in ("id2label", "label2id", "num_labels"))}
+def _without_stale_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What describes the labels is of one piece: where an override has part of it, the rest follows from that."""
+    about_labels = {"id2label", "label2id", "num_labels"}
+    return {k: v for k, v in values.items() if not (k in about_labels and about_labels & overrides.keys())}
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -31,7 +31,7 @@ Device = str | int | torch.device
 def pipeline(
     task: str | None = None,
     model: str | os.PathLike[str] | nn.Module | None = None,
-    config: ElectraConfig | None = None,
+    config: ElectraConfig | str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
     *,
     device: Device | None = None,
@@ -57,7 +57,7 @@ def pipeline(
         task: text-classification (sentiment-analysis), token-classification (ner), fill-mask, feature-extraction or
             replaced-token-detection. Default: what the model's config.json says it was made for.
         model: a folder, a name on the hub, or a model; with a model, its `tokenizer` must be given.
-        config: a configuration in place of the folder's.
+        config: a configuration, or where to find one, in place of the folder's.
         tokenizer: a tokenizer, or where to find one. Default: the model's folder.
         device: "cpu", "cuda", "cuda:1", a number (-1: the CPU) or a torch.device. Default: the accelerator of this
             machine, if there is one; a model that is given stays where it is.
@@ -81,26 +81,28 @@ def pipeline(
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
-    dtype = dtype if dtype is not None else torch_dtype
+    dtype = dtype if dtype is not None else torch_dtype or "auto"
+    if config is not None and not isinstance(config, ElectraConfig):
+        config = ElectraConfig.from_pretrained(config, **hub)
     if isinstance(model, nn.Module):
-        kind, settings = _kind_of(model, config, task)
-        chosen = kind.from_config(settings, **_task_options(kind, options))
+        kind = _kind_of(model, config, task)
         if tokenizer is None:
             raise ValueError("a model object has no tokenizer: give pipeline(…, tokenizer=…) too")
-        loaded = model if dtype in (None, "auto") else model.to(hardware.precision(torch.device("cpu"), dtype))
-        device_there = device is None
+        loaded = model if dtype == "auto" else model.to(hardware.precision(torch.device("cpu"), dtype))
+        device = device_map if device is None else device
     else:
         settings = config or ElectraConfig.from_pretrained(model, **hub)
         kind = find_task(task) if task else task_for(settings.architectures, str(model))
-        chosen = kind.from_config(settings, **_task_options(kind, options))
-        tokenizer = tokenizer or model
-        load_options = {**hub, "dtype": dtype or "auto", "device_map": device_map, **(model_kwargs or {})}
-        loaded = load(kind, model, config=config, **load_options)
-        device_there = device is None and device_map is not None
+        kind.from_config(settings, **_task_options(kind, options))  # refuses a wrong option before anything is loaded
+        tokenizer = model if tokenizer is None else tokenizer
+        where: dict[str, Any] = {"dtype": dtype, "device_map": device_map, **(model_kwargs or {}), **hub}
+        loaded = load(kind, model, config=config, **where)
+        device = "auto" if device is None and device_map is None else device
+    chosen = kind.from_config(config or loaded.config, **_task_options(kind, options))  # type: ignore[arg-type]
     if isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = ElectraTokenizer.from_pretrained(str(tokenizer), **hub)
-    if not device_there:
-        loaded = loaded.to(hardware.choose("auto" if device is None else device))
+    if device is not None:
+        loaded = loaded.to(hardware.choose(device))
     return Pipeline(chosen, loaded, tokenizer, batch_size=batch_size, batch_tokens=batch_tokens)
 
 
@@ -194,8 +196,8 @@ def _iterated(inputs: Any) -> Iterable[Any]:
     raise ValueError(f"expected a text, a dict, a list or an iterable of these, got {type(inputs).__name__}")
 
 
-def _kind_of(model: nn.Module, config: ElectraConfig | None, task: str | None) -> tuple[type[Task[Any]], ElectraConfig]:
-    """What a model object is to do, and its configuration.
+def _kind_of(model: nn.Module, config: ElectraConfig | None, task: str | None) -> type[Task[Any]]:
+    """What a model object is to do.
 
     A model whose head is for something else is a `ValueError`; what only wraps a model is let through.
     """
@@ -206,4 +208,4 @@ def _kind_of(model: nn.Module, config: ElectraConfig | None, task: str | None) -
     kind = find_task(task) if task else task_for([name, *(settings.architectures or ())], name)
     if name.startswith("Electra") and name != kind.architecture and kind is not FeatureExtraction:
         raise ValueError(f"{kind.name} is done by {kind.architecture}, and the model is {name}")
-    return kind, settings
+    return kind

@@ -228,8 +228,8 @@ def predict_file(config: PredictConfig) -> None:
         to_file = config.output != "-"
         with writing(config.output, "w") if to_file else nullcontext(sys.stdout) as output:
             try:
-                for answer in answers:
-                    output.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
+                for number, answer in enumerate(answers, start=1):
+                    output.write(_json_line(answer, name, number))
             except ExampleError as error:
                 raise ValueError(f"{name}, line {error.index + 1}: {error.problem}") from error
 
@@ -263,6 +263,13 @@ def _opened(file: str) -> Any:
 def _format(config: PredictConfig) -> str:
     by_name = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".txt": "text"}
     return by_name.get(Path(config.file).suffix, "auto") if config.format == "auto" else config.format
+
+
+def _json_line(answer: Any, name: str, number: int) -> str:
+    try:
+        return json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{name}, line {number}: the model's answer has NaN or infinity in it") from error
 
 
 def _decoded(line: bytes, name: str, number: int) -> str:

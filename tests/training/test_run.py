@@ -87,9 +87,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path: Path, m
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
-    (tmp_path / ".step-3.ab12.partial").mkdir()
-    Checkpoints(tmp_path).latest()
-    assert not any(tmp_path.iterdir())
+    with Run(tmp_path / "run", SETTINGS) as run:
+        run.checkpoints.save(checkpoint(2))
+    left = tmp_path / "run" / "checkpoints" / ".step-3.ab12.partial"
+    left.mkdir()
+    (left / ".file.cd34.partial").touch()
+    with Run(tmp_path / "run", SETTINGS):
+        assert [path.name for path in left.parent.iterdir()] == ["step-2"]
 
 
 def test_metrics_are_rewound_to_the_checkpoint(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -39,10 +39,9 @@ class FillMask(Task[EncodedTokens]):
     top_k: int = 5
     targets: str | Sequence[str] | None = None
     stride: int | None = None
-    target_ids: tuple[int, ...] | None = None
-    """The tokens of `targets`, worked out by `for_tokenizer`."""
-    mask_token_id: int = 103
-    """Set by `for_tokenizer`."""
+    # both are found by `for_tokenizer`, and are no options
+    target_ids: tuple[int, ...] | None = field(default=None, metadata={"derived": True})
+    mask_token_id: int = field(default=103, metadata={"derived": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()

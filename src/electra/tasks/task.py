@@ -79,7 +79,7 @@ class Task(ABC, Generic[E]):
 
     def with_options(self, **options: Any) -> Self:
         """The same task with other options; an unknown one is a `ValueError` with a suggestion."""
-        allowed = [field.name for field in fields(self) if field.init]
+        allowed = [field.name for field in fields(self) if not field.metadata.get("derived")]
         for option in options:
             if option not in allowed:
                 raise ValueError(f"{self.name} has no option {option!r}{suggestion(option, allowed)}")

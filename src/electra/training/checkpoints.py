@@ -76,7 +76,6 @@ class Checkpoints:
         Raises:
             ValueError: there are checkpoints and every one is damaged.
         """
-        self._sweep()
         steps = self.steps()
         for step in reversed(steps):
             try:
@@ -88,11 +87,6 @@ class Checkpoints:
                 f"every checkpoint in {self.folder} is damaged: to start again from step 0, remove that folder"
             )
         return None
-
-    def _sweep(self) -> None:
-        """Remove what a process that was killed while it wrote has left."""
-        for path in self.folder.glob(".*.partial"):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 @torch.no_grad()

@@ -71,11 +71,12 @@ class Run:
             )
 
     def __enter__(self) -> Run:
-        """Make the folder, lock it for this process, and write the settings."""
+        """Make the folder, lock it for this process, clear away unfinished work, and write the settings."""
         self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
         self._check()
+        self._sweep()
         write_settings(self.config, self._settings, title="The settings of this run: the same command goes on with it.")
         return self
 
@@ -89,6 +90,14 @@ class Run:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed while it wrote has left; nobody else writes here now."""
+        for path in list(self.folder.rglob(".*.partial")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line of JSON to the metrics; it is on the disk when this returns."""
