@@ -41,7 +41,7 @@ format: $(VENV)/develop  ## rewrite the source in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/develop  ## every benchmark, a JSON line each
+bench: $(VENV)/develop  ## every benchmark; each prints a JSON line
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what was built here

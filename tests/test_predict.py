@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -160,6 +161,26 @@ def test_lines_of_text_become_lines_of_json(folder: str, write: Write, tmp_path:
     predict_file(PredictConfig(folder, write("\r\n".join(lines)), output=str(output), device="cpu"))
     assert close(answers_in(output), pipeline("text-classification", folder, device="cpu")(lines))
     assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(folder: str, write: Write, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    predict_file(PredictConfig(folder, write("Ann"), output=str(pipe), device="cpu"))
+    assert json.loads(os.read(reader, 1000)).keys() == {"label", "score"}
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a device that is always full")
+def test_a_full_disk_is_reported(folder: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = open("/dev/full", "w")  # noqa: SIM115 (closing it fails too)
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict_file(PredictConfig(folder, write("Ann"), device="cpu"))
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
 
 
 def test_json_lines_hold_texts_pairs_or_words(

@@ -17,6 +17,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.help import DefaultFormatter, PanelSpec
+from rich.box import Box
 
 from electra import __version__
 
@@ -35,6 +37,9 @@ _HELP = """ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
 
 electra VERB --help lists a verb's options; --debug shows an error's origin.
 """
+
+# a heading over each section of the help, and no frame around it
+_HEADINGS = Box("    \n" * 8)
 
 STOPPED_BY_READER = 141  # 128 + SIGPIPE, what a shell sees of `yes | head`
 INTERRUPTED = 130  # 128 + SIGINT
@@ -92,7 +97,7 @@ def application() -> App:
         help=_HELP,
         version=__version__,
         help_format="markdown",
-        help_formatter="default" if sys.stdout.isatty() else "plain",
+        help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_HEADINGS, padding=(0, 0, 1, 0))),
         result_action="return_value",
         default_parameter=Parameter(negative=()),
     )

@@ -11,11 +11,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the flags of `electra predict` must not wait for torch
     from torch import nn
@@ -210,7 +210,6 @@ def predict_file(config: PredictConfig) -> None:
     """
     from electra import hardware
     from electra.config import ElectraConfig
-    from electra.hub.files import writing
     from electra.tasks.catalogue import find_task, task_for
     from electra.tasks.task import ExampleError
     from electra.text.tokenizer import ElectraTokenizer
@@ -225,11 +224,11 @@ def predict_file(config: PredictConfig) -> None:
         tokenizer = ElectraTokenizer.from_pretrained(config.model)
         model = load(kind, config.model, dtype=config.dtype).to(hardware.choose(config.device))
         answers = predict(model, tokenizer, task, examples, batch_tokens=config.batch_tokens)
-        to_file = config.output != "-"
-        with writing(config.output, "w") if to_file else nullcontext(sys.stdout) as output:
+        with _output(config.output) as output:
             try:
                 for number, answer in enumerate(answers, start=1):
                     output.write(_json_line(answer, name, number))
+                output.flush()
             except ExampleError as error:
                 raise ValueError(f"{name}, line {error.index + 1}: {error.problem}") from error
 
@@ -258,6 +257,17 @@ def read_examples(lines: Iterable[bytes], name: str, form: str = "auto") -> Iter
 def _opened(file: str) -> Any:
     """The lines of a file or of stdin, as bytes."""
     return nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb")
+
+
+def _output(path: str) -> AbstractContextManager[IO[str]]:
+    """Where to write: stdout, a file that is there when it is whole, or a pipe or device, which no file may replace."""
+    from electra.hub.files import writing
+
+    if path == "-":
+        return nullcontext(sys.stdout)
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        return open(path, "w", encoding="utf-8")
+    return writing(path, "w")
 
 
 def _format(config: PredictConfig) -> str:

@@ -82,6 +82,7 @@ def sentences(text: str) -> Iterator[str]:
         lines = [line.strip() for line in paragraph.splitlines()]
         if not any(line.startswith(_NOT_PROSE) for line in lines):
             plain = _MARKUP.sub(lambda found: next(filter(None, found.groups())), " ".join(lines))
+            plain = plain.replace("``", "'").replace("''", "'")  # TeX's quotes
             yield from filter(_is_prose, _BETWEEN_SENTENCES.split(plain.strip()))
 
 

@@ -40,7 +40,7 @@ def flags() -> str:
     app = cli.application()
     lines = []
     for verb in cli.VERBS:
-        arguments = app[verb].assemble_argument_collection()
+        arguments = app[verb].assemble_argument_collection(default_parameter=app.default_parameter)
         names = [" ".join(argument.names) for argument in arguments if argument.show]
         lines.append(f"{verb}: {', '.join(names)}")
     return "\n".join(lines) + "\n"
@@ -53,5 +53,5 @@ def test_the_flags_are_those_of_the_snapshot() -> None:
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_flag_says_what_it_does(verb: str) -> None:
-    for argument in cli.application()[verb].assemble_argument_collection():
+    for argument in cli.application()[verb].assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, f"electra {verb} {argument.name} has no help: give its field a docstring"

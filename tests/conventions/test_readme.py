@@ -40,7 +40,9 @@ def test_the_electra_commands_are_understood(words: list[str]) -> None:
 
 def test_make_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+    used = re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), flags=re.MULTILINE)
+    assert set(used) <= targets
+    assert used
 
 
 def written_tree() -> dict[str, str]:
@@ -57,12 +59,12 @@ def written_tree() -> dict[str, str]:
 
 
 def real_tree() -> set[str]:
-    """The source files that have content, their folders, and what lies at the top and in tests/."""
+    """Every module and folder of the package (a folder's line stands for its `__init__`), and the folders of tests/."""
     source = ROOT / "src/electra"
-    files = {p for p in source.rglob("*.py") if p.stat().st_size}
-    paths = files | {p.parent for p in files} | {source.parent}
-    names = {f"{p.relative_to(ROOT)}{'/' if p.is_dir() else ''}" for p in paths}
-    return names | {"tests/", *(f"tests/{p.name}/" for p in (ROOT / "tests").iterdir() if any(p.glob("*.py")))}
+    files = {p for p in source.rglob("*.py") if p.name != "__init__.py"} | {source / "__init__.py"}
+    folders = {p.parent for p in files} | {source.parent}
+    tests = {ROOT / "tests", *(p for p in (ROOT / "tests").iterdir() if any(p.glob("test_*.py")))}
+    return {str(p.relative_to(ROOT)) for p in files} | {f"{p.relative_to(ROOT)}/" for p in folders | tests}
 
 
 def test_the_tree_is_the_tree() -> None:
@@ -70,4 +72,4 @@ def test_the_tree_is_the_tree() -> None:
 
 
 def test_every_file_has_its_line() -> None:
-    assert [path for path, about in written_tree().items() if not about and not path.endswith("/")] == []
+    assert [path for path, about in written_tree().items() if not about] == []

@@ -32,8 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder, pretrained for two steps."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "text.txt").write_text(TEXT * 20)
-    words = f"{folder / 'text.txt'} --output {folder / 'run'} --size tiny --steps 2 --batch-size 4 --length 32 --vocab-size 100"
-    assert electra("pretrain", *words.split(), "--device", "cpu", "--quiet") == 0
+    small = "--size tiny --steps 2 --batch-size 4 --length 32 --vocab-size 100 --device cpu --quiet"
+    assert electra("pretrain", folder / "text.txt", "--output", folder / "run", *small.split()) == 0
     return folder / "run"
 
 
@@ -128,7 +128,7 @@ def test_interrupted_is_130_and_a_saved_stop_keeps_its_code(monkeypatch: pytest.
 
 def test_a_reader_that_leaves_is_no_error(run: Path, tmp_path: Path) -> None:
     """`electra predict … | head -1`"""
-    (tmp_path / "many.txt").write_text("the red fox jumps over the lazy dog\n" * 3000)
+    (tmp_path / "many.txt").write_text("the red fox jumps over the lazy dog\n" * 5000)
     command = [sys.executable, "-m", "electra", "predict", str(run / "discriminator"), str(tmp_path / "many.txt")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
     assert process.stdout is not None

@@ -154,7 +154,8 @@ def sample(logits: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor
     By inverting the distribution function, in float32: in distribution the Gumbel draw of Google's code, with one
     random number for each position in place of V, which half precision cannot spoil.
     """
-    reached = (logits.float() / temperature).softmax(-1).cumsum_(-1)
+    scaled = logits.float() if temperature == 1.0 else logits.float() / temperature
+    reached = scaled.softmax(-1).cumsum_(-1)
     threshold = uniforms.float()[:, None] * reached[:, -1:]
     return torch.searchsorted(reached, threshold, right=True).squeeze(1).clamp_(max=logits.shape[-1] - 1)
 
