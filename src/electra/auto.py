@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
@@ -35,7 +35,7 @@ _LOCATION = ("subfolder", "revision", "cache_dir", "token", "local_files_only", 
 class _NotBuilt:
     """A name with class methods only."""
 
-    def __init__(self, *_: Any, **__: Any) -> NoReturn:
+    def __init__(self, *_: Any, **__: Any) -> None:
         name = type(self).__name__
         raise TypeError(f"{name} is not built itself: use {name}.from_pretrained(name_or_path)")
 

@@ -174,3 +174,11 @@ def test_text_is_utf8_with_line_feeds(tmp_path: Path) -> None:
 def test_unknown_mode(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mode='a'"), writing(tmp_path / "a.txt", "a"):  # type: ignore[arg-type]
         pass
+
+
+def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no ordinary file"), writing(pipe) as file:
+        file.write(b"x")
+    assert pipe.is_fifo()

@@ -29,6 +29,8 @@ def writing(path: PathLike, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]
     path = Path(path)
     if mode not in ("wb", "w"):
         raise ValueError(f'mode={mode!r}: a file is written whole, so the mode is "wb" (bytes) or "w" (text)')
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "this is no ordinary file, and one is to be written here", str(path))
     with _parents_of(path), _named(path):
         partial = _partial(path)
         try:
