@@ -143,10 +143,10 @@ def swapped_or_not(texts: Sequence[str], draw: random.Random) -> list[dict[str, 
 
 PRETRAINING: dict[str, Any] = {
     "size": "tiny",
-    "vocab_size": 4096,
+    "vocab_size": 2048,
     "length": 64,
-    "batch_size": 16,
-    "learning_rate": 2e-3,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
     "dropout": 0.0,
 }
 FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
@@ -159,7 +159,7 @@ def quickstart(config: QuickstartConfig) -> None:
 
     Writes `text.txt`, `pretrained/` and `classifier/` into `config.output`. Every figure it prints it has measured.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     draw = random.Random(config.seed)
     learnt, held_out = _gather_text(config, console, draw)
@@ -176,7 +176,8 @@ def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random
     draw.shuffle(sources)
     apart, kept = sources[::HELD_OUT_EVERY], [s for i, s in enumerate(sources) if i % HELD_OUT_EVERY]
     path = config.output / "text.txt"
-    write_text(path, "\n\n".join("\n".join(source.sentences) for source in kept) + "\n")
+    # every sentence is a document: rows are then as short as those it will judge, and nothing is cut to fit
+    write_text(path, "".join(f"{sentence}\n\n" for source in kept for sentence in source.sentences))
     held_out = [sentence for source in apart for sentence in source.sentences]
     draw.shuffle(held_out)
     count = sum(len(source.sentences) for source in kept)
@@ -221,13 +222,14 @@ def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: 
     """A few sentences in colour, and the figures over all of them."""
     _headline(console, "3  Held-out sentences: which words did the generator put there?")
     detections, found = detect(run, held_out, seed=seed)
-    marks = "" if console.color_system else " Words that it calls replaced are in \\[brackets]."
+    plain = console.no_color or not console.color_system
+    marks = "" if not plain else " Words that it calls replaced are in \\[brackets]."
     console.print(f"The discriminator colours what it takes for replaced; what was replaced is underlined.{marks}\n")
     worth = [d for d in detections if any(d.replaced) and 6 <= len(d.read) <= 24]
     for detection in worth[:SHOWN]:
         console.print(Text("  text   ", style="dim").append(_joined(detection.original), style="dim"), soft_wrap=True)
         console.print(
-            Text("  reads  ", style="dim").append_text(coloured(detection, console.color_system is None)),
+            Text("  reads  ", style="dim").append_text(coloured(detection, plain)),
             soft_wrap=True,
         )
         console.print()
