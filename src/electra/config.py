@@ -30,7 +30,10 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 # uniform for so long that a run of a few thousand steps learns next to nothing from context.
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
-        **{"num_hidden_layers": 4, "hidden_size": 128, "embedding_size": 64, "generator_hidden_size": 0.5},
+        "num_hidden_layers": 4,
+        "hidden_size": 128,
+        "embedding_size": 64,
+        "generator_hidden_size": 0.5,
         "initializer_range": 0.05,
     },
     "small": {"num_hidden_layers": 12, "hidden_size": 256, "embedding_size": 128, "generator_hidden_size": 0.25},
