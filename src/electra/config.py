@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 4,
         "hidden_size": 128,
         "embedding_size": 64,
-        "generator_hidden_size": 0.5,
+        "generator_hidden_size": 0.25,
         "initializer_range": 0.05,
     },
     "small": {"num_hidden_layers": 12, "hidden_size": 256, "embedding_size": 128, "generator_hidden_size": 0.25},

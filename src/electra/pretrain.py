@@ -73,13 +73,13 @@ class PretrainConfig:
     length: int | None = None
     """Tokens in an example, at most (by size: 128, 128, 512, 512)."""
     learning_rate: float | None = None
-    """The rate that the warm-up leads to (by size: 1e-3, 5e-4, 2e-4, 2e-4)."""
+    """The rate that the warm-up leads to (by size: 3e-4, 5e-4, 2e-4, 2e-4)."""
     warmup_steps: int | None = None
     """Steps in which the rate grows from 0 (a tenth of the steps, at most 10,000)."""
     mask_fraction: float | None = None
     """The share of tokens that the generator replaces (0.15; large: 0.25)."""
     generator_fraction: float | None = None
-    """The generator's width as a share of the discriminator's (by size: 1/2, 1/4, 1/3, 1/4)."""
+    """The generator's width as a share of the discriminator's (by size: 1/4, 1/4, 1/3, 1/4)."""
     dropout: float = 0.1
     """The probability of dropping a value, in hidden layers and in attention."""
     seed: int = 0

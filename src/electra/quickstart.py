@@ -43,7 +43,7 @@ class QuickstartConfig:
     _: KW_ONLY
     output: Path = Path("quickstart")
     """A folder for the text, the pretrained models and the classifier."""
-    steps: int = 2000
+    steps: int = 2500
     """Pretraining steps."""
     seeds: int = 3
     """How many times the classifiers are trained, to show how much chance there is in their scores."""
@@ -146,7 +146,9 @@ PRETRAINING: dict[str, Any] = {
     "vocab_size": 2048,
     "length": 64,
     "batch_size": 32,
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-4,
+    "warmup_steps": 300,
+    "generator_fraction": 0.25,
     "dropout": 0.0,
 }
 FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}

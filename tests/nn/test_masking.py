@@ -85,3 +85,9 @@ def test_the_law_equals_google_s_counts(shared: Path) -> None:
 def test_impossible_laws_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Masking(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_row_with_nothing_to_choose_has_nothing_chosen() -> None:
+    batch = Batch.from_rows([Row([1, 2]), Row([1, 9, 2])])
+    for law in (Masking(), Masking(with_replacement=True)):
+        assert law(batch, uniforms_of(batch), SPECIAL, MASK).positions.tolist() == [3]

@@ -54,7 +54,7 @@ class Recipe:
 
 # Table 6 of the paper and google-research/electra configure_pretraining.py; `tiny` is ours, for a laptop's two cores.
 RECIPES = {
-    "tiny": Recipe(1e-3, 32, 128, 10_000, vocab_size=8192),
+    "tiny": Recipe(3e-4, 32, 128, 10_000, vocab_size=8192),
     "small": Recipe(5e-4, 128, 128, 1_000_000),
     "base": Recipe(2e-4, 256, 512, 766_000),
     "large": Recipe(2e-4, 2048, 512, 400_000, mask_fraction=0.25),
