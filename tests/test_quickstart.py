@@ -48,23 +48,27 @@ def test_sentences_leave_out_code_and_markup() -> None:
     ]
 
 
-def test_two_words_change_places() -> None:
+def test_one_word_is_changed_and_tagged() -> None:
     sentence = "Return the sum of the two numbers, or zero."
     for seed in range(50):
-        swapped = q.swap_two_words(sentence, random.Random(seed))
-        words, others = sentence[:-1].split(), swapped[:-1].split()
-        assert sorted(words) == sorted(others)
-        assert sum(a != b for a, b in zip(words, others, strict=True)) == 2
-        assert swapped.startswith("Return ")
-        assert swapped.endswith(".")
+        example = q.with_intruder(sentence, ["the", "of", "file", "zero"], random.Random(seed))
+        changed = [word != other for word, other in zip(example["tokens"], sentence[:-1].split(), strict=True)]
+        assert [tag == q.INTRUDER for tag in example["tags"]] == changed
+        assert sum(changed) == 1
+        assert not changed[0]
 
 
-def test_the_task_is_balanced_and_no_text_comes_in_both_forms() -> None:
-    texts = [f"This is number {word} of all the sentences." for word in range(200)]
-    examples = q.swapped_or_not(texts, random.Random(0))
-    assert [e["label"] for e in examples].count(q.SWAPPED) == 100
-    assert all((e["text"] in texts) == (e["label"] == q.ORIGINAL) for e in examples)
-    assert len({frozenset(e["text"].rstrip(".").split()) for e in examples}) == 200
+def test_the_likeliest_token_points_at_its_word() -> None:
+    example = {"tokens": ["Return", "the", "bananas"], "tags": ["O", "O", q.INTRUDER]}
+
+    def answer(*scores: float) -> list[dict[str, object]]:
+        starts = (0, 7, 11, 14)  # "bananas" has two tokens
+        entities = [q.INTRUDER if score > 0.5 else "O" for score in scores]
+        sure = [max(score, 1 - score) for score in scores]
+        return [{"entity": e, "score": s, "start": at} for e, s, at in zip(entities, sure, starts, strict=True)]
+
+    assert [q.pointed_at(answer(*scores), example) for scores in ((0.4, 0.3, 0.2, 0.1), (0.1, 0.3, 0.2, 0.2))] == [0, 1]
+    assert [q.pointed_at(answer(*scores), example) for scores in ((0.1, 0.1, 0.4, 0.1), (0.6, 0.1, 0.1, 0.7))] == [2, 2]
 
 
 def test_the_standard_error_counts_seeds_and_examples() -> None:
@@ -95,8 +99,10 @@ def test_the_whole_of_it_in_small(
     assert re.search(r"area under the ROC curve is 0\.\d{3}", out)
     scores = re.findall(r"(pretrained|random weights|guessing) +(\d+\.\d)%", out)
     assert [name for name, _ in scores] == ["pretrained", "random weights", "guessing"]
-    judge = pipeline("text-classification", "quickstart/classifier")
-    assert judge("Return the sum of two numbers.")[0]["label"] in (q.SWAPPED, q.ORIGINAL)
+    assert (
+        pipeline("token-classification", "quickstart/finder", ignore_labels=[])("Return it.")[0]["entity"]
+        in "OINTRUDER"
+    )
     last = out.strip().splitlines()[-3:]
     exec("\n".join(last))  # the three lines of Python it ends with
-    assert capsys.readouterr().out.count("label") == 2
+    assert re.search(r"return 0\.\d\d", capsys.readouterr().out)

@@ -21,19 +21,20 @@ from rich.console import Console
 from rich.text import Text
 
 from electra.batch import Batch, Row
+from electra.config import ElectraConfig
 from electra.finetune import fit
 from electra.hub.files import write_text, writing_folder
-from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForSequenceClassification
+from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForTokenClassification
 from electra.nn.pretraining import ReplacedTokenDetection, ReplacedTokenDetectionOutput
 from electra.predict import predict
 from electra.pretrain import PretrainConfig, pretrain
-from electra.tasks.text_classification import TextClassification
+from electra.tasks.token_classification import OUTSIDE, TokenClassification
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.health import discriminator_statistics, figures, generator_statistics
 
-SWAPPED, ORIGINAL = "swapped", "original"
+INTRUDER = "INTRUDER"
 LEFT_OUT = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
-HELD_OUT_EVERY = 6  # one document in so many is never pretrained on
+HELD_OUT_EVERY = 5  # one document in so many is never pretrained on
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class QuickstartConfig:
 
     _: KW_ONLY
     output: Path = Path("quickstart")
-    """A folder for the text, the pretrained models and the classifier."""
+    """A folder for the text, the pretrained models and the fine-tuned one."""
     steps: int = 2500
     """Pretraining steps."""
     seeds: int = 3
-    """How many times the classifiers are trained, to show how much chance there is in their scores."""
+    """How many times the task is learnt, to show how much chance there is in their scores."""
     seed: int = 0
     """Decides everything that is drawn at random."""
 
@@ -117,26 +118,22 @@ def _documented(tree: ast.Module) -> Iterator[str]:
             waiting.extend(reversed(node.body))
 
 
-# -- a small task: was the order of the words changed? ----------------------------------------------------------------
+# -- a small task: which word does not belong? ------------------------------------------------------------------------
 
 
-def swap_two_words(sentence: str, draw: random.Random) -> str:
-    """The sentence with two different words in each other's place; not the first, whose capital would tell."""
-    words = sentence.rstrip(".!?").split()
-    places = [(i, j) for i in range(len(words)) for j in range(1, i) if words[i].lower() != words[j].lower()]
-    i, j = draw.choice(places)
-    words[i], words[j] = words[j], words[i]
-    return " ".join(words) + sentence[len(sentence.rstrip(".!?")) :]
+def with_intruder(sentence: str, words: Sequence[str], draw: random.Random) -> dict[str, Any]:
+    """The sentence's words, one of them (not the first) changed for one out of `words`; a tag for each says which."""
+    tokens = sentence.rstrip(".!?").split()
+    place = draw.randrange(1, len(tokens))
+    intruder = draw.choice([word for word in draw.choices(words, k=9) if word.lower() != tokens[place].lower()])
+    tokens[place] = intruder
+    return {"tokens": tokens, "tags": [INTRUDER if i == place else OUTSIDE for i in range(len(tokens))]}
 
 
-def swapped_or_not(texts: Sequence[str], draw: random.Random) -> list[dict[str, Any]]:
-    """Half of the sentences as they are, half with two words swapped; each text comes once, in one of the forms."""
-    examples = [
-        {"text": swap_two_words(text, draw), "label": SWAPPED} if i % 2 else {"text": text, "label": ORIGINAL}
-        for i, text in enumerate(texts)
-    ]
-    draw.shuffle(examples)
-    return examples
+def pointed_at(answer: Sequence[dict[str, Any]], example: dict[str, Any]) -> int:
+    """Which word of the example has the token that is likeliest the intruder, by a token classifier's answer."""
+    token = max(answer, key=lambda token: token["score"] if token["entity"] == INTRUDER else 1 - token["score"])
+    return len(" ".join(example["tokens"])[: token["start"] + 1].split()) - 1
 
 
 # -- the life of the model --------------------------------------------------------------------------------------------
@@ -146,12 +143,9 @@ PRETRAINING: dict[str, Any] = {
     "vocab_size": 2048,
     "length": 64,
     "batch_size": 32,
-    "learning_rate": 3e-4,
-    "warmup_steps": 300,
-    "generator_fraction": 0.25,
     "dropout": 0.0,
 }
-FINETUNING: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
+FINETUNING: dict[str, Any] = {"epochs": 5, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
 LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
 SHOWN = 5
 
@@ -159,7 +153,7 @@ SHOWN = 5
 def quickstart(config: QuickstartConfig) -> None:
     """Gather text, pretrain on it, look at what was learnt, fine-tune, compare with random weights; talk on stdout.
 
-    Writes `text.txt`, `pretrained/` and `classifier/` into `config.output`. Every figure it prints it has measured.
+    Writes `text.txt`, `pretrained/` and `finder/` into `config.output`. Every figure it prints it has measured.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -314,18 +308,20 @@ def _compare(
     config: QuickstartConfig, run: Path, held_out: Sequence[str], console: Console, draw: random.Random
 ) -> None:
     """Fine-tune the discriminator and a twin from random weights, several times each, and print both scores."""
-    _headline(console, "4  Fine-tuning: have two words of this sentence changed places?")
-    examples = swapped_or_not(held_out, draw)
+    _headline(console, "4  Fine-tuning: which word of this sentence does not belong?")
+    words = [word for sentence in held_out for word in sentence.rstrip(".!?").split()[1:]]
+    examples = [with_intruder(sentence, words, draw) for sentence in held_out]
     labelled, test = examples[:LABELLED], examples[LABELLED:]
     console.print(
-        f"{len(labelled):,} labelled sentences to learn from, {len(test):,} others to score with; half are changed.\n"
+        "One word of each sentence was changed for a word of another sentence; the model has to point at it.\n"
+        f"{len(labelled):,} labelled sentences to learn from, {len(test):,} others to score with.\n"
     )
     scores: dict[str, list[float]] = {"pretrained": [], "random weights": []}
     for seed in range(config.seed, config.seed + config.seeds):
         for start, of_start in scores.items():
-            keep = config.output / "classifier" if start == "pretrained" and not of_start else None
+            keep = config.output / "finder" if start == "pretrained" and not of_start else None
             of_start.append(_trained_accuracy(run / "discriminator", labelled, test, seed, start == "pretrained", keep))
-    _print_scores(console, scores, len(test), config.seeds)
+    _print_scores(console, scores, test, config.seeds)
 
 
 def _trained_accuracy(
@@ -333,14 +329,16 @@ def _trained_accuracy(
 ) -> float:
     """Fine-tune once and return the share of right answers on the test examples; `keep`: save the model there."""
     tokenizer = ElectraTokenizer.from_pretrained(folder)
-    task = TextClassification.from_examples(labelled, max_length=128)
+    task = TokenClassification.from_examples(labelled, max_length=128)
     torch.manual_seed(seed)
-    model = ElectraForSequenceClassification.from_pretrained(folder, **task.config_fields())
-    if not pretrained:
-        model = ElectraForSequenceClassification(model.config)
+    model = ElectraForTokenClassification(ElectraConfig.from_pretrained(folder, **task.config_fields()))
+    if pretrained:
+        model.electra.load_state_dict(ElectraForPreTraining.from_pretrained(folder).electra.state_dict())
     fit(model, task.training_rows(labelled, tokenizer), task, seed=seed, **FINETUNING)
-    answers = predict(model, tokenizer, task, [example["text"] for example in test])
-    right: list[bool] = [answer["label"] == example["label"] for answer, example in zip(answers, test, strict=True)]
+    answers = predict(model, tokenizer, task.for_scoring(), test)
+    right: list[bool] = [
+        example["tags"][pointed_at(answer, example)] == INTRUDER for answer, example in zip(answers, test, strict=True)
+    ]
     if keep is not None:
         with writing_folder(keep) as new:
             model.save_pretrained(new)
@@ -355,14 +353,14 @@ def standard_error(scores: Sequence[float], examples: int) -> float:
     return math.sqrt(of_seeds + mean * (1 - mean) / examples)
 
 
-def _print_scores(console: Console, scores: dict[str, list[float]], examples: int, seeds: int) -> None:
+def _print_scores(console: Console, scores: dict[str, list[float]], test: Sequence[Any], seeds: int) -> None:
     for start, of_start in scores.items():
-        mean, error = statistics.mean(of_start), standard_error(of_start, examples)
-        bar = "█" * round(40 * mean)
-        console.print(f"  {start:<16}{mean:7.1%}  ± {error:.1%}   [dim]{bar}[/dim]")
-    console.print(f"  {'guessing':<16}{0.5:7.1%}")
+        mean, error = statistics.mean(of_start), standard_error(of_start, len(test))
+        console.print(f"  {start:<16}{mean:7.1%}  ± {error:.1%}   [dim]{'█' * round(80 * mean)}[/dim]")
+    guessing = statistics.mean(1 / len(example["tokens"]) for example in test)
+    console.print(f"  {'guessing':<16}{guessing:7.1%}           [dim]{'█' * round(80 * guessing)}[/dim]")
     console.print(
-        f"\nAccuracy: the mean of {seeds} seeds on {examples:,} sentences, ± a standard error (of both together).\n"
+        f"\nHow often it points at the right word: mean of {seeds} seeds on {len(test):,} sentences, ± a standard error.\n"
         "Network, tokenizer, examples and settings are the same; only the weights that training starts from differ."
     )
 
@@ -371,8 +369,8 @@ def _farewell(config: QuickstartConfig, console: Console, seconds: float) -> Non
     _headline(console, f"Done in {seconds / 60:.1f} minutes. In Python:")
     console.print(
         "from electra import pipeline\n"
-        f'judge = pipeline("text-classification", "{config.output}/classifier")\n'
-        'print(judge(["Return the number of items in the list.", "Return the in of items number the list."]))',
+        f'find = pipeline("replaced-token-detection", "{config.output}/pretrained/discriminator")\n'
+        """print(*(f"{t['token']} {t['score']:.2f}" for t in find("Return the number of wait in the list.")))""",
         markup=False,
         style="bold",
         soft_wrap=True,
