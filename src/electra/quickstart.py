@@ -359,10 +359,23 @@ def _print_scores(console: Console, scores: dict[str, list[float]], test: Sequen
         console.print(f"  {start:<16}{mean:7.1%}  ± {error:.1%}   [dim]{'█' * round(80 * mean)}[/dim]")
     guessing = statistics.mean(1 / len(example["tokens"]) for example in test)
     console.print(f"  {'guessing':<16}{guessing:7.1%}           [dim]{'█' * round(80 * guessing)}[/dim]")
+    console.print(f"\n{_verdict(scores, len(test))}", soft_wrap=True)
     console.print(
-        f"\nHow often it points at the right word: mean of {seeds} seeds on {len(test):,} sentences, ± a standard error.\n"
+        f"How often it points at the right word: mean of {seeds} seeds on {len(test):,} sentences, ± a standard error.\n"
         "Network, tokenizer, examples and settings are the same; only the weights that training starts from differ."
     )
+
+
+def _verdict(scores: dict[str, list[float]], examples: int) -> str:
+    """What the difference of the two scores says, or that it says nothing."""
+    pretrained, random_weights = scores["pretrained"], scores["random weights"]
+    gain = statistics.mean(pretrained) - statistics.mean(random_weights)
+    noise = 2 * math.hypot(standard_error(pretrained, examples), standard_error(random_weights, examples))
+    if gain > noise:
+        return f"Pretraining gained {gain:.1%}."
+    if gain < -noise:
+        return f"Pretraining cost {-gain:.1%}: so short a run has not paid."
+    return f"The difference ({gain:+.1%}) is within twice its error: so short a run shows neither gain nor harm."
 
 
 def _farewell(config: QuickstartConfig, console: Console, seconds: float) -> None:
