@@ -361,7 +361,8 @@ def _print_scores(console: Console, scores: dict[str, list[float]], test: Sequen
     console.print(f"  {'guessing':<16}{guessing:7.1%}           [dim]{'█' * round(80 * guessing)}[/dim]")
     console.print(f"\n{_verdict(scores, len(test))}", soft_wrap=True)
     console.print(
-        f"How often it points at the right word: mean of {seeds} seeds on {len(test):,} sentences, ± a standard error.\n"
+        f"How often it points at the right word: the mean of {seeds} seeds on {len(test):,} sentences, "
+        "± a standard error.\n"
         "Network, tokenizer, examples and settings are the same; only the weights that training starts from differ."
     )
 
