@@ -44,7 +44,7 @@ class QuickstartConfig:
     _: KW_ONLY
     output: Path = Path("quickstart")
     """A folder for the text, the pretrained models and the fine-tuned one."""
-    steps: int = 1500
+    steps: int = 600
     """Pretraining steps."""
     seeds: int = 2
     """How many times the task is learnt, to show how much chance there is in their scores."""
@@ -145,7 +145,7 @@ PRETRAINING: dict[str, Any] = {
     "batch_size": 32,
     "dropout": 0.0,
 }
-FINETUNING: dict[str, Any] = {"epochs": 5, "batch_size": 32, "rate": 5e-4, "layer_decay": 1.0}
+FINETUNING: dict[str, Any] = {"epochs": 8, "batch_size": 16, "rate": 1e-4, "layer_decay": 1.0}
 LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
 SHOWN = 5
 
