@@ -134,10 +134,6 @@ class Batch:
         mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
         return ids, mask.long()
 
-    def pin_memory(self) -> Batch:
-        ids, types, positions = (t.pin_memory() for t in (self.input_ids, self.token_type_ids, self.position_ids))
-        return Batch(ids, types, positions, self.layout)
-
     def to(self, device: torch.device | str) -> Batch:
         ids, types, positions = (
             t.to(device, non_blocking=True) for t in (self.input_ids, self.token_type_ids, self.position_ids)

@@ -104,7 +104,6 @@ class ElectraConfig(_Fields):
     """
 
     model_type: ClassVar[str] = "electra"
-    is_composition: ClassVar[bool] = False
 
     def __init__(self, **values: Any) -> None:
         values = _modern_spelling(values)

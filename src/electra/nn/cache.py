@@ -37,10 +37,5 @@ class KeyValueCache:
             kept.values = torch.cat((kept.values, values), dim=2)
         return self.layers[layer_idx].keys, self.layers[layer_idx].values
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Keep the rows `beam_idx` [B'], in that order."""
-        for layer in (*self.layers, *self.cross):
-            layer.keys, layer.values = layer.keys[beam_idx], layer.values[beam_idx]
-
     def __len__(self) -> int:
         return len(self.layers)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,14 +85,7 @@ class ElectraSequenceSummary(nn.Module):
         return summed
 
 
-class SpanScores(NamedTuple):
-    """How well each token begins and ends the answer, [T] each."""
-
-    start: Tensor
-    end: Tensor
-
-
-def span_scores(scores: Tensor) -> SpanScores:
-    """[T, 2] -> [T], [T]"""
+def span_scores(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """How well each token begins and how well it ends the answer: [T, 2] -> [T], [T]"""
     start, end = scores.unbind(-1)
-    return SpanScores(start.contiguous(), end.contiguous())
+    return start.contiguous(), end.contiguous()

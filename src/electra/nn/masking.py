@@ -27,14 +27,8 @@ class MaskedTokens:
     uniforms: Tensor
 
     def to(self, device: torch.device | str) -> MaskedTokens:
-        moved = (t.to(device, non_blocking=True) for t in self._tensors())
-        return MaskedTokens(*moved)
-
-    def pin_memory(self) -> MaskedTokens:
-        return MaskedTokens(*(t.pin_memory() for t in self._tensors()))
-
-    def _tensors(self) -> tuple[Tensor, ...]:
-        return self.input_ids, self.positions, self.original_ids, self.weights, self.uniforms
+        tensors = (self.input_ids, self.positions, self.original_ids, self.weights, self.uniforms)
+        return MaskedTokens(*(t.to(device, non_blocking=True) for t in tensors))
 
 
 @dataclass(frozen=True)
