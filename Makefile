@@ -1,10 +1,11 @@
 # The developer's manual: every target sets up what it needs.
 PYTHON ?= python3
 VENV   := .venv
+VENV4  := .venv-transformers4
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format bench clean help
+.PHONY: demo test test-slow interop lint format bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,10 +27,25 @@ demo: $(VENV)/core  ## one model's whole life: text in, a pretrained ELECTRA out
 	$(BIN)/electra quickstart
 
 test: $(VENV)/develop  ## the test suite
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -m 'not slow and not gpu and not interop'
 
 test-slow: $(VENV)/develop  ## the long tests
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	$(BIN)/python -m pytest -m 'slow and not gpu and not interop'
+
+$(VENV)/interop: $(VENV)/develop pyproject.toml constraints.txt
+	$(PIP) --editable '.[test,interop]'
+	@touch $@
+
+# the older transformers, in an environment of its own: with it come other versions of tokenizers and of the hub
+$(VENV4)/ready: constraints.txt
+	$(PYTHON) -m venv $(VENV4)
+	grep -E '^(torch|numpy|safetensors)==' constraints.txt > $(VENV4)/constraints.txt
+	$(VENV4)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV4)/constraints.txt \
+		'transformers==4.57.6' torch numpy
+	@touch $@
+
+interop: $(VENV)/interop $(VENV4)/ready  ## our models and folders in the libraries that people use them with
+	$(BIN)/python -m pytest -m 'interop and not gpu'
 
 lint: $(VENV)/develop  ## formatting, lint, types, and the direction of the imports
 	$(BIN)/ruff format --check .
@@ -45,4 +61,4 @@ bench: $(VENV)/develop  ## every benchmark; each prints a JSON line
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what was built here
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV4) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
