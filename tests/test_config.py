@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+import electra
 from electra import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, ReplacedTokenDetection
 
 # recipe of the paper: (discriminator with head, generator with embeddings, trained together), in thousands
@@ -126,3 +127,34 @@ def test_unknown_sizes_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").unlink()
     with pytest.raises(OSError, match=r"no config\.json"):
         ElectraConfig.from_pretrained(tmp_path)
+
+
+def test_what_is_written_and_iterated_is_what_transformers_writes() -> None:
+    ours, theirs = (library.ElectraConfig(num_labels=3, hidden_size=64) for library in (electra, transformers))
+    written = {k: v for k, v in json.loads(theirs.to_json_string()).items() if k != "transformers_version"}
+    assert json.loads(ours.to_json_string()) == written
+    assert len(json.loads(ours.to_json_string(use_diff=False))) > len(written)
+    assert {"hidden_size", "vocab_size", "id2label"} <= set(ours)
+    assert ours.get_text_config() is ours
+
+
+def test_attributes_set_later_are_saved(tmp_path: Path) -> None:
+    config = ElectraConfig()
+    config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    config.save_pretrained(tmp_path)
+    assert transformers.ElectraConfig.from_pretrained(tmp_path).sentence_transformers == config.sentence_transformers
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "LABEL_0", "1": "LABEL_1"}
+
+
+def test_unused_arguments_are_returned_where_asked_for(tmp_path: Path) -> None:
+    ElectraConfig().save_pretrained(tmp_path)
+    given = {"hidden_size": 64, "num_labels": 3, "colour": "red"}
+    for library in (electra, transformers):
+        config, unused = library.ElectraConfig.from_pretrained(tmp_path, return_unused_kwargs=True, **given)
+        assert (config.hidden_size, config.num_labels, unused) == (64, 3, {"colour": "red"})
+        assert not hasattr(config, "colour")
+
+
+@pytest.mark.parametrize("name", ["flash_attention_2", "flex_attention", "sdpa", "eager"])
+def test_attention_by_the_names_of_transformers(name: str) -> None:
+    assert ElectraConfig(attn_implementation=name)._attn_implementation == name

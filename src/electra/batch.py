@@ -9,7 +9,7 @@ Shape letters, used in every docstring of the network:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import torch
@@ -32,32 +32,42 @@ class Layout:
     """Which of a batch's T tokens belong to which row. Only attention reads it; every other layer is token-wise.
 
     Either a grid (`grid` = (B, L): row b owns tokens b*L to b*L+L, the padded ones too) or ragged (`grid` is None: rows
-    of their own `lengths` after one another, nothing padded).
+    of lengths of their own after one another, nothing padded). Make it with `of_grid` or `ragged`.
     `mask`: grids only; bool `[B, L]` (False: nobody attends to this token), or what is to be added to the attention
     scores (float) or kept of them (bool), broadcastable to `[B, N, L, S]`.
+
+    What the network reads of a ragged layout are a tensor and two numbers, not the tuple of lengths: a compiler
+    specialises on the entries of a tuple, so that each batch would cost it a graph of its own.
     """
 
-    lengths: tuple[int, ...]
     grid: tuple[int, int] | None = None
     mask: Tensor | None = None
+    ragged_lengths: tuple[int, ...] = ()
+    """Ragged: how many tokens each row has."""
+    cumulative_lengths: Tensor | None = field(default=None, compare=False)
+    """Ragged: where each row begins, and T; int64 [B + 1]."""
+    tokens: int = 0
+    longest: int = 0
+    """How many tokens the longest row has; a grid's L."""
 
     @classmethod
     def of_grid(cls, rows: int, columns: int, mask: Tensor | None = None) -> Layout:
-        return cls((columns,) * rows, (rows, columns), mask)
+        return cls((rows, columns), mask, tokens=rows * columns, longest=columns)
 
     @classmethod
-    def ragged(cls, lengths: Sequence[int]) -> Layout:
+    def ragged(cls, lengths: Sequence[int], device: torch.device | str | None = None) -> Layout:
         if not lengths or min(lengths) < 1:
             raise ValueError(f"the rows' lengths are {list(lengths)}: a batch needs rows of at least one token")
-        return cls(tuple(lengths))
+        offsets = torch.tensor((0, *accumulate(lengths)), device=device)
+        return cls(None, None, tuple(lengths), offsets, sum(lengths), max(lengths))
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return self.ragged_lengths if self.grid is None else (self.grid[1],) * self.grid[0]
 
     @property
     def rows(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def tokens(self) -> int:
-        return sum(self.lengths)
+        return self._boundaries().shape[0] - 1 if self.grid is None else self.grid[0]
 
     @property
     def offsets(self) -> tuple[int, ...]:
@@ -66,18 +76,28 @@ class Layout:
 
     def first_tokens(self, device: torch.device | str | None = None) -> Tensor:
         """Index of each row's first token: int64 [B]."""
-        return torch.tensor(self.offsets[:-1], device=device)
+        if self.grid is None:
+            return self._boundaries(device)[:-1]
+        return torch.arange(self.grid[0], device=device) * self.grid[1]
+
+    def row_lengths(self, device: torch.device | str | None = None) -> Tensor:
+        """How many tokens each row has: int64 [B]."""
+        if self.grid is None:
+            return self._boundaries(device).diff()
+        return torch.full((self.grid[0],), self.grid[1], device=device)
+
+    def last_tokens(self, device: torch.device | str | None = None) -> Tensor:
+        """Index of each row's last token: int64 [B]."""
+        return self.first_tokens(device) + self.row_lengths(device) - 1
 
     def row_of_token(self, device: torch.device | str | None = None) -> Tensor:
         """Which row each token belongs to: int64 [T]."""
-        counts = torch.tensor(self.lengths, device=device)
-        return torch.repeat_interleave(torch.arange(self.rows, device=device), counts, output_size=self.tokens)
+        rows = torch.arange(self.rows, device=device)
+        return torch.repeat_interleave(rows, self.row_lengths(device), output_size=self.tokens)
 
     def positions(self, device: torch.device | str | None = None) -> Tensor:
         """Each token's column in its row: int64 [T]."""
-        starts = torch.repeat_interleave(
-            self.first_tokens(device), torch.tensor(self.lengths, device=device), output_size=self.tokens
-        )
+        starts = torch.repeat_interleave(self.first_tokens(device), self.row_lengths(device), output_size=self.tokens)
         return torch.arange(self.tokens, device=device) - starts
 
     def real_tokens(self) -> Tensor | None:
@@ -88,12 +108,35 @@ class Layout:
         """[T, …] -> [B, L, …] for a grid; a ragged batch's values stay as they are."""
         return values if self.grid is None else values.reshape(*self.grid, *values.shape[1:])
 
+    def cells(self, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
+        """The rows as a grid, L columns for the longest: which token a cell holds, int64 [B, L], and whether it holds
+        one at all, bool [B, L]; one that does not holds its row's first.
+        """
+        columns = torch.arange(self.longest, device=device)
+        real = columns < self.row_lengths(device)[:, None]
+        return self.first_tokens(device)[:, None] + columns * real, real
+
+    def pad(self, values: Tensor, fill: float = 0) -> Tensor:
+        """[T, …] -> [B, L, …], L columns for the longest row; `fill` stands behind the end of a shorter one."""
+        if self.grid is not None:
+            return self.unflatten(values)
+        cells, real = self.cells(values.device)
+        return values[cells].masked_fill(~real.view(*real.shape, *[1] * (values.dim() - 1)), fill)
+
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """[T, …] -> the tokens of each row."""
         return torch.split(values, list(self.lengths))
 
     def to(self, device: torch.device | str) -> Layout:
-        return self if self.mask is None else Layout(self.lengths, self.grid, self.mask.to(device, non_blocking=True))
+        mask, offsets = (
+            None if tensor is None else tensor.to(device, non_blocking=True)
+            for tensor in (self.mask, self.cumulative_lengths)
+        )
+        return replace(self, mask=mask, cumulative_lengths=offsets)
+
+    def _boundaries(self, device: torch.device | str | None = None) -> Tensor:
+        assert self.cumulative_lengths is not None, "a layout is made by of_grid or ragged"
+        return self.cumulative_lengths if device is None else self.cumulative_lengths.to(device)
 
 
 @dataclass(frozen=True)
@@ -108,7 +151,7 @@ class Batch:
     @classmethod
     def from_rows(cls, rows: Sequence[Row], device: torch.device | str | None = None) -> Batch:
         """A ragged batch, without any padding."""
-        layout = Layout.ragged([len(row) for row in rows])
+        layout = Layout.ragged([len(row) for row in rows], device)
         types = [t for row in rows for t in (row.token_type_ids or [0] * len(row))]
         if len(types) != layout.tokens:
             raise ValueError("a row's token_type_ids and input_ids must have the same length")
@@ -129,10 +172,8 @@ class Batch:
 
     def padded(self, pad_token_id: int = 0) -> tuple[Tensor, Tensor]:
         """The rows as a grid: ids [B, L] and a mask of the real tokens, both int64 [B, L]."""
-        ids = torch.nn.utils.rnn.pad_sequence(list(self.layout.split(self.input_ids)), True, pad_token_id)
-        lengths = torch.tensor(self.layout.lengths, device=self.device)
-        mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
-        return ids, mask.long()
+        _, mask = self.layout.cells(self.device)
+        return self.layout.pad(self.input_ids, pad_token_id), mask.long()
 
     def to(self, device: torch.device | str) -> Batch:
         ids, types, positions = (

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from electra.config import ElectraConfig
+from electra.config.checks import require_attention
 from electra.hub.pretrained import Pretrained
 from electra.nn.initialize import initialize_module
 
@@ -84,8 +85,7 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """`sdpa`: the fastest kernel for the input. `eager`: written out, for comparisons."""
-        if attn_implementation not in ("sdpa", "eager"):
-            raise ValueError(f"attn_implementation is {attn_implementation!r}: it must be 'sdpa' or 'eager'")
+        require_attention(attn_implementation)
         self.config._attn_implementation = attn_implementation
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
-from electra.models.encoder import ElectraModel
-from electra.nn.grid import check_range, check_shape
+from electra.models.encoder import Call, ElectraModel, HiddenStates
+from electra.nn.arguments import check_finite, check_range, check_shape, check_tensor
 from electra.nn.heads import ElectraClassificationHead, ElectraSequenceSummary, classifier_dropout, span_scores
 from electra.nn.losses import IGNORED, problem_type_of, row_loss, span_loss, token_loss
 from electra.nn.outputs import (
@@ -41,11 +41,11 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         labels: Tensor | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
         """labels: [B] class or number, or [B, K] of 0 and 1. Where the config gives no problem_type they decide."""
-        encoded = self.electra.run(
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -55,24 +55,26 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        scores = self.classifier(encoded.first())
-        loss = None if labels is None else self._loss(scores, labels)
-        return encoded.output(SequenceClassifierOutput, loss=loss, logits=scores)
+        kind = None if labels is None else self._problem_type(call, labels)
+        scores = self.classifier(call.first(call.encode()))
+        loss = None if labels is None or kind is None else row_loss(scores, labels, kind)
+        return call.output(SequenceClassifierOutput, loss=loss, logits=scores)
 
-    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """[B, K], labels -> []"""
-        rows, count = scores.shape
+    def _problem_type(self, call: Call, labels: Tensor) -> str:
+        """What the labels are, where the configuration does not say; they are checked for it."""
+        check_tensor("labels", labels, call.batch.device)
+        rows, count = call.layout.rows, self.config.num_labels
         kind = self.config.problem_type or problem_type_of(labels, count)
         if kind == "single_label_classification":
-            check_shape("labels", labels, (rows,), (rows, 1))
-            if labels.is_floating_point():
-                raise ValueError(f"labels are {labels.dtype}: classes are whole numbers (int64)")
-            check_range("labels", labels, count, IGNORED)
-        elif kind == "multi_label_classification":
-            check_shape("labels", labels, (rows, count))
+            call.per_row("labels", labels, rows, count)
+            return kind
+        # one number for each output; [B] where there is one output
+        check_shape("labels", labels, (rows, count), *([(rows,)] if count == 1 else []))
+        if kind == "multi_label_classification":
+            check_range("labels", labels, 2)
         else:
-            check_shape("labels", labels, (rows,), (rows, count))
-        return row_loss(scores, labels, kind)
+            check_finite("labels", labels)
+        return kind
 
 
 class ElectraForTokenClassification(ElectraPreTrainedModel):
@@ -96,11 +98,11 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         labels: Tensor | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], -100 not counted."""
-        encoded = self.electra.run(
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -110,13 +112,10 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        scores = self.classifier(self.dropout(encoded.hidden))
-        loss = None
-        if labels is not None:
-            flat = encoded.per_token("labels", labels)
-            check_range("labels", flat, self.config.num_labels, IGNORED)
-            loss = token_loss(scores, flat)
-        return encoded.output(TokenClassifierOutput, loss=loss, logits=encoded.layout.unflatten(scores))
+        flat = call.per_token("labels", labels, self.config.num_labels)
+        scores = self.classifier(self.dropout(call.encode()))
+        loss = None if flat is None else token_loss(scores, flat)
+        return call.output(TokenClassifierOutput, loss=loss, logits=call.layout.unflatten(scores))
 
 
 class ElectraForQuestionAnswering(ElectraPreTrainedModel):
@@ -144,11 +143,13 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
         end_positions: Tensor | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """start_positions, end_positions: [B], columns of the row; one outside the row does not count."""
-        encoded = self.electra.run(
+        if (start_positions is None) != (end_positions is None):
+            raise ValueError("start_positions and end_positions belong together: give both, or neither")
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -158,14 +159,12 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        start, end = span_scores(self.qa_outputs(encoded.hidden))
-        layout = encoded.layout
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            for name, given in (("start_positions", start_positions), ("end_positions", end_positions)):
-                check_shape(name, given, (layout.rows,), (layout.rows, 1))
-            loss = span_loss(start, end, start_positions, end_positions, layout)
-        return encoded.output(
+        layout = call.layout
+        starts = call.per_row("start_positions", start_positions, layout.rows)
+        ends = call.per_row("end_positions", end_positions, layout.rows)
+        start, end = span_scores(self.qa_outputs(call.encode()))
+        loss = None if starts is None or ends is None else span_loss(start, end, starts, ends, layout)
+        return call.output(
             QuestionAnsweringModelOutput,
             loss=loss,
             start_logits=layout.unflatten(start),
@@ -194,7 +193,7 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
         *,
         num_choices: int | None = None,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
         """Ids, mask, types and positions: [B, C, L], vectors [B, C, L, E]; or a Batch of B * C rows and `num_choices`.
@@ -206,12 +205,12 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
                 raise ValueError("a Batch does not say how many of its rows are one question's: give num_choices")
             choices = num_choices
         else:
-            choices = _choices(input_ids, inputs_embeds)
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
-                None if t is None else t.flatten(0, 1)
-                for t in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-            )
-        encoded = self.electra.run(
+            questions, choices = _questions_and_choices(input_ids, inputs_embeds)
+            input_ids, inputs_embeds = (None if t is None else t.flatten(0, 1) for t in (input_ids, inputs_embeds))
+            attention_mask = _rows("attention_mask", attention_mask, questions, choices)
+            token_type_ids = _rows("token_type_ids", token_type_ids, questions, choices)
+            position_ids = _rows("position_ids", position_ids, questions, choices)
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -221,22 +220,34 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        if encoded.layout.rows % choices:
-            raise ValueError(f"{encoded.layout.rows} rows are no whole number of questions with {choices} choices each")
-        scores = self.classifier(self.sequence_summary(encoded.hidden, encoded.layout)).view(-1, choices)
-        loss = None
-        if labels is not None:
-            check_shape("labels", labels, (len(scores),), (len(scores), 1))
-            check_range("labels", labels, choices, IGNORED)
-            loss = token_loss(scores, labels.view(-1))
-        return encoded.output(MultipleChoiceModelOutput, loss=loss, logits=scores)
+        rows = call.layout.rows
+        if choices < 1 or rows % choices:
+            raise ValueError(
+                f"num_choices={choices}: {rows} rows are no whole number of questions with so many choices"
+            )
+        right = call.per_row("labels", labels, rows // choices, choices)
+        scores = self.classifier(self.sequence_summary(call.encode(), call.layout)).view(-1, choices)
+        loss = None if right is None else token_loss(scores, right)
+        return call.output(MultipleChoiceModelOutput, loss=loss, logits=scores)
 
 
-def _choices(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> int:
-    """How many choices a grid's questions have."""
+def _questions_and_choices(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int]:
+    """How many questions a grid has, and how many choices each."""
     for name, given, dims in (("input_ids", input_ids, 3), ("inputs_embeds", inputs_embeds, 4)):
         if given is not None:
-            if given.dim() != dims:
-                raise ValueError(f"{name} has the shape {list(given.shape)}: it must be [rows, choices, columns, …]")
-            return given.shape[1]
+            check_tensor(name, given)
+            if given.dim() != dims or not given.numel():
+                what = "[rows, choices, columns]" if dims == 3 else "[rows, choices, columns, embedding_size]"
+                raise ValueError(f"{name} has the shape {list(given.shape)}: it must be {what}, at least one of each")
+            return given.shape[0], given.shape[1]
     raise ValueError("give either input_ids or inputs_embeds")
+
+
+def _rows(name: str, values: Tensor | None, questions: int, choices: int) -> Tensor | None:
+    """[B, C, L] -> [B * C, L]"""
+    if values is None:
+        return None
+    check_tensor(name, values)
+    if values.dim() < 3 or values.shape[:2] != (questions, choices):
+        raise ValueError(f"{name} has the shape {list(values.shape)}: it must be [{questions}, {choices}, columns]")
+    return values.flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,40 +11,77 @@ from torch import Tensor, nn
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
+from electra.nn.arguments import check_range, check_shape, check_tensor, check_whole
 from electra.nn.cache import KeyValueCache
 from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder, Pass
-from electra.nn.grid import batch_from_grid, check_range, check_shape
+from electra.nn.grid import batch_from_grid, check_batch, check_memory
+from electra.nn.losses import IGNORED
 from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
 Output = TypeVar("Output", bound=ModelOutput)
+HiddenStates = bool | int | Sequence[int] | None
+"""Which hidden states to return: all, none, or those of these numbers (negative: from the last); None: the config's."""
 
 
 @dataclass
-class Encoded:
-    """One pass through the encoder: `hidden` [T, H], and what was kept on the way."""
+class Call:
+    """One call of a network: what came in, checked, and how to go through the encoder. Nothing is computed before
+    `encode`, so that a head can check its labels first.
+    """
 
-    hidden: Tensor
+    encoder: ElectraModel
+    batch: Batch
+    inputs_embeds: Tensor | None
     way: Pass
     return_dict: bool
 
     @property
     def layout(self) -> Layout:
-        return self.way.layout
+        return self.batch.layout
 
-    def first(self) -> Tensor:
-        """Each row's first token: [B, H]"""
-        return self.hidden[self.layout.first_tokens(self.hidden.device)]
+    def encode(self) -> Tensor:
+        """[T, H]"""
+        return self.encoder.encode(self.batch, self.inputs_embeds, self.way)
 
-    def per_token(self, name: str, values: Tensor) -> Tensor:
-        """One value for each token: [B, L] of a grid, [T] of a ragged batch -> [T]."""
+    def first(self, hidden: Tensor) -> Tensor:
+        """Each row's first token: [T, H] -> [B, H]"""
+        return hidden[self.layout.first_tokens(hidden.device)]
+
+    def per_token(self, name: str, values: Tensor | None, size: int, whole: bool = True) -> Tensor | None:
+        """A label for each token, 0 … size - 1 or -100: [B, L] of a grid, [T] of a ragged batch -> [T].
+
+        whole: classes, of any integer dtype, which become int64. None stays None.
+        """
+        if values is None:
+            return None
+        check_tensor(name, values, self.batch.device)
         check_shape(name, values, self.layout.grid or (self.layout.tokens,))
+        if whole:
+            check_whole(name, values)
+            values = values.long()
+        check_range(name, values, size, IGNORED)
         return values.reshape(-1)
+
+    def per_row(self, name: str, values: Tensor | None, rows: int, size: int | None = None) -> Tensor | None:
+        """A whole number for each row, 0 … size - 1 or -100 (size None: any): [B] or [B, 1] -> int64 [B].
+
+        None stays None.
+        """
+        if values is None:
+            return None
+        check_tensor(name, values, self.batch.device)
+        check_shape(name, values, (rows,), (rows, 1))
+        check_whole(name, values)
+        if size is not None:
+            check_range(name, values, size, IGNORED)
+        return values.reshape(-1).long()
 
     def output(self, kind: type[Output], **values: Any) -> Output | tuple[Any, ...]:
         """An output with what was asked to be kept."""
         way = self.way
         if way.keep_hidden:
-            values["hidden_states"] = tuple(map(self.layout.unflatten, way.hidden_states))
+            states = (None if state is None else self.layout.unflatten(state) for state in way.hidden_states)
+            values["hidden_states"] = tuple(states)
         if way.keep_weights:
             values["attentions"] = tuple(way.attentions)
             if "cross_attentions" in kind.__dataclass_fields__ and way.memory is not None:  # type: ignore[attr-defined]
@@ -73,16 +111,16 @@ class ElectraModel(ElectraPreTrainedModel):
         past: int = 0,
     ) -> Batch:
         """What came in, as a Batch: a grid becomes one, a Batch is checked and stays."""
+        words = self.embeddings.word_embeddings.weight
+        given = (attention_mask, token_type_ids, position_ids, inputs_embeds)
         if not isinstance(input_ids, Batch):
-            given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-            return batch_from_grid(self.config, *given, past)
-        longest = max(input_ids.layout.lengths)
-        if longest > self.config.max_position_embeddings:
+            return batch_from_grid(self.config, words, input_ids, *given, past)
+        if any(argument is not None for argument in given):
             raise ValueError(
-                f"a row is {longest} tokens long and the model's positions end at "
-                f"{self.config.max_position_embeddings} (max_position_embeddings): truncate it or split it into windows"
+                "a Batch was given together with attention_mask, token_type_ids, position_ids or inputs_embeds: "
+                "a Batch has them inside"
             )
-        check_range("input_ids", input_ids.input_ids, self.config.vocab_size)
+        check_batch(self.config, words, input_ids)
         return input_ids
 
     def encode(self, batch: Batch, inputs_embeds: Tensor | None = None, way: Pass | None = None) -> Tensor:
@@ -96,7 +134,7 @@ class ElectraModel(ElectraPreTrainedModel):
         encoded: Tensor = self.encoder(hidden, way or Pass(batch.layout, causal=self.config.is_decoder))
         return encoded
 
-    def run(
+    def call(
         self,
         input_ids: Tensor | Batch | None,
         attention_mask: Tensor | None,
@@ -105,17 +143,18 @@ class ElectraModel(ElectraPreTrainedModel):
         inputs_embeds: Tensor | None,
         *,
         output_attentions: bool | None,
-        output_hidden_states: bool | None,
+        output_hidden_states: HiddenStates,
         return_dict: bool | None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
-    ) -> Encoded:
-        """Encode, with everything that transformers' calls can ask for."""
+    ) -> Call:
+        """Check a call, with everything that transformers' calls can ask for."""
         config = self.config
         past = cache.get_seq_length() if cache is not None else 0
         batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, past)
-        memory, memory_mask = self._memory(encoder_hidden_states, encoder_attention_mask)
+        memory, memory_mask = self._memory(encoder_hidden_states, encoder_attention_mask, batch.layout.rows)
+        _check_cache(cache, batch.layout.rows)
         keep_weights = config.output_attentions if output_attentions is None else output_attentions
         if batch.layout.grid is None and (keep_weights or memory is not None or cache is not None):
             raise ValueError("attentions, caches and cross-attention need a padded grid, and a ragged Batch was given")
@@ -127,17 +166,31 @@ class ElectraModel(ElectraPreTrainedModel):
             memory_mask=memory_mask,
             plainly=config._attn_implementation == "eager" and batch.layout.grid is not None,
             keep_weights=keep_weights,
-            keep_hidden=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+            keep_hidden=self._kept(output_hidden_states),
         )
-        hidden = self.encode(batch, inputs_embeds, way)
-        return Encoded(hidden, way, config.return_dict if return_dict is None else return_dict)
+        return Call(self, batch, inputs_embeds, way, config.return_dict if return_dict is None else return_dict)
 
-    def _memory(self, states: Tensor | None, mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    def _kept(self, wanted: HiddenStates) -> frozenset[int]:
+        """Whose hidden states are to be kept, by number from 0."""
+        wanted = self.config.output_hidden_states if wanted is None else wanted
+        count = self.config.num_hidden_layers + 1
+        if isinstance(wanted, bool):
+            return frozenset(range(count)) if wanted else frozenset()
+        numbers = [wanted] if isinstance(wanted, int) else list(wanted)
+        for number in numbers:
+            if not isinstance(number, int) or isinstance(number, bool) or not -count <= number < count:
+                allowed = f"True, False, or numbers from {-count} to {count - 1}"
+                raise ValueError(f"output_hidden_states has {number!r}: it must be {allowed}")
+        return frozenset(number % count for number in numbers)
+
+    def _memory(self, states: Tensor | None, mask: Tensor | None, rows: int) -> tuple[Tensor | None, Tensor | None]:
         """What cross-attention reads and its mask; an encoder has none, as in transformers."""
         if states is None or not self.config.is_decoder:
             return None, None
         if not self.config.add_cross_attention:
             raise ValueError("encoder_hidden_states were given, which needs a config with add_cross_attention=True")
+        words = self.embeddings.word_embeddings.weight
+        check_memory("encoder_hidden_states", states, mask, rows, self.config.hidden_size, words)
         return states, None if mask is None else (mask != 0 if mask.dim() == 2 else mask)
 
     def new_cache(self, past: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
@@ -160,11 +213,11 @@ class ElectraModel(ElectraPreTrainedModel):
         use_cache: bool | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> BaseModelOutputWithPastAndCrossAttentions | tuple[Any, ...]:
-        cache = None if isinstance(input_ids, Batch) else self.new_cache(past_key_values, use_cache)
-        encoded = self.run(
+        cache = self.new_cache(past_key_values, False if isinstance(input_ids, Batch) else use_cache)
+        call = self.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -177,7 +230,12 @@ class ElectraModel(ElectraPreTrainedModel):
             encoder_attention_mask=encoder_attention_mask,
             cache=cache,
         )
-        hidden = encoded.layout.unflatten(encoded.hidden)
-        return encoded.output(
-            BaseModelOutputWithPastAndCrossAttentions, last_hidden_state=hidden, past_key_values=cache
-        )
+        hidden = call.layout.unflatten(call.encode())
+        return call.output(BaseModelOutputWithPastAndCrossAttentions, last_hidden_state=hidden, past_key_values=cache)
+
+
+def _check_cache(cache: KeyValueCache | None, rows: int) -> None:
+    """The cache is that of as many rows."""
+    kept = cache.layers[0].keys.shape[0] if cache is not None and cache.layers else rows
+    if kept != rows:
+        raise ValueError(f"past_key_values is of {kept} rows and the input has {rows}")

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
-from electra.models.encoder import ElectraModel
+from electra.models.encoder import ElectraModel, HiddenStates
+from electra.nn.arguments import check_range, check_tensor, check_whole
 from electra.nn.cache import KeyValueCache
-from electra.nn.grid import check_range
 from electra.nn.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions
-from electra.nn.losses import IGNORED, next_token_labels, replaced_token_loss, token_loss
+from electra.nn.losses import next_token_labels, replaced_token_loss, token_loss
 from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ElectraForPreTrainingOutput, MaskedLMOutput
 
 
@@ -36,11 +36,11 @@ class ElectraForPreTraining(ElectraPreTrainedModel):
         labels: Tensor | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> ElectraForPreTrainingOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], 1 replaced, 0 original, -100 not counted; padding does not count either."""
-        encoded = self.electra.run(
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -50,13 +50,10 @@ class ElectraForPreTraining(ElectraPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        scores = self.discriminator_predictions(encoded.hidden)
-        loss = None
-        if labels is not None:
-            flat = encoded.per_token("labels", labels)
-            check_range("labels", flat, 2, IGNORED)
-            loss = replaced_token_loss(scores, flat, encoded.layout.real_tokens())
-        return encoded.output(ElectraForPreTrainingOutput, loss=loss, logits=encoded.layout.unflatten(scores))
+        flat = call.per_token("labels", labels, 2, whole=False)
+        scores = self.discriminator_predictions(call.encode())
+        loss = None if flat is None else replaced_token_loss(scores, flat, call.layout.real_tokens())
+        return call.output(ElectraForPreTrainingOutput, loss=loss, logits=call.layout.unflatten(scores))
 
 
 class _LanguageModel(ElectraPreTrainedModel):
@@ -92,11 +89,11 @@ class ElectraForMaskedLM(_LanguageModel):
         labels: Tensor | None = None,
         *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], the token that belongs there, -100 not counted."""
-        encoded = self.electra.run(
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -106,13 +103,10 @@ class ElectraForMaskedLM(_LanguageModel):
             output_hidden_states=output_hidden_states,
             return_dict=return_dict,
         )
-        scores = self.predict_words(encoded.hidden)
-        loss = None
-        if labels is not None:
-            flat = encoded.per_token("labels", labels)
-            check_range("labels", flat, self.config.vocab_size, IGNORED)
-            loss = token_loss(scores, flat)
-        return encoded.output(MaskedLMOutput, loss=loss, logits=encoded.layout.unflatten(scores))
+        flat = call.per_token("labels", labels, self.config.vocab_size)
+        scores = self.predict_words(call.encode())
+        loss = None if flat is None else token_loss(scores, flat)
+        return call.output(MaskedLMOutput, loss=loss, logits=call.layout.unflatten(scores))
 
 
 class ElectraForCausalLM(_LanguageModel):
@@ -132,21 +126,27 @@ class ElectraForCausalLM(_LanguageModel):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         *,
+        shift_labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """labels: [B, L] or [T], the ids themselves (they are shifted here), -100 not counted.
 
+        shift_labels: the same, shifted already; they count in place of `labels`.
         logits_to_keep: score the last so many columns alone (0: all), or these columns.
         num_items_in_batch: divide the sum of the losses by this, in place of the number of labels.
         """
-        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+        learning = labels is not None or shift_labels is not None
+        if learning and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
             raise ValueError("labels need the scores of all tokens: leave logits_to_keep at 0")
+        if isinstance(num_items_in_batch, int) and num_items_in_batch < 1:
+            raise ValueError(f"num_items_in_batch={num_items_in_batch}: the sum of the losses is divided by it")
         ragged = isinstance(input_ids, Batch)
-        cache = None if ragged or labels is not None else self.electra.new_cache(past_key_values, use_cache)
-        encoded = self.electra.run(
+        use_cache = False if ragged or learning else use_cache
+        cache = self.electra.new_cache(past_key_values, use_cache)
+        call = self.electra.call(
             input_ids,
             attention_mask,
             token_type_ids,
@@ -159,15 +159,28 @@ class ElectraForCausalLM(_LanguageModel):
             encoder_attention_mask=encoder_attention_mask,
             cache=cache,
         )
-        hidden = encoded.layout.unflatten(encoded.hidden)
-        if not ragged:
-            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-            hidden = hidden[:, kept]
-        scores = self.predict_words(hidden)
+        flat = call.per_token("labels", labels, self.config.vocab_size)
+        following = call.per_token("shift_labels", shift_labels, self.config.vocab_size)
+        if flat is not None and following is None:
+            following = next_token_labels(flat, call.layout)
+        columns = None if ragged else _columns(logits_to_keep, call.layout.longest)
+        hidden = call.layout.unflatten(call.encode())
+        scores = self.predict_words(hidden if columns is None else hidden[:, columns])
         loss = None
-        if labels is not None:
-            flat = encoded.per_token("labels", labels)
-            check_range("labels", flat, self.config.vocab_size, IGNORED)
-            following = next_token_labels(flat, encoded.layout)
+        if following is not None:
             loss = token_loss(scores.flatten(0, -2).float(), following, num_items_in_batch)
-        return encoded.output(CausalLMOutputWithCrossAttentions, loss=loss, logits=scores, past_key_values=cache)
+        return call.output(CausalLMOutputWithCrossAttentions, loss=loss, logits=scores, past_key_values=cache)
+
+
+def _columns(logits_to_keep: int | Tensor, columns: int) -> slice | Tensor | None:
+    """Which columns of a grid are scored; None: all."""
+    if isinstance(logits_to_keep, int):
+        if logits_to_keep < 0:
+            raise ValueError(f"logits_to_keep={logits_to_keep}: how many of the last columns to score, or 0 for all")
+        return slice(-logits_to_keep, None) if logits_to_keep else None
+    check_tensor("logits_to_keep", logits_to_keep)
+    if logits_to_keep.dim() != 1:
+        raise ValueError(f"logits_to_keep has the shape {list(logits_to_keep.shape)}: it must be [columns]")
+    check_whole("logits_to_keep", logits_to_keep)
+    check_range("logits_to_keep", logits_to_keep, columns)
+    return logits_to_keep

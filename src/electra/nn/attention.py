@@ -18,7 +18,9 @@ def attend(
 
     The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows one call for
     each run of neighbours of equal length (sorted batches have few runs), or, on GPUs in half precision and without
-    dropout, one variable-length call for all. `attend_plainly` is the twin that all of them equal.
+    dropout, one variable-length call for all. Under a compiler ragged rows take one call over a padded grid, whose
+    shape does not depend on how the rows' lengths lie, so that one graph fits every batch. `attend_plainly` is the
+    twin that all of them equal.
     """
     if layout.grid is not None:
         q, k, v = (layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
@@ -26,6 +28,8 @@ def attend(
         return attend_grid(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
     if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
         return _attend_varlen(query, key, value, layout, causal)
+    if torch.compiler.is_compiling():
+        return attend_padded(query, key, value, layout, dropout=dropout, causal=causal)
     return _attend_runs(query, key, value, layout, dropout, causal)
 
 
@@ -35,7 +39,10 @@ def kernel_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         return None
     if mask.dim() == 2:
         mask = mask[:, None, None, :]
-    return mask if mask.dtype == torch.bool else mask.to(dtype)
+    if mask.dtype == torch.bool:
+        return mask
+    # far enough down to count for nothing, and not so far that a row without any key becomes NaN
+    return mask.to(dtype).clamp(min=torch.finfo(dtype).min / 2)
 
 
 def attend_grid(
@@ -73,6 +80,18 @@ def attend_plainly(
     return weights @ v, weights
 
 
+def attend_padded(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """Ragged rows, padded to the longest for this call alone: three times [T, N, D] -> [T, N, D]."""
+    cells, real = layout.cells(query.device)
+    q, k, v = (t[cells].transpose(1, 2) for t in (query, key, value))
+    attended = attend_grid(q, k, v, real[:, None, None], dropout=dropout, causal=causal)
+    token = torch.arange(query.shape[0], device=query.device)
+    row = torch.searchsorted(layout.first_tokens(query.device), token, right=True) - 1
+    return attended.transpose(1, 2)[row, token - layout.first_tokens(query.device)[row]]
+
+
 def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
     """Ragged rows: neighbours of equal length share one call."""
     runs = [(len(list(rows)), length) for length, rows in groupby(layout.lengths)]
@@ -89,8 +108,8 @@ def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, ca
     """Ragged rows on a GPU: one call for all of them."""
     from torch.nn.attention.varlen import varlen_attn
 
-    offsets = torch.tensor(layout.offsets, dtype=torch.int32).to(query.device, non_blocking=True)
-    longest = max(layout.lengths)
+    assert layout.cumulative_lengths is not None
+    offsets, longest = layout.cumulative_lengths.to(query.device, torch.int32), layout.longest
     if causal:
         attended = varlen_attn(query, key, value, offsets, offsets, longest, longest, window_size=(-1, 0))
     else:

@@ -15,6 +15,10 @@ class CacheLayer:
     keys: Tensor
     values: Tensor
 
+    def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order: int64 [B']."""
+        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+
 
 @dataclass
 class KeyValueCache:
@@ -36,6 +40,11 @@ class KeyValueCache:
             kept.keys = torch.cat((kept.keys, keys), dim=2)
             kept.values = torch.cat((kept.values, values), dim=2)
         return self.layers[layer_idx].keys, self.layers[layer_idx].values
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Row i becomes what row `beam_idx[i]` was: int64 [B]. A beam that goes on from another takes over its past."""
+        for layer in (*self.layers, *self.cross):
+            layer.take(beam_idx)
 
     def __len__(self) -> int:
         return len(self.layers)

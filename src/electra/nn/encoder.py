@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from electra.batch import Layout
 from electra.config import ElectraConfig
-from electra.nn.activations import ACTIVATION
+from electra.nn.activations import activation
 from electra.nn.attention import attend, attend_grid, attend_plainly, kernel_mask
 from electra.nn.cache import CacheLayer, KeyValueCache
 
@@ -31,10 +31,16 @@ class Pass:
     plainly: bool = False
     """Attend by the written-out twin (`attn_implementation="eager"`); grids only."""
     keep_weights: bool = False
-    keep_hidden: bool = False
-    hidden_states: list[Tensor] = field(default_factory=list)
+    keep_hidden: frozenset[int] = frozenset()
+    """Whose hidden states to keep: 0 is what goes into the first layer, 1 what comes out of it."""
+    hidden_states: list[Tensor | None] = field(default_factory=list)
     attentions: list[Tensor] = field(default_factory=list)
     cross_attentions: list[Tensor] = field(default_factory=list)
+
+    def note(self, index: int, hidden: Tensor) -> None:
+        """Keep a hidden state if it was asked for, None in its place if others were."""
+        if self.keep_hidden:
+            self.hidden_states.append(hidden if index in self.keep_hidden else None)
 
 
 class ElectraEmbeddings(nn.Module):
@@ -151,7 +157,7 @@ class ElectraIntermediate(nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.intermediate_act_fn = ACTIVATION[config.hidden_act]
+        self.intermediate_act_fn = activation(config.hidden_act)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T, I]"""
@@ -188,13 +194,11 @@ class ElectraEncoder(nn.Module):
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H]"""
-        for layer in self.layer:
-            if way.keep_hidden:
-                way.hidden_states.append(hidden)
+        for index, layer in enumerate(self.layer):
+            way.note(index, hidden)
             if self.gradient_checkpointing and self.training and not way.keep_weights:
                 hidden = checkpoint(layer, hidden, way, use_reentrant=False)
             else:
                 hidden = layer(hidden, way)
-        if way.keep_hidden:
-            way.hidden_states.append(hidden)
+        way.note(len(self.layer), hidden)
         return hidden

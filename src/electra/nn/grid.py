@@ -7,10 +7,12 @@ from torch import Tensor
 
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
+from electra.nn.arguments import check_finite, check_range, check_real, check_shape, check_tensor, check_whole
 
 
 def batch_from_grid(
     config: ElectraConfig,
+    words: Tensor,
     input_ids: Tensor | None,
     attention_mask: Tensor | None,
     token_type_ids: Tensor | None,
@@ -20,10 +22,11 @@ def batch_from_grid(
 ) -> Batch:
     """Ids [B, L] or vectors [B, L, E], and what goes with them -> a Batch over the grid's B * L cells.
 
-    attention_mask: [B, past + L] (1: real), [B, L, S], or [B, 1 | N, L, S] (bool: keep; float: added to the scores).
-    token_type_ids: [B, L] or [1, L], by default 0.  position_ids: likewise, by default past, past + 1, …
+    words: the word embeddings, whose device and dtype everything must go with.
+    attention_mask: [B, past + L] (1: real, 0: padding), [B, L, S], or [B, 1 | N, L, S] (bool: keep; float: added to
+    the scores).  token_type_ids: [B, L] or [1, L], by default 0.  position_ids: likewise, by default past, past + 1, …
     """
-    rows, columns, device = _shape(config, input_ids, inputs_embeds)
+    rows, columns, device = _shape(words, input_ids, inputs_embeds)
     if position_ids is None and past + columns > config.max_position_embeddings:
         raise ValueError(
             f"the input is {past + columns} tokens long and the model's positions end at "
@@ -40,50 +43,61 @@ def batch_from_grid(
         ids = torch.zeros(rows * columns, dtype=torch.int64, device=device)
     else:
         ids = _ids("input_ids", input_ids, shape, config.vocab_size, device)
-    mask = None if attention_mask is None else _mask(attention_mask, rows, columns, past, config)
+    mask = None if attention_mask is None else _mask(attention_mask, rows, columns, past, config, device)
     return Batch(ids, types, positions, Layout.of_grid(rows, columns, mask))
 
 
-def check_range(name: str, values: Tensor, size: int, also: int | None = None) -> None:
-    """Ids and labels lie in 0 … size - 1, or are `also`. Not looked at on accelerators, which would have to wait."""
-    if values.device.type != "cpu" or torch.compiler.is_compiling() or not values.numel():
+def check_batch(config: ElectraConfig, words: Tensor, batch: Batch) -> None:
+    """A ragged batch that this network can read."""
+    longest = batch.layout.longest
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"a row is {longest} tokens long and the model's positions end at "
+            f"{config.max_position_embeddings} (max_position_embeddings): truncate it or split it into windows"
+        )
+    for name, size in (
+        ("input_ids", config.vocab_size),
+        ("token_type_ids", config.type_vocab_size),
+        ("position_ids", config.max_position_embeddings),
+    ):
+        values = check_tensor(f"the Batch's {name}", getattr(batch, name), words.device)
+        check_shape(f"the Batch's {name}", values, (batch.layout.tokens,))
+        check_whole(f"the Batch's {name}", values)
+        check_range(f"the Batch's {name}", values, size)
+
+
+def check_memory(name: str, states: Tensor, mask: Tensor | None, rows: int, width: int, words: Tensor) -> None:
+    """What cross-attention reads, [B, S, H], and its mask, [B, S] or [B, 1, L, S]."""
+    check_tensor(name, states, words.device)
+    if states.dim() != 3 or states.shape[0] != rows or states.shape[2] != width or not states.shape[1]:
+        raise ValueError(f"{name} has the shape {list(states.shape)}: it must be [{rows}, columns, {width}]")
+    check_real(name, states, words)
+    if mask is None:
         return
-    wrong = (values < 0) | (values >= size)
-    if also is not None:
-        wrong &= values != also
-    if wrong.any():
-        allowed = f"0 to {size - 1}" + ("" if also is None else f", or {also} where none counts")
-        raise ValueError(f"{name} holds {values[wrong][0].item()}: allowed is {allowed}")
+    check_tensor("encoder_attention_mask", mask, words.device)
+    if mask.dim() == 2:
+        check_shape("encoder_attention_mask", mask, (rows, states.shape[1]))
+    elif mask.dim() != 4 or mask.shape[-1] != states.shape[1] or mask.shape[0] not in (1, rows):
+        raise ValueError(
+            f"encoder_attention_mask has the shape {list(mask.shape)}: it must be {[rows, states.shape[1]]}"
+        )
+    _check_kept("encoder_attention_mask", mask)
 
 
-def check_shape(name: str, values: Tensor, *allowed: tuple[int, ...]) -> None:
-    """A tensor has one of the shapes that are allowed."""
-    if tuple(values.shape) not in allowed:
-        shapes = " or ".join(str(list(shape)) for shape in allowed)
-        raise ValueError(f"{name} has the shape {list(values.shape)}: it must be {shapes}")
-
-
-def _shape(
-    config: ElectraConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None
-) -> tuple[int, int, torch.device]:
+def _shape(words: Tensor, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int, torch.device]:
     if (input_ids is None) == (inputs_embeds is None):
         raise ValueError("give either input_ids or inputs_embeds, and not both")
     given, name, dims = (input_ids, "input_ids", 2) if inputs_embeds is None else (inputs_embeds, "inputs_embeds", 3)
-    if not isinstance(given, Tensor):
-        raise ValueError(
-            f"{name} is a {type(given).__name__}: it must be a tensor (the tokenizer's return_tensors='pt')"
-        )
+    given = check_tensor(name, given, words.device)
     if given.dim() != dims:
         what = "[rows, columns]" if dims == 2 else "[rows, columns, embedding_size]"
         raise ValueError(f"{name} has the shape {list(given.shape)}: it must be {what}")
     if not given.shape[0] or not given.shape[1]:
         raise ValueError(f"{name} has the shape {list(given.shape)}: there must be at least one row and one token")
-    if dims == 3 and given.shape[2] != config.embedding_size:
-        raise ValueError(
-            f"inputs_embeds are {given.shape[2]} wide: they must be embedding_size {config.embedding_size}"
-        )
-    if dims == 2 and (given.is_floating_point() or given.dtype == torch.bool):
-        raise ValueError(f"input_ids are {given.dtype}: they must be int64 or int32")
+    if dims == 3:
+        if given.shape[2] != words.shape[1]:
+            raise ValueError(f"inputs_embeds are {given.shape[2]} wide: they must be embedding_size {words.shape[1]}")
+        check_real(name, given, words)
     return given.shape[0], given.shape[1], given.device
 
 
@@ -91,17 +105,21 @@ def _ids(name: str, values: Tensor | None, shape: tuple[int, int], size: int, de
     """[B, L] or [1, L] -> int64 [B * L]"""
     if values is None:
         return torch.zeros(shape[0] * shape[1], dtype=torch.int64, device=device)
+    check_tensor(name, values, device)
     check_shape(name, values, shape, (1, shape[1]))
-    if values.is_floating_point() or values.dtype == torch.bool:
-        raise ValueError(f"{name} are {values.dtype}: they must be int64 or int32")
+    check_whole(name, values)
     check_range(name, values, size)
     return values.expand(shape).reshape(-1).long()
 
 
-def _mask(mask: Tensor, rows: int, columns: int, past: int, config: ElectraConfig) -> Tensor | None:
+def _mask(
+    mask: Tensor, rows: int, columns: int, past: int, config: ElectraConfig, device: torch.device
+) -> Tensor | None:
+    check_tensor("attention_mask", mask, device)
     keys = past + columns
     if mask.dim() == 2:
         check_shape("attention_mask", mask, (rows, keys))
+        _check_kept("attention_mask", mask)
         kept = mask != 0
         # without padding the kernels are faster without a mask; on an accelerator looking would mean waiting
         look = kept.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -110,4 +128,13 @@ def _mask(mask: Tensor, rows: int, columns: int, past: int, config: ElectraConfi
         mask = mask[:, None]
     heads = config.num_attention_heads
     check_shape("attention_mask", mask, *((r, h, columns, keys) for r in sorted({1, rows}) for h in sorted({1, heads})))
+    _check_kept("attention_mask", mask)
     return mask if mask.is_floating_point() else mask.bool()
+
+
+def _check_kept(name: str, mask: Tensor) -> None:
+    """A mask of two dimensions, and one of whole numbers, holds 0 and 1; others hold what is added to the scores."""
+    if mask.is_floating_point() and mask.dim() > 2:
+        check_finite(name, mask.masked_fill(mask == -torch.inf, 0))
+    elif mask.dtype != torch.bool:
+        check_range(name, mask, 2)

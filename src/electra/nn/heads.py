@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from electra.batch import Layout
 from electra.config import ElectraConfig
-from electra.nn.activations import ACTIVATION
+from electra.nn.activations import activation
 
 
 def classifier_dropout(config: ElectraConfig) -> nn.Dropout:
@@ -24,7 +23,7 @@ class ElectraDiscriminatorPredictions(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.dense_prediction = nn.Linear(config.hidden_size, 1)
-        self.activation = ACTIVATION[config.hidden_act]
+        self.activation = activation(config.hidden_act)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T]"""
@@ -70,7 +69,9 @@ class ElectraSequenceSummary(nn.Module):
         self.kind = config.summary_type
         width = config.hidden_size
         self.summary = nn.Linear(width, width) if config.summary_use_proj else nn.Identity()
-        self.activation = ACTIVATION[config.summary_activation or "linear"]
+        self.activation = activation(config.summary_activation or "linear")
+        # a key that only some configurations have; transformers reads it too
+        self.first_dropout = nn.Dropout(getattr(config, "summary_first_dropout", 0.0))
         self.last_dropout = nn.Dropout(config.summary_last_dropout)
 
     def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
@@ -78,10 +79,10 @@ class ElectraSequenceSummary(nn.Module):
         if self.kind == "first":
             chosen = hidden[layout.first_tokens(hidden.device)]
         elif self.kind == "mean":
-            chosen = torch.stack([row.mean(0) for row in layout.split(hidden)])
+            chosen = layout.pad(hidden).sum(1) / layout.row_lengths(hidden.device)[:, None]
         else:  # last and cls_index: the row's last column
-            chosen = torch.stack([row[-1] for row in layout.split(hidden)])
-        summed: Tensor = self.last_dropout(self.activation(self.summary(chosen)))
+            chosen = hidden[layout.last_tokens(hidden.device)]
+        summed: Tensor = self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
         return summed
 
 

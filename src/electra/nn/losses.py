@@ -42,8 +42,7 @@ def weighted_token_loss(scores: Tensor, labels: Tensor, weights: Tensor) -> Tens
 def next_token_labels(labels: Tensor, layout: Layout) -> Tensor:
     """Each token's label becomes the next token's; the last of a row has none: [T] -> [T]."""
     shifted = labels.roll(-1)
-    last = torch.tensor(layout.offsets[1:], device=labels.device) - 1
-    return shifted.index_fill(0, last, IGNORED)
+    return shifted.index_fill(0, layout.last_tokens(labels.device), IGNORED)
 
 
 def row_loss(scores: Tensor, labels: Tensor, problem_type: str) -> Tensor:
@@ -74,8 +73,7 @@ def span_loss(start: Tensor, end: Tensor, start_positions: Tensor, end_positions
 
 def scores_loss(scores: Tensor, positions: Tensor, layout: Layout) -> Tensor:
     """Cross-entropy over each row's tokens: scores [T], positions [B] -> []."""
-    lengths = torch.tensor(layout.lengths, device=scores.device)
     positions = positions.view(-1)
-    inside = (positions >= 0) & (positions < lengths)
-    grid = torch.nn.utils.rnn.pad_sequence(list(layout.split(scores)), True, torch.finfo(scores.dtype).min)
+    inside = (positions >= 0) & (positions < layout.row_lengths(scores.device))
+    grid = layout.pad(scores, torch.finfo(scores.dtype).min)
     return token_loss(grid, positions.where(inside, IGNORED))

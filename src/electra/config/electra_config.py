@@ -6,40 +6,19 @@ import copy
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
+from electra.config.checks import check, require
+from electra.config.presets import PRESETS
 from electra.hub.files import write_text
 from electra.hub.names import find_file
 
-# Each has its function in nn/activations.py.
-ACTIVATIONS = (
-    *("gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh"),
-    *("quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu", "swish", "hardswish", "mish"),
-    *("sigmoid", "tanh", "linear"),
-)
-SUMMARY_TYPES = ("first", "last", "mean", "cls_index")
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-
-# Table 6 of the paper and google-research/electra util/training_utils.py: heads = hidden / 64, FFN = 4 x hidden.
-# `tiny` is ours, for laptops, tests and the quickstart. Its weights start wider: at 128 units, 0.02 leaves attention
-# uniform for so long that a run of a few thousand steps learns next to nothing from context.
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "num_hidden_layers": 4,
-        "hidden_size": 128,
-        "embedding_size": 64,
-        "generator_hidden_size": 0.25,
-        "initializer_range": 0.05,
-    },
-    "small": {"num_hidden_layers": 12, "hidden_size": 256, "embedding_size": 128, "generator_hidden_size": 0.25},
-    "base": {"num_hidden_layers": 12, "hidden_size": 768, "embedding_size": 768, "generator_hidden_size": 1 / 3},
-    "large": {"num_hidden_layers": 24, "hidden_size": 1024, "embedding_size": 1024, "generator_hidden_size": 0.25},
-}
+PathLike = str | os.PathLike[str]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -98,7 +77,8 @@ class _Fields:
 class ElectraConfig(_Fields):
     """The configuration of an ELECTRA network, field by field transformers' ElectraConfig.
 
-    `ElectraConfig(hidden_size=768, num_labels=3)`. Keywords that are not fields are kept as attributes and saved.
+    `ElectraConfig(hidden_size=768, num_labels=3)`. Keywords that are not fields are kept as attributes; these and
+    attributes that are set later are saved.
     Old spellings are read: `torch_dtype`, `_name_or_path`. A value that no network can be built from is a ValueError
     that names the field.
     """
@@ -110,7 +90,6 @@ class ElectraConfig(_Fields):
         own, unknown = _divide(values)
         super().__init__(**own)
         self._attn_implementation: str = unknown.pop("attn_implementation", None) or "sdpa"
-        self._further: tuple[str, ...] = tuple(unknown)
         for name, value in unknown.items():
             setattr(self, name, value)
         self.__post_init__()
@@ -118,7 +97,7 @@ class ElectraConfig(_Fields):
     def __post_init__(self) -> None:
         if isinstance(self.dtype, str):
             self.dtype = _dtype(self.dtype)
-        _check(self)
+        check(self)
 
     # -- labels -------------------------------------------------------------------------------------------------
 
@@ -138,7 +117,7 @@ class ElectraConfig(_Fields):
     def to_dict(self) -> dict[str, Any]:
         """Every field and every further key, as JSON can hold them."""
         values = {f.name: copy.deepcopy(getattr(self, f.name)) for f in fields(_Fields)}
-        values |= {name: copy.deepcopy(getattr(self, name)) for name in self._further}
+        values |= {name: copy.deepcopy(value) for name, value in vars(self).items() if self._is_further(name)}
         values["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
         values["id2label"] = {str(i): name for i, name in self.id2label.items()}
         values["model_type"] = self.model_type
@@ -146,11 +125,22 @@ class ElectraConfig(_Fields):
             values["_name_or_path"] = self.name_or_path
         return dict(sorted((k, v) for k, v in values.items() if v is not None or k in _KEPT_WHEN_NONE))
 
-    def to_json_string(self) -> str:
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    def _is_further(self, name: str) -> bool:
+        return not name.startswith("_") and name not in {f.name for f in fields(_Fields)}
 
-    def to_json_file(self, path: str | os.PathLike[str]) -> None:
-        write_text(Path(path), self.to_json_string())
+    def to_diff_dict(self) -> dict[str, Any]:
+        """`to_dict` without the fields that every model of transformers has, where they are at their defaults."""
+        values, usual = self.to_dict(), type(self)().to_dict()
+        return {k: v for k, v in values.items() if k not in _OF_EVERY_MODEL or v != usual.get(k)}
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Ends with a line break. use_diff: `to_diff_dict` in place of `to_dict`."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write `to_json_string` into a file, whole or not at all."""
+        write_text(Path(path), self.to_json_string(use_diff))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> ElectraConfig:
@@ -169,7 +159,7 @@ class ElectraConfig(_Fields):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: PathLike,
         *,
         subfolder: str = "",
         revision: str | None = None,
@@ -177,10 +167,12 @@ class ElectraConfig(_Fields):
         token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
+        return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> ElectraConfig:
         """Read config.json from a folder, a file or a hub name. `overrides`: fields to change.
 
+        return_unused_kwargs: return (configuration, those of the overrides that are no fields of it).
         A folder without config.json is an OSError; a file that is no ELECTRA configuration a ValueError naming it.
         """
         name_or_path = pretrained_model_name_or_path
@@ -200,15 +192,20 @@ class ElectraConfig(_Fields):
         if found is None:
             raise OSError(f"{name_or_path} has no config.json: it is not a model folder")
         values = _read_json(found)
+        unused = {k: v for k, v in overrides.items() if return_unused_kwargs and not _is_field(k, values)}
+        overrides = {k: v for k, v in overrides.items() if k not in unused}
         try:
-            return cls.from_dict(values, **{"name_or_path": str(name_or_path), **overrides})
+            config = cls.from_dict(values, **{"name_or_path": str(name_or_path), **overrides})
         except ValueError as error:
             raise ValueError(f"{found}: {error}") from error
+        # the pair is what transformers' auto classes ask for; the type is that of every other call
+        return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json into `folder`, which is made if need be."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self.to_json_file(Path(folder) / "config.json")
+        # in full: servers want the labels' names also where they are the usual ones
+        self.to_json_file(Path(folder) / "config.json", use_diff=False)
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several fields; all are checked together."""
@@ -255,8 +252,15 @@ class ElectraConfig(_Fields):
 
     # -- small habits of transformers' configs ------------------------------------------------------------------------
 
-    def get_text_config(self) -> ElectraConfig:
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> ElectraConfig:
         return self
+
+    @property
+    def use_return_dict(self) -> bool:
+        return self.return_dict
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ElectraConfig) and self.to_dict() == other.to_dict()
@@ -276,6 +280,13 @@ _KEPT_WHEN_NONE = frozenset(
         "dtype",
         "architectures",
         "summary_activation",
+    }
+)
+# what transformers writes only where it differs from the default
+_OF_EVERY_MODEL = frozenset(
+    {
+        *("output_hidden_states", "output_attentions", "return_dict", "dtype", "chunk_size_feed_forward"),
+        *("is_encoder_decoder", "id2label", "label2id", "problem_type", "architectures", "_name_or_path"),
     }
 )
 _OF_THE_DISCRIMINATOR = frozenset({"architectures", "generator_hidden_size", "generator_size", "_name_or_path"})
@@ -305,7 +316,7 @@ def _modern_spelling(values: dict[str, Any]) -> dict[str, Any]:
     elif values.get("label2id") is not None:
         values["id2label"] = {int(i): str(name) for name, i in values["label2id"].items()}
     elif count is not None:
-        _require(isinstance(count, int) and count > 0, "num_labels", count, "a whole number above 0")
+        require(isinstance(count, int) and count > 0, "num_labels", count, "a whole number above 0")
         values["id2label"] = _numbered_labels(count)
         values["label2id"] = {name: i for i, name in values["id2label"].items()}
     return {name: value for name, value in values.items() if not (name in ("id2label", "label2id") and value is None)}
@@ -323,6 +334,11 @@ def _without_stale_labels(values: Mapping[str, Any], overrides: Mapping[str, Any
     return {k: v for k, v in values.items() if not (k in about_labels and about_labels & overrides.keys())}
 
 
+def _is_field(name: str, values: Mapping[str, Any]) -> bool:
+    spellings = {"torch_dtype", "num_labels", "attn_implementation"}
+    return name in spellings or name in values or name in {f.name for f in fields(_Fields)}
+
+
 def _dtype(name: str) -> torch.dtype:
     found = getattr(torch, name.removeprefix("torch."), None)
     if not isinstance(found, torch.dtype):
@@ -338,61 +354,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a JSON {type(values).__name__}, and a configuration is an object")
     return values
-
-
-def _require(holds: bool, name: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _check(config: ElectraConfig) -> None:
-    """Refuse what no network can be built from, naming the field."""
-    for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
-        _require_count(config, name)
-    for name in ("intermediate_size", "max_position_embeddings", "type_vocab_size"):
-        _require_count(config, name)
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "summary_last_dropout", "classifier_dropout"):
-        value = getattr(config, name)
-        unset = value is None and name == "classifier_dropout"
-        _require(unset or (_is_number(value) and 0 <= value <= 1), name, value, "a probability from 0 to 1")
-    for name in ("initializer_range", "layer_norm_eps"):
-        value = getattr(config, name)
-        _require(_is_number(value) and value >= 0, name, value, "a number, 0 or above")
-    if config.hidden_size % config.num_attention_heads:
-        raise ValueError(
-            f"num_attention_heads is {config.num_attention_heads}, "
-            f"which does not divide hidden_size {config.hidden_size}"
-        )
-    _require(config.hidden_act in ACTIVATIONS, "hidden_act", config.hidden_act, f"one of {', '.join(ACTIVATIONS)}")
-    _require(config.summary_type in SUMMARY_TYPES, "summary_type", config.summary_type, f"one of {SUMMARY_TYPES}")
-    summary = config.summary_activation
-    _require(not summary or summary in ACTIVATIONS, "summary_activation", summary, f"one of {', '.join(ACTIVATIONS)}")
-    kind = config.problem_type
-    _require(kind is None or kind in PROBLEM_TYPES, "problem_type", kind, f"one of {', '.join(PROBLEM_TYPES)}, or None")
-    _require(
-        config._attn_implementation in ("sdpa", "eager"),
-        "attn_implementation",
-        config._attn_implementation,
-        "'sdpa' or 'eager'",
-    )
-    pad = config.pad_token_id
-    inside = pad is None or (isinstance(pad, int) and -config.vocab_size <= pad < config.vocab_size)
-    _require(inside, "pad_token_id", pad, f"a token id below vocab_size {config.vocab_size}, or None")
-    if config.add_cross_attention and not config.is_decoder:
-        raise ValueError("add_cross_attention is True, which needs is_decoder=True as well")
-    if sorted(config.id2label) != sorted(config.label2id.values()):
-        raise ValueError(f"label2id {config.label2id} is not the inverse of id2label {config.id2label}")
-    if kind == "single_label_classification" and config.num_labels == 1:
-        raise ValueError(
-            "problem_type is 'single_label_classification', which needs num_labels of at least 2, and it is 1"
-        )
-
-
-def _require_count(config: ElectraConfig, name: str) -> None:
-    value = getattr(config, name)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    _require(whole and value > 0, name, value, "a whole number above 0")
