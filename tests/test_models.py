@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ import transformers
 import electra
 from electra import Batch, ElectraConfig, Row
 from electra.nn.losses import span_loss
-from tests.parity.twins import SIZES, padded_ids, redraw
+from electra.nn.resizing import resize_embedding
+from tests.parity.twins import SIZES, assert_close, padded_ids, redraw, twins
 
 IDS = torch.ones(2, 5, dtype=torch.int64)
 
@@ -159,3 +162,118 @@ def test_span_loss_of_a_ragged_batch_is_each_row_s_own() -> None:
         for s, e, a, b in zip(batch.layout.split(start), batch.layout.split(end), *at, strict=True)
     ]
     assert both.item() == pytest.approx(sum(a.item() for a in alone) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ElectraModel", "ElectraForMaskedLM", "ElectraForSequenceClassification"])
+@pytest.mark.parametrize(("tokens", "multiple", "expected"), [(120, None, 120), (60, None, 60), (None, 64, 128)])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_vocabulary_is_resized_as_in_transformers(
+    name: str, tokens: int | None, multiple: int | None, expected: int, tied: bool
+) -> None:
+    ours, theirs = twins(name, tie_word_embeddings=tied)
+    before = ours.get_input_embeddings().weight.detach().clone()
+    for one in (ours, theirs):
+        table = one.resize_token_embeddings(tokens, pad_to_multiple_of=multiple)
+        assert table is one.get_input_embeddings()
+        assert one.config.vocab_size == len(table.weight) == expected
+    new = ours.state_dict()
+    assert {key: value.shape for key, value in new.items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    table = ours.get_input_embeddings().weight
+    kept = min(97, expected)
+    assert torch.equal(table[:kept], before[:kept])
+    assert (table[97:] - before.mean(0)).abs().max() < 1e-3 if expected > 97 else True
+    if name == "ElectraForMaskedLM":
+        assert (ours.generator_lm_head.weight is table) == tied
+        assert ours.generator_lm_head.bias[97:].abs().sum() == 0
+    kept_ids = padded_ids(vocabulary=min(60, expected))
+    assert_close(ours(**kept_ids)[0][..., :60], theirs(**kept_ids)[0][..., :60], 1e-4)
+    assert ours(**kept_ids)[0].shape == theirs(**kept_ids)[0].shape
+
+
+def test_new_rows_may_be_drawn_as_in_a_new_network() -> None:
+    one = model("ElectraForMaskedLM", initializer_range=0.5)
+    one.resize_token_embeddings(2_000, mean_resizing=False)
+    drawn = one.get_input_embeddings().weight[97:]
+    assert drawn.std().item() == pytest.approx(0.5, rel=0.05)
+    assert abs(drawn.mean().item()) < 0.02
+
+
+def test_new_rows_follow_the_old_ones_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("electra.nn.resizing.SPREAD", 1.0)
+    table = torch.nn.Embedding(500, 3)
+    with torch.no_grad():
+        table.weight.copy_(torch.randn(500, 3) @ torch.tensor([[2.0, 1, 0], [0, 1, 0], [0, 0, 0.1]]) + 5)
+    old = table.weight.detach().clone()
+    resize_embedding(table, 20_500)
+    assert torch.allclose(table.weight[500:].T.cov(), old.T.cov(), atol=0.2)
+    assert torch.allclose(table.weight[500:].mean(0), old.mean(0), atol=0.1)
+
+
+def test_longer_rows_after_resizing_the_positions() -> None:
+    """transformers has the method, and it is not implemented."""
+    one = model()
+    before = one(IDS)[0]
+    one.resize_position_embeddings(60)
+    assert torch.equal(one(IDS)[0], before)
+    assert one(torch.ones(1, 60, dtype=torch.int64))[0].isfinite().all()
+    with pytest.raises(ValueError, match="positions end at 60"):
+        one(torch.ones(1, 61, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.resize_token_embeddings(0), "new_num_tokens is 0: it must be a whole number above 0"),
+        (lambda m: m.resize_token_embeddings(9, pad_to_multiple_of=2.0), "pad_to_multiple_of is 2.0"),
+        (lambda m: m.resize_position_embeddings(-1), "new_num_position_embeddings is -1"),
+        (lambda m: m.gradient_checkpointing_enable({"reentrant": True}), "gradient_checkpointing_kwargs has 'reentr"),
+        (lambda m: m.set_attn_implementation("fast"), "attn_implementation is 'fast'"),
+        (lambda m: m.set_output_embeddings(None), "no output embeddings"),
+    ],
+)
+def test_methods_refuse(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(model())
+
+
+def test_inputs_can_be_made_to_require_gradients() -> None:
+    one = model("ElectraForPreTraining").requires_grad_(False)
+    one.enable_input_require_grads()
+    one.enable_input_require_grads()  # as often as one likes
+    assert one(IDS).logits.requires_grad
+    one.disable_input_require_grads()
+    assert not one(IDS).logits.requires_grad
+
+
+def test_embeddings_are_got_and_set() -> None:
+    one, theirs = twins("ElectraForMaskedLM")
+    assert one.get_memory_footprint(return_buffers=False) == theirs.get_memory_footprint(return_buffers=False)
+    assert one.get_input_embeddings() is one.electra.embeddings.word_embeddings
+    assert one.get_output_embeddings() is one.generator_lm_head
+    assert one.electra.get_output_embeddings() is None
+    new = torch.nn.Embedding(97, 24)
+    one.set_input_embeddings(new)
+    assert one.generator_lm_head.weight is new.weight
+    head = torch.nn.Linear(24, 97)
+    one.set_output_embeddings(head)
+    assert one.get_output_embeddings() is head
+    assert one(**one.dummy_inputs).logits.shape == (2, 5, 97)
+    before = one.electra.embeddings.LayerNorm.weight.clone()
+    one.init_weights()
+    assert not torch.equal(before, one.electra.embeddings.LayerNorm.weight)
+
+
+def test_copies_pickles_and_the_meta_device(tmp_path: Path) -> None:
+    one = model("ElectraForSequenceClassification")
+    torch.save(one, tmp_path / "model.pt")
+    for again in (
+        copy.deepcopy(one),
+        pickle.loads(pickle.dumps(one)),
+        torch.load(tmp_path / "model.pt", weights_only=False),
+    ):
+        assert torch.equal(again(IDS).logits, one(IDS).logits)
+    with torch.device("meta"):
+        empty = electra.ElectraForSequenceClassification(ElectraConfig(**SIZES))
+    assert empty(torch.ones(2, 5, dtype=torch.int64, device="meta")).logits.shape == (2, 2)
+    generator = copy.deepcopy(model("ElectraForMaskedLM"))
+    assert generator.generator_lm_head.weight is generator.electra.embeddings.word_embeddings.weight

@@ -482,3 +482,21 @@ def test_what_save_refuses(tmp_path: Path) -> None:
         model.save_pretrained(tmp_path / "x", safe_serialization=False)
     model.save_pretrained(tmp_path / "x", is_main_process=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_the_checkpoint_are_mapped(discriminator: Path) -> None:
+    model = ElectraForPreTraining.from_pretrained(discriminator)
+    renamed = {key.replace("electra.", "backbone.", 1): value for key, value in model.state_dict().items()}
+    options: dict[str, Any] = {"config": model.config, "state_dict": renamed}
+    again = ElectraForPreTraining.from_pretrained(None, key_mapping={r"^backbone\.": "electra."}, **options)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    with pytest.raises(ValueError, match="no regular expression"):
+        ElectraForPreTraining.from_pretrained(discriminator, key_mapping={"(": ""})
+    with pytest.raises(ValueError, match="gives two tensors of the checkpoint one name"):
+        ElectraForPreTraining.from_pretrained(discriminator, key_mapping={r"\d+": "0"})
+
+
+@pytest.mark.parametrize("name", ["quantization_config", "max_memory", "gguf_file"])
+def test_arguments_with_another_way(name: str, discriminator: Path) -> None:
+    with pytest.raises(ValueError, match=f"has no argument '{name}': "):
+        ElectraForPreTraining.from_pretrained(discriminator, **{name: {}})

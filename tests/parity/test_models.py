@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from electra import Batch, Row
+from electra.config.checks import ACTIVATIONS
 from tests.parity.twins import assert_close, assert_gradients_equal, padded_ids, twins
 
 NUMBERS = torch.Generator().manual_seed(11)
@@ -87,6 +88,61 @@ def test_the_encoder_from_ids_and_from_vectors(implementation: str) -> None:
         assert torch.equal(as_tuple[0], mine[0])
 
 
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_every_activation(name: str) -> None:
+    """In the encoder, the discriminator's head and the summary; what has weights of its own is named alike."""
+    fields = {"hidden_act": name, "summary_activation": name, "num_hidden_layers": 1}
+    for model in ("ElectraForPreTraining", "ElectraForMultipleChoice"):
+        ours, theirs = twins(model, **fields)
+        inputs = padded_ids()
+        if model == "ElectraForMultipleChoice":
+            inputs = {key: value.view(2, 2, 17) for key, value in inputs.items()}
+        assert_close(ours(**inputs).logits, theirs(**inputs).logits, 1e-5)
+
+
+@pytest.mark.parametrize("wanted", [1, -1, [0, -2], (3,), [], True, False, None])
+def test_hidden_states_by_number(wanted: Any) -> None:
+    ours, theirs = twins("ElectraForMaskedLM")
+    inputs = padded_ids()
+    mine, yours = ours(**inputs, output_hidden_states=wanted), theirs(**inputs, output_hidden_states=wanted)
+    if not yours.hidden_states:
+        assert mine.hidden_states is None
+        return
+    assert [state is None for state in mine.hidden_states] == [state is None for state in yours.hidden_states]
+    for a, b in zip(mine.hidden_states, yours.hidden_states, strict=True):
+        if a is not None:
+            assert_close(a, b, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("name", "fields", "labels"), PLAIN, ids=HEADS)
+def test_half_precision(name: str, fields: Any, labels: Any, dtype: torch.dtype) -> None:
+    """As near to the float32 outputs as transformers' own in the same precision; the loss is finite."""
+    ours, theirs = twins(name, **fields)
+    inputs = padded_ids()
+    real = inputs["attention_mask"].bool()
+    key = "start_logits" if name == "ElectraForQuestionAnswering" else "logits"
+    exact = theirs(**inputs)[key].float()
+    mine, yours = ours.to(dtype)(**inputs, **labels), theirs.to(dtype)(**inputs, **labels)
+    assert mine[key].dtype == dtype
+    assert mine.loss.isfinite()
+    errors = [
+        ((given[key].float() - exact)[real if given[key].dim() > 1 and given[key].shape[1] == 17 else ...])
+        for given in (mine, yours)
+    ]
+    assert errors[0].abs().mean() <= 1.5 * errors[1].abs().mean() + 1e-3
+    assert (mine.loss - yours.loss).abs() <= 0.05 * yours.loss.abs() + 0.05
+
+
+def test_shifted_labels() -> None:
+    ours, theirs = twins("ElectraForCausalLM", is_decoder=True)
+    inputs = padded_ids()
+    following = torch.nn.functional.pad(inputs["input_ids"][:, 1:], (0, 1), value=-100)
+    given = {**inputs, "labels": inputs["input_ids"], "shift_labels": following}
+    assert_close(ours(**given).loss, theirs(**given).loss, 1e-5)
+    assert_close(ours(**given).loss, ours(**inputs, labels=inputs["input_ids"]).loss, 1e-6)
+
+
 def test_attentions_equal_the_written_out_ones_of_transformers() -> None:
     ours, theirs = twins("ElectraForPreTraining", attn_implementation="eager")
     inputs = padded_ids()
@@ -131,6 +187,7 @@ def test_dropout_sits_where_transformers_has_it(head: str, monkeypatch: pytest.M
         torch.nn.functional, "dropout", lambda x, p=0.5, training=True, inplace=False: x * (1 - p * training)
     )
     rates = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4}
+    rates["summary_first_dropout"] = 0.5
     name, fields, _ = HEADS.get(head, ("ElectraForMultipleChoice", {}, {}))
     ours, theirs = twins(name, **{**fields, **rates, "summary_last_dropout": 0.6, "attn_implementation": "eager"})
     inputs = padded_ids()

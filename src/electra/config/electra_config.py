@@ -17,12 +17,13 @@ from electra.config.checks import check, require
 from electra.config.presets import PRESETS
 from electra.hub.files import write_text
 from electra.hub.names import find_file
+from electra.hub.push import Pushed
 
 PathLike = str | os.PathLike[str]
 
 
 @dataclass(kw_only=True, eq=False)
-class _Fields:
+class _Fields(Pushed):
     """The fields that transformers 5.23 gives an ElectraConfig, with its defaults."""
 
     vocab_size: int = 30522

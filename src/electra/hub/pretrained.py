@@ -7,7 +7,9 @@ import difflib
 import inspect
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import torch
@@ -17,6 +19,7 @@ from electra import hardware
 from electra.hub.files import adding_to_folder
 from electra.hub.fit import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
 from electra.hub.names import Location
+from electra.hub.push import Pushed, upload
 from electra.hub.weights import Weights, read_weights, weight_files, write_weights
 
 log = logging.getLogger("electra")
@@ -27,7 +30,10 @@ DeviceMap = str | int | torch.device | Mapping[str, str | int | torch.device]
 # transformers' ways of saying "an accelerator if there is one"; with one device they mean the same
 _AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
 # arguments of transformers that ask for what is done here anyway, or for nothing at all
-_WITHOUT_EFFECT = ("low_cpu_mem_usage", "_fast_init", "offload_state_dict", "trust_remote_code", "mirror")
+_WITHOUT_EFFECT = (
+    *("low_cpu_mem_usage", "_fast_init", "offload_state_dict", "trust_remote_code", "mirror"),
+    *("use_kernels", "disable_mmap", "fusion_config"),
+)
 _OTHER_FRAMEWORKS = ("from_tf", "from_flax")
 
 if TYPE_CHECKING:
@@ -36,7 +42,22 @@ else:
     _Network = object
 
 
-class Pretrained(_Network):
+# arguments of transformers for which there is another way here
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("quantization_config", "gguf_file"),
+        "weights are read as floating-point numbers; quantise the loaded network, with torchao for one",
+    ),
+    **dict.fromkeys(
+        ("max_memory", "offload_folder", "offload_buffers", "tp_plan", "tp_size", "distributed_config", "device_mesh"),
+        "a network is put on one device; for several, wrap it with torch's FSDP or accelerate",
+    ),
+    "adapter_kwargs": "adapters are loaded by peft: PeftModel.from_pretrained(model, adapter)",
+    "load_in_8bit": "weights are read as floating-point numbers; quantise the loaded network, with torchao for one",
+}
+
+
+class Pretrained(Pushed, _Network):
     """Mixin for an `nn.Module` built from one configuration: `Network(config)`."""
 
     config_class: ClassVar[type[Any]]
@@ -79,6 +100,7 @@ class Pretrained(_Network):
         output_loading_info: bool = False,
         attn_implementation: str | None = None,
         state_dict: Mapping[str, Tensor] | None = None,
+        key_mapping: Mapping[str, str] | None = None,
         use_safetensors: bool | None = None,
         weights_only: bool = True,
         variant: str | None = None,
@@ -103,6 +125,7 @@ class Pretrained(_Network):
         output_loading_info: return (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
         attn_implementation: "sdpa" or "eager".
         state_dict: take the weights from here; only the configuration is read from the folder.
+        key_mapping: regular expressions to search the checkpoint's names for, and what to put in their place.
         use_safetensors, weights_only, variant: see `read_weights`. subfolder, revision, cache_dir, token,
             local_files_only, force_download: see `find_file`.
         config_overrides: fields of the configuration to change, such as `num_labels=5`.
@@ -129,6 +152,7 @@ class Pretrained(_Network):
             assert name_or_path is not None, "_read_config refuses this"
             options: dict[str, Any] = {"use_safetensors": use_safetensors, "weights_only": weights_only}
             weights = read_weights(name_or_path, variant=variant, **options, **location)
+        weights = _renamed(weights, key_mapping or {})
         config.dtype = _dtype(torch_dtype if torch_dtype is not None else dtype, config, weights)
         model = cls._on_meta(config)
         source = "the given state dict" if state_dict is not None else repr(str(name_or_path))
@@ -146,6 +170,9 @@ class Pretrained(_Network):
         max_shard_size: int | str = "50GB",
         variant: str | None = None,
         safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        token: str | bool | None = None,
     ) -> None:
         """Write config.json and the weights (safetensors) into a folder, which is made if need be.
 
@@ -154,6 +181,7 @@ class Pretrained(_Network):
 
         is_main_process: False writes nothing (the other processes of a distributed run). state_dict: these tensors
         instead of the network's own. max_shard_size: bytes, or "200MB"; more is split into several files.
+        push_to_hub: upload the folder afterwards, to the repository `repo_id` (default: of the folder's name).
         """
         if not safe_serialization:
             raise ValueError(
@@ -170,6 +198,10 @@ class Pretrained(_Network):
         with adding_to_folder(save_directory, replacing=weight_files(variant)) as folder:
             config.save_pretrained(folder)
             write_weights(folder, state, max_shard_size=max_shard_size, variant=variant)
+        if push_to_hub:
+            written = Path(save_directory)
+            message = f"Upload {type(self).__name__}"
+            upload(written, repo_id or written.name, private=None, token=token, tags=(), commit_message=message)
 
     # -- loading, step by step --------------------------------------------------------------------------------------
 
@@ -207,6 +239,8 @@ class Pretrained(_Network):
                 continue
             own = [*inspect.signature(cls.from_pretrained).parameters, *vars(config)]
             close = difflib.get_close_matches(name, own, 1)
+            if name in _ELSEWHERE:
+                raise ValueError(f"{cls.__name__}.from_pretrained has no argument {name!r}: {_ELSEWHERE[name]}.")
             raise ValueError(
                 f"{cls.__name__}.from_pretrained has no argument {name!r}, nor has the configuration such a field"
                 + (f"; meant {close[0]!r}?" if close else ".")
@@ -284,6 +318,20 @@ def _given(state_dict: Mapping[str, Tensor] | None) -> Weights | None:
     if state_dict is None:
         return None
     return Weights({name: tensor.detach().clone() for name, tensor in state_dict.items()}, {})
+
+
+def _renamed(weights: Weights, key_mapping: Mapping[str, str]) -> Weights:
+    """The weights under other names."""
+    names = {name: name for name in weights.tensors}
+    for pattern, replacement in key_mapping.items():
+        try:
+            names = {name: re.sub(pattern, replacement, new) for name, new in names.items()}
+        except re.error as error:
+            raise ValueError(f"key_mapping has {pattern!r}, which is no regular expression: {error}") from error
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"key_mapping={dict(key_mapping)} gives two tensors of the checkpoint one name")
+    tensors = {names[name]: tensor for name, tensor in weights.tensors.items()}
+    return Weights(tensors, {names.get(name, name): file for name, file in weights.files.items()})
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

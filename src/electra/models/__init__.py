@@ -10,6 +10,7 @@ from electra.models.classification import ElectraForQuestionAnswering as Electra
 from electra.models.classification import ElectraForSequenceClassification as ElectraForSequenceClassification
 from electra.models.classification import ElectraForTokenClassification as ElectraForTokenClassification
 from electra.models.encoder import ElectraModel as ElectraModel
+from electra.models.joint_question_answering import ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering
 from electra.models.language import ElectraForCausalLM as ElectraForCausalLM
 from electra.models.language import ElectraForMaskedLM as ElectraForMaskedLM
 from electra.models.language import ElectraForPreTraining as ElectraForPreTraining

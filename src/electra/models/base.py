@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from electra.config import ElectraConfig
 from electra.config.checks import require_attention
 from electra.hub.pretrained import Pretrained
 from electra.nn.initialize import initialize_module
+from electra.nn.resizing import resize_bias, resize_embedding, resize_outputs
 
 if TYPE_CHECKING:
     from electra.models.encoder import ElectraModel
@@ -31,6 +33,12 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.config = config
+        self._require_grads_hook: RemovableHandle | None = None
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether it has `generate`."""
+        return False
 
     def post_init(self) -> None:
         """Draw fresh weights, and tie those that are one."""
@@ -83,13 +91,52 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
             if not (only_trainable and not p.requires_grad) and not (exclude_embeddings and id(p) in embeddings)
         )
 
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Give the vocabulary so many tokens (None: as many as now), rounded up to a multiple; returns the embeddings.
+
+        New tokens' vectors are drawn around the mean of the old ones, or, with mean_resizing=False, as those of a new
+        network; in an output layer their bias is 0. `config.vocab_size` follows.
+        """
+        embeddings = self.get_input_embeddings()
+        tokens = _rounded_up("new_num_tokens", new_num_tokens, embeddings.num_embeddings, pad_to_multiple_of)
+        deviation = None if mean_resizing else self.config.initializer_range
+        head = self.get_output_embeddings()
+        tied = head is not None and head.weight is embeddings.weight
+        resize_embedding(embeddings, tokens, deviation)
+        if head is not None and tied:
+            head.weight = embeddings.weight
+            resize_bias(head, tokens)
+        elif head is not None:
+            resize_outputs(head, tokens, deviation)
+        self.config.vocab_size = tokens
+        return embeddings
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Let the network read rows of so many tokens; the vectors of new positions are drawn as those of a new one."""
+        positions = self.get_position_embeddings()
+        rows = _rounded_up("new_num_position_embeddings", new_num_position_embeddings, 1, None)
+        resize_embedding(positions, rows, self.config.initializer_range)
+        self.config.max_position_embeddings = rows
+
+    def get_position_embeddings(self) -> nn.Embedding:
+        return self.base_model.embeddings.position_embeddings
+
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """`sdpa`: the fastest kernel for the input. `eager`: written out, for comparisons."""
         require_attention(attn_implementation)
         self.config._attn_implementation = attn_implementation
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """Compute layers again in the backward pass in place of keeping what they computed."""
+        """Compute layers again in the backward pass in place of keeping what they computed.
+
+        gradient_checkpointing_kwargs: those of transformers. `use_reentrant` changes nothing, since the way without
+        re-entry, which needs no gradient of the inputs, is always taken.
+        """
+        for name in gradient_checkpointing_kwargs or {}:
+            if name != "use_reentrant":
+                raise ValueError(f"gradient_checkpointing_kwargs has {name!r}: only 'use_reentrant' is allowed")
         self.base_model.encoder.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
@@ -99,6 +146,47 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def is_gradient_checkpointing(self) -> bool:
         return self.base_model.encoder.gradient_checkpointing
 
+    def enable_input_require_grads(self) -> None:
+        """Let the word embeddings' output require a gradient, also where all that comes before it is frozen."""
+        self.disable_input_require_grads()
+        self._require_grads_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
+
+    def disable_input_require_grads(self) -> None:
+        if self._require_grads_hook is not None:
+            self._require_grads_hook.remove()
+        self._require_grads_hook = None
+
+    def init_weights(self) -> None:
+        """Draw all weights anew."""
+        self.post_init()
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """How many bytes the parameters take, and the buffers."""
+        tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @property
+    def dummy_inputs(self) -> dict[str, torch.Tensor]:
+        """A call that every network of at least ten tokens takes."""
+        return {"input_ids": torch.tensor([[1, 2, 3, 4, 5], [9, 8, 7, 6, 0]])}
+
+    @property
+    def name_or_path(self) -> str:
+        return self.config.name_or_path
+
     @classmethod
     def _from_config(cls, config: ElectraConfig, **overrides: Any) -> Self:
         return cls(ElectraConfig.from_dict(config.to_dict(), **overrides) if overrides else config)
+
+
+def _rounded_up(name: str, wanted: int | None, now: int, multiple: int | None) -> int:
+    """How many rows a table is to have."""
+    for what, value in ((name, wanted), ("pad_to_multiple_of", multiple)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{what} is {value!r}: it must be a whole number above 0")
+    rows = now if wanted is None else wanted
+    return rows if multiple is None else -(-rows // multiple) * multiple
+
+
+def _require_grad(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+    output.requires_grad_(True)

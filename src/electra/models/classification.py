@@ -12,7 +12,7 @@ from electra.models.base import ElectraPreTrainedModel
 from electra.models.encoder import Call, ElectraModel, HiddenStates
 from electra.nn.arguments import check_finite, check_range, check_shape, check_tensor
 from electra.nn.heads import ElectraClassificationHead, ElectraSequenceSummary, classifier_dropout, span_scores
-from electra.nn.losses import IGNORED, problem_type_of, row_loss, span_loss, token_loss
+from electra.nn.losses import problem_type_of, row_loss, span_loss, token_loss
 from electra.nn.outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
+from electra.generation.config import GenerationConfig
+from electra.generation.generate import Generative
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.encoder import ElectraModel, HiddenStates
 from electra.nn.arguments import check_range, check_tensor, check_whole
@@ -109,8 +111,12 @@ class ElectraForMaskedLM(_LanguageModel):
         return call.output(MaskedLMOutput, loss=loss, logits=call.layout.unflatten(scores))
 
 
-class ElectraForCausalLM(_LanguageModel):
+class ElectraForCausalLM(Generative, _LanguageModel):
     """The generator as a decoder: which token comes next? Attention is causal where `config.is_decoder`."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.generation_config = GenerationConfig.from_model_config(config)
 
     def forward(
         self,

@@ -1,0 +1,66 @@
+"""What can be written into a folder can be pushed to a repository on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
+
+class Pushed:
+    """Mixin for what has `save_pretrained(folder)`."""
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        tags: Sequence[str] = (),
+        **saving: Any,
+    ) -> CommitInfo:
+        """Upload what `save_pretrained` writes, in one commit. The repository is made if it is not there.
+
+        repo_id: "name" or "organisation/name". private: whom a new repository is shown to (default: the
+        organisation's rule). revision: the branch. create_pr: as a pull request. tags: for the model card, which is
+        added where the repository has none. saving: arguments of `save_pretrained`, such as `max_shard_size`.
+        Returns the commit, whose text is its address. Raises huggingface_hub's errors, among them one that says how to
+        log in.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, **saving)  # type: ignore[attr-defined]
+            return upload(
+                Path(folder),
+                repo_id,
+                private=private,
+                token=token,
+                tags=tags,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message or f"Upload {type(self).__name__}",
+                commit_description=commit_description,
+            )
+
+
+def upload(
+    folder: Path, repo_id: str, *, private: bool | None, token: str | bool | None, tags: Sequence[str], **commit: Any
+) -> CommitInfo:
+    """The files of a folder as one commit; with a model card, where neither side has one."""
+    from huggingface_hub import HfApi, ModelCard, ModelCardData
+
+    api = HfApi(token=token)
+    name = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    card = folder / "README.md"
+    if not card.exists() and not api.file_exists(name, card.name):
+        facts = ModelCardData(library_name="transformers", tags=["electra", *(tag for tag in tags if tag != "electra")])
+        card.write_text(str(ModelCard(f"---\n{facts.to_yaml()}\n---\n\n# {name.rpartition('/')[2]}\n")), "utf-8")
+    made: CommitInfo = api.upload_folder(repo_id=name, folder_path=folder, **commit)
+    return made
