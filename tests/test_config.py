@@ -158,3 +158,15 @@ def test_unused_arguments_are_returned_where_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["flash_attention_2", "flex_attention", "sdpa", "eager"])
 def test_attention_by_the_names_of_transformers(name: str) -> None:
     assert ElectraConfig(attn_implementation=name)._attn_implementation == name
+
+
+def test_fields_from_text() -> None:
+    for library in (electra, transformers):
+        config = library.ElectraConfig()
+        config.update_from_string("hidden_size=128,hidden_dropout_prob=0.2,use_cache=false,hidden_act=relu")
+        assert (config.hidden_size, config.hidden_dropout_prob, config.use_cache) == (128, 0.2, False)
+        assert config.hidden_act == "relu"
+        assert config.torch_dtype is config.dtype
+    for wrong, message in (("colour=red", "'colour=' is no"), ("hidden_size", "is no"), ("hidden_size=x", "a number")):
+        with pytest.raises(ValueError, match=message):
+            ElectraConfig().update_from_string(wrong)

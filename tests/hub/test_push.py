@@ -41,12 +41,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_a_model(asked: dict[str, Any]) -> None:
     model = electra.ElectraForMaskedLM(electra.ElectraConfig(**SIZES))
+    model.add_model_tags("legal")
+    model.add_model_tags(["legal", "long"])
     said = model.push_to_hub("mine", private=True, token="secret", revision="dev", create_pr=True, tags=["korean"])
     assert said == "https://the.commit"
     assert asked["token"] == "secret"
     assert asked["repository"] == {"private": True, "exist_ok": True}
     assert set(asked["files"]) >= {"config.json", "model.safetensors", "README.md"}
-    assert b"- korean" in asked["files"]["README.md"]
+    assert b"- electra\n- legal\n- long\n- korean" in asked["files"]["README.md"]
     assert asked["commit"] == {
         "repo_id": "me/mine",
         "revision": "dev",

@@ -202,17 +202,34 @@ class ElectraConfig(_Fields):
         # the pair is what transformers' auto classes ask for; the type is that of every other call
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json into `folder`, which is made if need be."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    def save_pretrained(
+        self, save_directory: PathLike, push_to_hub: bool = False, *, repo_id: str | None = None, **push: Any
+    ) -> None:
+        """Write config.json into a folder, which is made if need be.
+
+        push_to_hub: upload it as well, to the repository `repo_id` (default: of the folder's name); `push` are further
+        arguments of `push_to_hub`.
+        """
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
         # in full: servers want the labels' names also where they are the usual ones
-        self.to_json_file(Path(folder) / "config.json", use_diff=False)
+        self.to_json_file(folder / "config.json", use_diff=False)
+        if push_to_hub:
+            self.push_to_hub(repo_id or folder.name, **push)
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several fields; all are checked together."""
         changed = type(self).from_dict(self.to_dict(), **values)
         changed._attn_implementation = self._attn_implementation
         self.__dict__ = changed.__dict__
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set several fields from text: "hidden_dropout_prob=0.2,use_cache=false". Each keeps its type."""
+        pairs = [part.partition("=") for part in update_str.split(",")]
+        for name, equals, _ in pairs:
+            if not equals or name not in vars(self):
+                raise ValueError(f"{name + equals!r} is no 'field=value' of this configuration, in {update_str!r}")
+        self.update({name: _typed(name, value, getattr(self, name)) for name, _, value in pairs})
 
     # -- sizes ----------------------------------------------------------------------------------------------------
 
@@ -255,6 +272,11 @@ class ElectraConfig(_Fields):
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> ElectraConfig:
         return self
+
+    @property
+    def torch_dtype(self) -> torch.dtype | str | None:
+        """An older name of `dtype`."""
+        return self.dtype
 
     @property
     def use_return_dict(self) -> bool:
@@ -338,6 +360,20 @@ def _without_stale_labels(values: Mapping[str, Any], overrides: Mapping[str, Any
 def _is_field(name: str, values: Mapping[str, Any]) -> bool:
     spellings = {"torch_dtype", "num_labels", "attn_implementation"}
     return name in spellings or name in values or name in {f.name for f in fields(_Fields)}
+
+
+def _typed(name: str, text: str, present: Any) -> Any:
+    """A value written as text, in the type of the one that is there."""
+    if isinstance(present, bool):
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(f"{name}={text}: it must be true or false")
+        return text.lower() in ("true", "1")
+    if isinstance(present, (int, float)):
+        try:
+            return type(present)(text)
+        except ValueError as error:
+            raise ValueError(f"{name}={text}: it must be a number, as {present} is") from error
+    return text
 
 
 def _dtype(name: str) -> torch.dtype:

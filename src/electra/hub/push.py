@@ -42,7 +42,7 @@ class Pushed:
                 repo_id,
                 private=private,
                 token=token,
-                tags=tags,
+                tags=[*getattr(self, "model_tags", ()), *tags],
                 revision=revision,
                 create_pr=create_pr,
                 commit_message=commit_message or f"Upload {type(self).__name__}",

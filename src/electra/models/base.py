@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -33,6 +34,7 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.config = config
+        self.model_tags: list[str] = []
         self._require_grads_hook: RemovableHandle | None = None
 
     @classmethod
@@ -53,6 +55,11 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
         for name, of in self._tied_weights_keys.items() if self.config.tie_word_embeddings else ():
             path, _, leaf = name.rpartition(".")
             setattr(self.get_submodule(path), leaf, self.get_parameter(of))
+
+    @property
+    def _keys_to_ignore_on_save(self) -> list[str]:
+        """What a saved network lacks, as it repeats another tensor. transformers' Trainer asks when it goes on."""
+        return list(self._tied_weights_keys) if self.config.tie_word_embeddings else []
 
     @property
     def base_model(self) -> ElectraModel:
@@ -146,6 +153,27 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def is_gradient_checkpointing(self) -> bool:
         return self.base_model.encoder.gradient_checkpointing
 
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """`gradient_checkpointing_enable` under its name since transformers 5.23, by which its Trainer calls it."""
+        if every_n_layers != 1 or offload:
+            raise ValueError(
+                f"every_n_layers={every_n_layers}, offload={offload}: every layer is computed again, and what is kept "
+                "stays where it is; leave them at 1 and False"
+            )
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
+
+    def activation_checkpointing_disable(self) -> None:
+        self.gradient_checkpointing_disable()
+
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        return self.is_gradient_checkpointing
+
     def enable_input_require_grads(self) -> None:
         """Let the word embeddings' output require a gradient, also where all that comes before it is frozen."""
         self.disable_input_require_grads()
@@ -169,6 +197,10 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def dummy_inputs(self) -> dict[str, torch.Tensor]:
         """A call that every network of at least ten tokens takes."""
         return {"input_ids": torch.tensor([[1, 2, 3, 4, 5], [9, 8, 7, 6, 0]])}
+
+    def add_model_tags(self, tags: str | Sequence[str]) -> None:
+        """Tags for the model card that `push_to_hub` writes."""
+        self.model_tags += [tag for tag in ([tags] if isinstance(tags, str) else tags) if tag not in self.model_tags]
 
     @property
     def name_or_path(self) -> str:

@@ -125,9 +125,9 @@ class ElectraModel(ElectraPreTrainedModel):
 
     def encode(self, batch: Batch, inputs_embeds: Tensor | None = None, way: Pass | None = None) -> Tensor:
         """A batch of T tokens -> [T, H]. `inputs_embeds` [B, L, E]: in place of the ids' word vectors."""
-        words = (
-            self.embeddings.word_embeddings(batch.input_ids) if inputs_embeds is None else inputs_embeds.flatten(0, 1)
-        )
+        if inputs_embeds is None:  # as a grid where there is one: who hooks into the table sees what transformers shows
+            inputs_embeds = self.embeddings.word_embeddings(batch.layout.unflatten(batch.input_ids))
+        words = inputs_embeds.flatten(0, -2)
         hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids)
         if self.config.embedding_size != self.config.hidden_size:
             hidden = self.embeddings_project(hidden)

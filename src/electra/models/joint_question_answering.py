@@ -179,7 +179,7 @@ def _closed(call: Call) -> Tensor:
 
 def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The highest of the last dimension and their places; of equal ones the first comes first, as in TensorFlow."""
-    ordered, places = scores.sort(-1, descending=True, stable=True)
+    ordered, places = scores.sort(stable=True, dim=-1, descending=True)
     return ordered[..., :count], places[..., :count]
 
 

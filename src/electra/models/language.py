@@ -114,6 +114,10 @@ class ElectraForMaskedLM(_LanguageModel):
 class ElectraForCausalLM(Generative, _LanguageModel):
     """The generator as a decoder: which token comes next? Attention is causal where `config.is_decoder`."""
 
+    # transformers' Trainer reads both: it then counts the labels of an accumulated batch, and the shifted ones alone
+    accepts_loss_kwargs = True
+    loss_type = "ForCausalLM"
+
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
         self.generation_config = GenerationConfig.from_model_config(config)
