@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
-from electra.pretrain import PretrainConfig, Pretraining, pretrain
+from electra.pretrain import PretrainConfig, pretrain
+from electra.pretraining.session import Pretraining
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training import checkpoints
 from electra.training.health import Diverged
@@ -146,7 +147,8 @@ KILLED = """
 import json, os, signal, sys, torch
 from pathlib import Path
 import electra.training.checkpoints as checkpoints
-from electra.pretrain import Pretraining, PretrainConfig, pretrain
+from electra.pretrain import PretrainConfig, pretrain
+from electra.pretraining.session import Pretraining
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 

@@ -139,9 +139,9 @@ class ElectraConfig(_Fields):
         values = self.to_diff_dict() if use_diff else self.to_dict()
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
-    def to_json_file(self, path: str | os.PathLike[str], use_diff: bool = True) -> None:
+    def to_json_file(self, json_file_path: PathLike, use_diff: bool = True) -> None:
         """Write `to_json_string` into a file, whole or not at all."""
-        write_text(Path(path), self.to_json_string(use_diff))
+        write_text(Path(json_file_path), self.to_json_string(use_diff))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> ElectraConfig:
@@ -273,6 +273,10 @@ class ElectraConfig(_Fields):
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> ElectraConfig:
         return self
 
+    def validate(self) -> None:
+        """Refuse what no network can be built from, as at construction: for fields that were set one by one."""
+        check(self)
+
     @property
     def torch_dtype(self) -> torch.dtype | str | None:
         """An older name of `dtype`."""
@@ -354,7 +358,11 @@ def _divide(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _without_stale_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """What describes the labels is of one piece: where an override has part of it, the rest follows from that."""
     about_labels = {"id2label", "label2id", "num_labels"}
-    return {k: v for k, v in values.items() if not (k in about_labels and about_labels & overrides.keys())}
+    kept = {k: v for k, v in values.items() if not (k in about_labels and about_labels & overrides.keys())}
+    numbered = all(name == f"LABEL_{number}" for name, number in (kept.get("label2id") or {}).items())
+    if numbered and "id2label" in kept:  # transformers 4 writes its default beside an id2label that was given alone
+        kept.pop("label2id", None)
+    return kept
 
 
 def _is_field(name: str, values: Mapping[str, Any]) -> bool:

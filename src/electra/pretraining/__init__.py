@@ -1,0 +1,1 @@
+"""What pretraining is made of: its settings, its two networks, and the session that trains them."""
