@@ -13,7 +13,7 @@ import transformers
 
 import electra
 from electra import pipeline
-from tests.tasks.tiny import LONG_TEXT, LONGEST, TAGS, TEXTS, assert_same, make_folder, quiet_transformers
+from tests.tasks.tiny import LONG_CONTEXT, LONG_TEXT, LONGEST, TAGS, TEXTS, assert_same, make_folder, quiet_transformers
 
 FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "three": ("ElectraForSequenceClassification", {"num_labels": 3}),
@@ -30,6 +30,8 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "fill": ("ElectraForMaskedLM", {}),
     "base": ("ElectraModel", {}),
     "replaced": ("ElectraForPreTraining", {}),
+    "answers": ("ElectraForQuestionAnswering", {}),
+    "choices": ("ElectraForMultipleChoice", {}),
 }
 Both = Callable[..., tuple[Any, Any]]
 
@@ -81,6 +83,13 @@ def test_text_classification_options_at_construction(both: Both, options: dict[s
         assert_same(ours(inputs), theirs(inputs))
 
 
+def test_a_pair_may_be_a_list_in_a_list(both: Both) -> None:
+    ours, theirs = both("text-classification", "three")
+    inputs = [[[PAIR["text"], PAIR["text_pair"]]]] * 2
+    assert_same(ours(inputs), theirs(inputs))
+    assert_same(ours(inputs), ours([PAIR, PAIR]))
+
+
 def test_text_classification_truncates_as_transformers_is_told_to(both: Both, caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = both("text-classification", "three")
     texts = [*FITTING, LONG_TEXT, {"text": LONG_TEXT, "text_pair": LONG_TEXT}, {"text": "a", "text_pair": LONG_TEXT}]
@@ -119,11 +128,48 @@ def test_token_classification_loses_no_token_of_a_long_text(folders: Callable[[s
     assert_same(ours(LONG_TEXT[: found[21]["end"]])[:15], found[:15])
 
 
+@pytest.mark.parametrize("strategy", ["simple", "first", "average", "max"])
+def test_windows_give_the_entities_that_transformers_merges(tmp_path: Path, strategy: str) -> None:
+    """With a model that reads each token by itself, so that neither the window nor the place in it matters."""
+    name, fields = FIELDS["tags"]
+    folder = make_folder(tmp_path, name, **fields)
+    model = electra.ElectraForTokenClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.electra.embeddings.position_embeddings.weight.zero_()
+        for layer in model.electra.encoder.layer:
+            layer.attention.output.dense.weight.zero_()
+    model.save_pretrained(folder)
+    with quiet_transformers():
+        theirs = transformers.pipeline("ner", str(folder), device="cpu", aggregation_strategy=strategy)
+    ours = pipeline("ner", folder, device="cpu", aggregation_strategy=strategy)
+    whole = ours(LONG_CONTEXT)  # its words are single tokens, which no window cuts
+    assert len(whole) > 20
+    for stride in (8, 12):
+        assert_same(ours(LONG_CONTEXT, stride=stride), theirs(LONG_CONTEXT, stride=stride))
+        assert_same(ours(LONG_CONTEXT, stride=stride), whole)
+
+
+def test_offsets_may_be_given(both: Both) -> None:
+    ours, theirs = both("ner", "tags", ignore_labels=[])
+    text = "Ann and Zürich 日本"
+    spans = [(0, 0), *((i, i + 1) for i in range(len(ours(text)))), (0, 0)]
+    for options in ({}, {"aggregation_strategy": "simple"}):
+        expected = theirs(text, offset_mapping=spans, **options)
+        assert_same(ours(text, offset_mapping=spans, **options), expected)
+        assert_same(ours({"text": text, "offset_mapping": spans}, **options), expected)
+        # transformers gives every text the offsets of the first
+        other = [(0, 0), (1, 2), (0, 0)]
+        assert_same(ours([text, "cat"], offset_mapping=[spans, other], **options)[0], expected)
+        (entity,) = ours([text, "cat"], offset_mapping=[spans, other], **options)[1]
+        assert (entity["start"], entity["end"]) == (1, 2)
+
+
 @pytest.mark.parametrize("text", ["the [MASK] sat", "[MASK]", "the [MASK] sat on [MASK]."])
 def test_fill_mask_equals_transformers(both: Both, text: str) -> None:
     ours, theirs = both("fill-mask", "fill")
     many = [text, "Ann is in [MASK] york and the bigger cat is in Paris.", text]
-    for options in ({}, {"top_k": 3}, {"targets": ["mat", "cat"]}, {"targets": "paris"}, {"top_k": 999}):
+    cut = {"tokenizer_kwargs": {"truncation": True, "max_length": 20, "padding": True}}
+    for options in ({}, {"top_k": 3}, {"targets": ["mat", "cat"]}, {"targets": "paris"}, {"top_k": 999}, cut):
         if options != {"top_k": 999}:  # an error in transformers
             assert_same(ours(text, **options), theirs(text, **options))
             assert_same(ours([text], **options), theirs([text], **options))
@@ -161,6 +207,8 @@ def test_feature_extraction_equals_transformers(both: Both) -> None:
     assert_same(ours(["cat"], truncation=True), theirs(["cat"], truncation=True))
     cut = {"tokenize_kwargs": {"truncation": True, "max_length": 7}}
     assert_same(ours(LONG_TEXT, **cut), theirs(LONG_TEXT, **cut))
+    with pytest.raises(ValueError, match="truncation is given twice, by itself and in tokenize_kwargs"):
+        ours("the cat", truncation=True, tokenize_kwargs={"truncation": True})
     tensor = ours("the cat", return_tensors=True)
     torch.testing.assert_close(tensor, theirs("the cat", return_tensors=True), atol=1e-5, rtol=1e-5)
 
@@ -199,23 +247,6 @@ def test_batches_of_any_size_give_the_same(folders: Callable[[str], Path]) -> No
     assert ours([]) == []
 
 
-class Dataset:
-    """What torch's map-style datasets have."""
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, i: int) -> str:
-        return TEXTS[i]
-
-
-def test_datasets_stream_too(folders: Callable[[str], Path]) -> None:
-    ours = pipeline("text-classification", folders("three"), device="cpu")
-    answers = ours(Dataset())
-    assert not isinstance(answers, list)
-    assert_same(list(answers), ours(TEXTS[:3]))
-
-
 def test_a_model_object_keeps_its_device_and_mode(folders: Callable[[str], Path]) -> None:
     model = electra.ElectraForTokenClassification.from_pretrained(folders("tags")).train()
     model.config.hidden_dropout_prob = 0.9
@@ -238,6 +269,24 @@ def test_a_config_and_model_kwargs_change_what_is_loaded(folders: Callable[[str]
         assert found("the cat")[0]["label"] in ("x", "y", "z")
 
 
+def test_arguments_of_transformers_pipeline_without_effect_here(folders: Callable[[str], Path]) -> None:
+    plain = pipeline("ner", folders("tags"), device="cpu")
+    nothing = dict.fromkeys(("feature_extractor", "image_processor", "processor", "pipeline_class", "token"))
+    fast = {"use_fast": True, "trust_remote_code": False, "framework": "pt", "num_workers": 0, "device": -1}
+    assert_same(pipeline("ner", str(folders("tags")), **nothing, **fast)(TEXTS[0]), plain(TEXTS[0]))
+    for device in (torch.device("cpu"), "cpu", -1):
+        assert pipeline("ner", folders("tags"), device=device).device.type == "cpu"
+    assert pipeline("ner", folders("tags"), device_map="cpu").device.type == "cpu"
+    assert pipeline("ner", folders("tags"), device="cpu", torch_dtype=torch.bfloat16).model.dtype == torch.bfloat16
+    config = electra.ElectraConfig.from_pretrained(folders("tags"))
+    tokenizer = electra.ElectraTokenizer.from_pretrained(folders("tags"))
+    for given in (str(folders("tags")), config):
+        found = pipeline("ner", folders("tags"), config=given, tokenizer=tokenizer, device="cpu")
+        assert_same(found(TEXTS[0]), plain(TEXTS[0]))
+    with pytest.raises(ValueError, match="pipeline_class=…: ELECTRA's pipelines have a model and a tokenizer"):
+        pipeline("ner", folders("tags"), pipeline_class=object)
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_task_is_the_one_the_model_was_made_for(folders: Callable[[str], Path], name: str) -> None:
     expected = {
@@ -245,6 +294,8 @@ def test_the_task_is_the_one_the_model_was_made_for(folders: Callable[[str], Pat
         "fill": "fill-mask",
         "base": "feature-extraction",
         "replaced": "replaced-token-detection",
+        "answers": "question-answering",
+        "choices": "multiple-choice",
     }
     assert pipeline(model=folders(name), device="cpu").task == expected.get(name, "text-classification")
 
@@ -280,6 +331,9 @@ def test_unknown_tasks_and_options_are_refused_with_a_suggestion(folders: Callab
         ("token-classification", "tags", {"text": "a", "text_pair": "b"}, {}, "not a pair"),
         ("token-classification", "tags", "a", {"stride": 22}, "stride=22: windows of 22 tokens can share 0 to 21"),
         ("token-classification", "tags", {"tokens": ["a", 3]}, {}, "list of words"),
+        ("token-classification", "tags", "a", {"offset_mapping": [(0, 1)]}, "for each of the text's 1 tokens and for"),
+        ("token-classification", "tags", ["a"], {"offset_mapping": []}, "has 0 lists, for 1 texts"),
+        ("token-classification", "tags", iter("a"), {"offset_mapping": [[]]}, "1 lists, for a str_.*iterator"),
         ("fill-mask", "fill", "no mask", {}, r"has no \[MASK\] to fill: 'no mask'"),
         ("fill-mask", "fill", ["[MASK]", "none"], {}, "example 1: the text has no"),
         ("fill-mask", "fill", "[MASK]", {"top_k": 0}, "top_k=0"),

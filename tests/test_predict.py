@@ -24,7 +24,7 @@ from electra.batch import Row
 from electra.predict import PredictConfig, batches, predict, predict_file
 from electra.tasks.replaced_tokens import ReplacedTokens
 from electra.tasks.task import ExampleError
-from tests.tasks.tiny import LONG_TEXT, LONGEST, TAGS, TEXTS, VOCABULARY, fake, make_folder
+from tests.tasks.tiny import LONG_TEXT, LONGEST, TAGS, TEXTS, VOCABULARY, assert_same, fake, make_folder
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,20 @@ def test_nothing_is_padded_and_batches_are_filled(tokenizer: Any) -> None:
     assert model.batches[0] == (10,) * 6
     assert sum(map(sum, model.batches)) == 20 * 3 + 20 * 10
     assert all(sum(lengths) > 50 for lengths in model.batches[:-1])
+
+
+def test_a_streams_windows_grow(tokenizer: Any) -> None:
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for _ in range(200):
+            read += 1
+            yield "a cat"
+
+    answers = predict(ids_as_scores(), tokenizer, TASK, texts(), batch_rows=3)
+    sizes = sorted({read for _ in answers})
+    assert sizes == [3, 9, 21, 45, 93, 141, 189, 200]  # 1, 2, 4, 8, 16, 16, … batches more
 
 
 class Given(str):
@@ -199,6 +213,45 @@ def test_json_lines_hold_texts_pairs_or_words(
     assert printed[0] == printed[1] == printed[2] != []
 
 
+@pytest.mark.parametrize(
+    ("architecture", "task", "example", "options"),
+    [
+        ("QuestionAnswering", None, {"question": "who", "context": "Ann sat", "id": 1}, {"top_k": 2}),
+        (
+            "QuestionAnswering",
+            None,
+            {"question": "who", "context": "Ann"},
+            {"handle_impossible_answer": True, "top_k": 5},
+        ),
+        ("MultipleChoice", None, {"text": "Ann", "choices": ["sat", "in York"]}, {"top_k": 1}),
+        ("SequenceClassification", "text-ranking", {"query": "Ann", "texts": ["sat", "cat", "a"]}, {"top_k": 2}),
+        (
+            "SequenceClassification",
+            "zero-shot-classification",
+            {"text": "Ann sat"},
+            {"candidate_labels": "cat, Ann", "hypothesis_template": "a {}", "multi_label": True},
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_json_lines_of_every_kind(
+    tmp_path: Path, write: Write, architecture: str, task: str | None, example: Any, options: dict[str, Any]
+) -> None:
+    names = {"id2label": {0: "contradiction", 1: "entailment"}, "label2id": {"contradiction": 0, "entailment": 1}}
+    fields = names if task else {}
+    folder = str(make_folder(tmp_path / "model", f"ElectraFor{architecture}", **fields))
+    output = tmp_path / "out.jsonl"
+    lines = "\n".join(map(json.dumps, [example, example]))
+    predict_file(
+        PredictConfig(folder, write(lines, "in.jsonl"), output=str(output), task=task, device="cpu", **options)
+    )
+    expected = pipeline(task, folder, device="cpu", **options)([example, example])
+    assert_same(answers_in(output), expected)
+    broken = json.dumps({next(iter(example)): 3})
+    with pytest.raises(ValueError, match=r"in\.jsonl, line 3: "):
+        predict_file(PredictConfig(folder, write(f"{lines}\n{broken}", "in.jsonl"), task=task, device="cpu", **options))
+
+
 def test_stdin_is_text_or_json_by_its_first_line(
     folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,6 +292,10 @@ def test_bad_options_and_files_are_refused(folder: str, tagger: str, write: Writ
         predict_file(PredictConfig(folder, file, task="fil-mask"))
     with pytest.raises(ValueError, match=r"token-classification has no option 'top_k'\. There is aggregation_strategy"):
         predict_file(PredictConfig(tagger, file, top_k=3))
+    with pytest.raises(ValueError, match="text-classification has no option 'multi_label'"):
+        predict_file(PredictConfig(folder, file, multi_label=True))
+    with pytest.raises(ValueError, match="none begins with 'entail'"):
+        predict_file(PredictConfig(folder, file, task="zero-shot-classification", candidate_labels="a"))
     with pytest.raises(ValueError, match="format='csv': choose of auto, text, jsonl"):
         PredictConfig(folder, file, format="csv")
     with pytest.raises(FileNotFoundError):
@@ -256,9 +313,9 @@ def test_a_model_that_does_not_say_what_it_is_for_needs_a_task(folder: str, writ
     config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="does not say what it is for, so name the task: text-classification, "):
         predict_file(PredictConfig(str(tmp_path), write("a")))
-    config.architectures = ["ElectraForQuestionAnswering"]
+    config.architectures = ["BertForQuestionAnswering"]
     config.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"has architectures .'ElectraForQuestionAnswering'., so name the task"):
+    with pytest.raises(ValueError, match=r"has architectures .'BertForQuestionAnswering'., so name the task"):
         predict_file(PredictConfig(str(tmp_path), write("a")))
 
 

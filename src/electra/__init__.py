@@ -27,6 +27,7 @@ _HOMES = {
     "Batch": "batch",
     "ElectraConfig": "config",
     "ElectraForCausalLM": "models",
+    "ElectraForJointQuestionAnswering": "models",
     "ElectraForMaskedLM": "models",
     "ElectraForMultipleChoice": "models",
     "ElectraForPreTraining": "models",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.config import ElectraConfig as ElectraConfig
     from electra.finetune import FinetuneConfig as FinetuneConfig
     from electra.models import ElectraForCausalLM as ElectraForCausalLM
+    from electra.models import ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering
     from electra.models import ElectraForMaskedLM as ElectraForMaskedLM
     from electra.models import ElectraForMultipleChoice as ElectraForMultipleChoice
     from electra.models import ElectraForPreTraining as ElectraForPreTraining

@@ -27,6 +27,7 @@ VERBS = {
     "pretrain": "Text files in, a pretrained generator and discriminator out.",
     "finetune": "Fit a pretrained model to a task with labelled examples.",
     "predict": "Answers for the texts of a file or of stdin, as JSON lines.",
+    "convert": "Google's TensorFlow checkpoints to model folders, and back.",
     "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
 }
 

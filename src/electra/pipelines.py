@@ -14,16 +14,15 @@ from electra.config import ElectraConfig
 from electra.predict import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction
-from electra.tasks.fill_mask import FillMask
 from electra.tasks.task import ExampleError, Task
-from electra.tasks.text_classification import TextClassification
-from electra.tasks.token_classification import TokenClassification
 from electra.text.tokenizer import ElectraTokenizer
 
 # Options of transformers' pipelines that change no answer here: nothing is ever padded, tokenizers are always the fast
 # ones, and tasks that read long texts in windows have nothing to truncate.
 WITHOUT_EFFECT = ("padding", "truncation", "num_workers", "use_fast", "framework", "trust_remote_code")
 TOKENIZER_OPTIONS = ("tokenizer_kwargs", "tokenize_kwargs")
+# What transformers' pipeline() takes for tasks other than ELECTRA's, or to run code that is not here.
+FOREIGN = ("feature_extractor", "image_processor", "video_processor", "processor", "pipeline_class", "modelcard")
 
 Device = str | int | torch.device
 
@@ -54,7 +53,8 @@ def pipeline(
     [{'label': 'POSITIVE', 'score': 0.99}, {'label': 'NEGATIVE', 'score': 0.98}]
 
     Args:
-        task: text-classification (sentiment-analysis), token-classification (ner), fill-mask, feature-extraction or
+        task: text-classification (sentiment-analysis), token-classification (ner), question-answering,
+            multiple-choice, text-ranking, zero-shot-classification, fill-mask, text-generation, feature-extraction or
             replaced-token-detection. Default: what the model's config.json says it was made for.
         model: a folder, a name on the hub, or a model; with a model, its `tokenizer` must be given.
         config: a configuration, or where to find one, in place of the folder's.
@@ -67,7 +67,8 @@ def pipeline(
         revision, token, cache_dir, local_files_only: where on the hub, as for `from_pretrained`.
         model_kwargs: further arguments of the model's `from_pretrained`.
         options: the task's options, such as `top_k`: the fields of its class in `electra.tasks`. They can be given in
-            every call too.
+            every call too. What transformers takes and has no effect here is accepted: `use_fast`, `framework`,
+            `trust_remote_code`, `num_workers`, `padding`.
 
     Raises:
         ValueError: an unknown task or option (with a suggestion), or a model that is for another task.
@@ -81,6 +82,7 @@ def pipeline(
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
+    options = _without_foreign(options)
     dtype = dtype if dtype is not None else torch_dtype or "auto"
     if config is not None and not isinstance(config, ElectraConfig):
         config = ElectraConfig.from_pretrained(config, **hub)
@@ -110,7 +112,8 @@ class Pipeline:
     """What `pipeline` returns.
 
     A text (or a dict, such as a pair) gives its answer, a list of them gives a list, and any other iterable (a
-    generator, a dataset) gives an iterator that reads on as it is read.
+    generator, a dataset) gives an iterator that reads on as it is read. An example of several parts may be given by
+    their names: `answer(question=…, context=…)`.
 
     Attributes:
         task: the task's name.
@@ -141,9 +144,11 @@ class Pipeline:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def __call__(self, inputs: Any, *, batch_size: int | None = None, **options: Any) -> Any:
-        """The answers; `options` are the task's, for this call."""
+    def __call__(self, *given: Any, batch_size: int | None = None, **named: Any) -> Any:
+        """The answers; what is named is a part of the example, or an option of the task for this call."""
+        inputs, options = self.options.read_call(given, named)
         task = self.options.with_options(**_task_options(type(self.options), options))
+        inputs = task.arrange(inputs)
         rows = self.batch_size if batch_size is None else batch_size
 
         def answers(examples: Iterable[Any]) -> Iterator[Any]:
@@ -154,16 +159,11 @@ class Pipeline:
                 (answer,) = answers([inputs])
             except ExampleError as error:
                 raise ValueError(error.problem) from error
-            # transformers: one string gives a list with its best label, a pair gives the dict alone
-            listed = isinstance(task, TextClassification) and isinstance(inputs, str) and "top_k" not in options
-            return [answer] if listed else answer
-        if not _is_list(inputs):
+            return task.present(answer, inputs, options)
+        if not isinstance(inputs, (list, tuple)):
             return answers(_iterated(inputs))
-        if isinstance(task, TokenClassification) and task.is_split_into_words and not all(map(_is_list, inputs)):
-            inputs = [inputs]  # the words of one text
         found = list(answers(inputs))
-        # transformers: fill-mask takes a list of one text for that text
-        return found[0] if isinstance(task, FillMask) and len(found) == 1 else found
+        return found[0] if task.one_is_bare and len(found) == 1 else found
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write model and tokenizer into a folder."""
@@ -178,13 +178,20 @@ def _task_options(kind: type[Task[Any]], options: Mapping[str, Any]) -> dict[str
     """The task's own options: the tokenizer's are taken out of their dict, those without effect are dropped."""
     plain = {name: value for name, value in options.items() if name not in TOKENIZER_OPTIONS}
     for name in TOKENIZER_OPTIONS:
-        plain |= options.get(name) or {}
+        inner = options.get(name) or {}
+        for twice in inner.keys() & plain.keys():
+            raise ValueError(f"{twice} is given twice, by itself and in {name}")
+        plain |= inner
     known = kind.__dataclass_fields__
     return {name: value for name, value in plain.items() if name in known or name not in WITHOUT_EFFECT}
 
 
-def _is_list(inputs: Any) -> bool:
-    return isinstance(inputs, (list, tuple))
+def _without_foreign(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without transformers' arguments for other models, which may be None and nothing else."""
+    for name in FOREIGN:
+        if options.get(name) is not None:
+            raise ValueError(f"{name}=…: ELECTRA's pipelines have a model and a tokenizer, and no {name}: leave it out")
+    return {name: value for name, value in options.items() if name not in FOREIGN}
 
 
 def _iterated(inputs: Any) -> Iterable[Any]:

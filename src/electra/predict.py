@@ -75,7 +75,8 @@ def _answers(
 
     done = cut = 0
     try:
-        for window in _windows(examples, WINDOW_BATCHES * batch_tokens * CHARACTERS_PER_TOKEN):
+        most = min(WINDOW_EXAMPLES, WINDOW_BATCHES * batch_rows)
+        for window in _windows(examples, WINDOW_BATCHES * batch_tokens * CHARACTERS_PER_TOKEN, most):
             try:
                 encoded = task.encode_all(window, tokenizer)
             except ExampleError as error:
@@ -89,16 +90,21 @@ def _answers(
             log.warning("%d of %d texts were longer than %d tokens and were cut to that", cut, done, task.max_length)
 
 
-def _windows(examples: Iterable[Any], characters: int) -> Iterator[list[Any]]:
-    """Cut a stream into lists of about so many characters."""
+def _windows(examples: Iterable[Any], characters: int, rows: int) -> Iterator[list[Any]]:
+    """Cut examples into lists of about so many characters, and at most so many rows.
+
+    A stream's first window is a batch's worth and each next is twice as long, so that its first answers do not wait
+    for many examples, and the later ones are well sorted.
+    """
     window: list[Any] = []
     filled = 0
+    share = 1 if isinstance(examples, Sequence) else WINDOW_BATCHES
     for example in examples:
         window.append(example)
         filled += _size(example)
-        if filled >= characters or len(window) == WINDOW_EXAMPLES:
+        if filled * share >= characters or len(window) * share >= rows:
             yield window
-            window, filled = [], 0
+            window, filled, share = [], 0, max(1, share // 2)
     if window:
         yield window
 
@@ -165,7 +171,8 @@ class PredictConfig:
     model: str
     """A model folder, or a name on the Hugging Face hub."""
     file: str = "-"
-    """Where the texts are: one to a line, or JSON lines with `text` (and `text_pair`) or `tokens`. `-`: stdin."""
+    """Where the examples are: a text to a line, or JSON lines with `text` (and `text_pair`), `tokens`, `question` and
+    `context`, `query` and `texts`, or `text` and `choices`. `-`: stdin."""
     _: KW_ONLY
     task: str | None = None
     """What to do. Default: what the model was made for."""
@@ -174,13 +181,21 @@ class PredictConfig:
     format: str = "auto"
     """`text`, `jsonl`, or `auto`: by the file's name, else by its first line."""
     top_k: int | None = None
-    """How many labels (text-classification) or tokens (fill-mask)."""
+    """How many labels, tokens (fill-mask), answers (question-answering), choices or texts (text-ranking)."""
     aggregation_strategy: str | None = None
     """Token-classification: `none`, `simple`, `first`, `average` or `max`."""
     targets: list[str] | None = None
     """Fill-mask: choose among these tokens only."""
     threshold: float | None = None
     """Replaced-token-detection: the score from which on a token counts as replaced."""
+    candidate_labels: str | None = None
+    """Zero-shot-classification: the labels to choose from, with commas between them."""
+    hypothesis_template: str | None = None
+    """Zero-shot-classification: the hypothesis, with {} for the label. Default: This example is {}."""
+    multi_label: bool = False
+    """Zero-shot-classification: judge each label for itself."""
+    handle_impossible_answer: bool = False
+    """Question-answering: answer with an empty text where the context has no answer."""
     max_length: int | None = None
     """The longest row in tokens. Default: what the model and its tokenizer allow."""
     device: str = "auto"
@@ -196,11 +211,21 @@ class PredictConfig:
 
     def options(self) -> dict[str, Any]:
         """The task's options that were given."""
-        names = ("top_k", "aggregation_strategy", "targets", "threshold", "max_length")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in TASK_OPTIONS if getattr(self, name) not in (None, False)}
 
 
 FORMATS = ("auto", "text", "jsonl")
+TASK_OPTIONS = (
+    "top_k",
+    "aggregation_strategy",
+    "targets",
+    "threshold",
+    "candidate_labels",
+    "hypothesis_template",
+    "multi_label",
+    "handle_impossible_answer",
+    "max_length",
+)
 
 
 def predict_file(config: PredictConfig) -> None:

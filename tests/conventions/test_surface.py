@@ -25,7 +25,7 @@ SIGNATURES = {
     "models": ["from_pretrained", "save_pretrained", "resize_token_embeddings", "num_parameters", "push_to_hub"],
     "configuration": ["from_pretrained", "save_pretrained", "to_json_string", "to_json_file", "push_to_hub"],
     "tokenizer": [
-        *("from_pretrained", "save_pretrained", "__call__", "__init__", "pad", "decode", "batch_decode", "encode"),
+        *("from_pretrained", "save_pretrained", "__call__", "__init__", "pad", "decode", "batch_decode"),
         *("tokenize", "add_tokens", "add_special_tokens", "convert_ids_to_tokens", "num_special_tokens_to_add"),
     ],
 }

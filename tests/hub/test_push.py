@@ -73,6 +73,15 @@ def test_a_configuration(asked: dict[str, Any]) -> None:
     assert set(asked["files"]) == {"config.json", "README.md"}
 
 
+def test_a_tokenizer(asked: dict[str, Any], tmp_path: Path) -> None:
+    electra.ElectraTokenizer().push_to_hub("mine")
+    assert set(asked["files"]) >= {"tokenizer.json", "vocab.txt", "README.md"}
+    assert asked["commit"]["commit_message"] == "Upload ElectraTokenizer"
+    electra.ElectraTokenizer().save_pretrained(tmp_path / "mine", push_to_hub=True, token="secret")
+    assert asked["token"] == "secret"
+    assert (tmp_path / "mine" / "vocab.txt").exists()
+
+
 def test_while_saving(asked: dict[str, Any], tmp_path: Path) -> None:
     model = electra.ElectraModel(electra.ElectraConfig(**SIZES))
     model.save_pretrained(tmp_path / "mine")

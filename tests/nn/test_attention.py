@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from electra.batch import Layout
-from electra.nn.attention import attend, attend_plainly
+from electra.nn.attention import attend, attend_padded, attend_plainly
 
 
 def heads(tokens: int, seed: int) -> torch.Tensor:
@@ -25,13 +27,14 @@ def row_by_row(layout: Layout, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
     )
 
 
+@pytest.mark.parametrize("kernel", [attend, attend_padded])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("lengths", [(5,), (4, 4, 4), (3, 7, 7, 1, 3)])
-def test_ragged_rows(lengths: tuple[int, ...], causal: bool) -> None:
+def test_ragged_rows(lengths: tuple[int, ...], causal: bool, kernel: Callable[..., torch.Tensor]) -> None:
     layout = Layout.ragged(lengths)
     ours, twin = ([heads(layout.tokens, seed) for seed in range(3)] for _ in range(2))
     weigh = heads(layout.tokens, 9).detach()
-    a, b = attend(*ours, layout, causal=causal), row_by_row(layout, *twin, causal)
+    a, b = kernel(*ours, layout, causal=causal), row_by_row(layout, *twin, causal)
     assert torch.allclose(a, b, atol=1e-12)
     (a * weigh).sum().backward()
     (b * weigh).sum().backward()
@@ -58,6 +61,24 @@ def test_grids(kind: str, causal: bool) -> None:
     (a * weigh).sum().backward()
     (b * weigh).sum().backward()
     assert all(torch.allclose(x.grad, y.grad, atol=1e-12) for x, y in zip(ours, twin, strict=True))
+
+
+def test_where_the_tokens_of_a_layout_are() -> None:
+    """A grid and a ragged layout of the same rows say the same."""
+    grid, ragged = Layout.of_grid(3, 4), Layout.ragged((4, 4, 4))
+    for ask in ("first_tokens", "row_lengths", "last_tokens", "row_of_token", "positions"):
+        assert torch.equal(getattr(grid, ask)(), getattr(ragged, ask)()), ask
+    for ask in ("rows", "tokens", "longest", "lengths", "offsets"):
+        assert getattr(grid, ask) == getattr(ragged, ask), ask
+    assert torch.equal(grid.pad(torch.arange(12)), ragged.pad(torch.arange(12)))
+
+    uneven = Layout.ragged((2, 1, 3))
+    assert uneven.last_tokens().tolist() == [1, 2, 5]
+    assert uneven.row_of_token().tolist() == [0, 0, 1, 2, 2, 2]
+    assert uneven.positions().tolist() == [0, 1, 0, 0, 1, 2]
+    assert uneven.pad(torch.arange(6), -1).tolist() == [[0, 1, -1], [2, -1, -1], [3, 4, 5]]
+    assert uneven.pad(torch.arange(12).view(6, 2))[1].tolist() == [[4, 5], [0, 0], [0, 0]]
+    assert uneven == Layout.ragged((2, 1, 3)) != Layout.ragged((1, 2, 3))
 
 
 def test_a_layout_needs_rows() -> None:

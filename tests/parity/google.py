@@ -1,42 +1,22 @@
-"""Reads the fixture's TensorFlow checkpoints, enough for the tests: a LevelDB table of names and places, and raw data.
+"""Google's checkpoints for tests: those of the fixture, converted, and small ones of every kind that its code writes.
 
-Layout of the index: recipe of TensorFlow's "V2" checkpoints (tensor_bundle.proto); uncompressed blocks only.
+The names are written out as Google's code has them (reference/recipe.md, 5.1), not made by the code under test.
 """
 
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-_MAGIC = 0xDB4775248B80FB57
-_TYPES = {1: np.dtype("<f4"), 9: np.dtype("<i8")}
+from electra.hub.tensorflow.bundle import write_bundle
 
+FIXTURE = "fixtures/tf1"
 
-def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
-    """All variables of the checkpoint whose files begin with `prefix`."""
-    index = Path(f"{prefix}.index").read_bytes()
-    data = Path(f"{prefix}.data-00000-of-00001").read_bytes()
-    footer = index[-48:]
-    assert struct.unpack("<Q", footer[-8:])[0] == _MAGIC
-    at = _varint(footer, _varint(footer, 0)[1])[1]  # behind the handle of the meta index
-    begin, at = _varint(footer, at)
-    size, _ = _varint(footer, at)
-    tensors: dict[str, np.ndarray] = {}
-    for _, handle in _block(index[begin : begin + size]):
-        start, after = _varint(handle, 0)
-        length, _ = _varint(handle, after)
-        for name, value in _block(index[start : start + length]):
-            if name:
-                entry = _message(value)
-                shape = [_message(dim).get(1, [0])[0] for dim in _message(entry.get(2, [b""])[0]).get(2, [])]
-                offset, size = entry.get(4, [0])[0], entry[5][0]
-                raw = np.frombuffer(data[offset : offset + size], _TYPES[entry[1][0]])
-                tensors[name.decode()] = raw.reshape(shape)
-    return tensors
+WORDS, PLACES, LAYERS = 37, 24, 2
 
 
 def torch_name(name: str) -> tuple[str, str]:
@@ -56,45 +36,90 @@ def oriented(name: str, value: np.ndarray) -> np.ndarray:
     return value.T if name.endswith("kernel") else value
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
+def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/kernel": (inputs, outputs), f"{name}/bias": (outputs,)}
 
 
-def _block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys share prefixes with the one before; a list of restarts ends the block."""
-    end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
-    at, key = 0, b""
-    while at < end:
-        shared, at = _varint(block, at)
-        own, at = _varint(block, at)
-        length, at = _varint(block, at)
-        key = key[:shared] + block[at : at + own]
-        at += own
-        yield key, block[at : at + length]
-        at += length
+def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/LayerNorm/gamma": (width,), f"{name}/LayerNorm/beta": (width,)}
 
 
-def _message(data: bytes) -> dict[int, list]:
-    """A protocol buffer's fields by number."""
-    fields: dict[int, list] = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-        elif kind == 2:
-            length, at = _varint(data, at)
-            value, at = data[at : at + length], at + length
-        else:
-            size = 4 if kind == 5 else 8
-            value, at = int.from_bytes(data[at : at + size], "little"), at + size
-        fields.setdefault(tag >> 3, []).append(value)
-    return fields
+def embeddings(scope: str, width: int) -> dict[str, tuple[int, ...]]:
+    tables = {"word_embeddings": WORDS, "position_embeddings": PLACES, "token_type_embeddings": 2}
+    shapes = {f"{scope}/embeddings/{name}": (rows, width) for name, rows in tables.items()}
+    return {**shapes, **norm(f"{scope}/embeddings", width)}
+
+
+def encoder(scope: str, embedding: int, width: int, inner: int, layers: int = LAYERS) -> dict[str, tuple[int, ...]]:
+    shapes = dense(f"{scope}/embeddings_project", embedding, width) if embedding != width else {}
+    for number in range(layers):
+        layer = f"{scope}/encoder/layer_{number}"
+        for part in ("query", "key", "value"):
+            shapes |= dense(f"{layer}/attention/self/{part}", width, width)
+        shapes |= dense(f"{layer}/attention/output/dense", width, width) | norm(f"{layer}/attention/output", width)
+        shapes |= dense(f"{layer}/intermediate/dense", width, inner) | dense(f"{layer}/output/dense", inner, width)
+        shapes |= norm(f"{layer}/output", width)
+    return shapes
+
+
+def discriminator_head(width: int) -> dict[str, tuple[int, ...]]:
+    name = "discriminator_predictions"
+    return dense(f"{name}/dense", width, width) | dense(f"{name}/dense_1", width, 1)
+
+
+def generator_head(width: int, embedding: int, name: str = "generator_predictions") -> dict[str, tuple[int, ...]]:
+    return dense(f"{name}/dense", width, embedding) | norm(name, embedding) | {f"{name}/output_bias": (WORDS,)}
+
+
+def fine_tuned(task: str, **layers: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """An encoder 16 wide with a head of these layers."""
+    shapes = embeddings("electra", 16) | encoder("electra", 16, 16, 20)
+    for name, (inputs, outputs) in layers.items():
+        shapes |= dense(f"task_specific/{task}/{name}", inputs, outputs)
+    return shapes
+
+
+_DISCRIMINATOR = embeddings("electra", 12) | encoder("electra", 12, 16, 20) | discriminator_head(16)
+
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "pair": _DISCRIMINATOR | encoder("generator", 12, 8, 32) | generator_head(8, 12),
+    "generator as wide": _DISCRIMINATOR | encoder("generator", 12, 16, 64) | generator_head(16, 12),
+    "generator not as deep": _DISCRIMINATOR | encoder("generator", 12, 8, 32, 1) | generator_head(8, 12),
+    "untied embeddings": _DISCRIMINATOR
+    | embeddings("generator", 8)
+    | encoder("generator", 8, 8, 32)
+    | generator_head(8, 8),
+    "one encoder": _DISCRIMINATOR | generator_head(16, 12),
+    "no generator": _DISCRIMINATOR,
+    "masked language model": embeddings("electra", 12) | encoder("electra", 12, 16, 20) | generator_head(16, 12),
+    "encoder": embeddings("electra", 12) | encoder("electra", 12, 16, 20),
+    "electric": _DISCRIMINATOR
+    | encoder("generator_ltr", 12, 8, 32)
+    | encoder("generator_rtl", 12, 8, 32)
+    | generator_head(16, 12, "cloze_predictions"),
+    "mnli": fine_tuned("mnli", dense=(16, 3)),
+    "sts": fine_tuned("sts", dense=(16, 1)),
+    "chunk": fine_tuned("chunk", dense=(16, 9)),
+    "squadv1 joint": fine_tuned("squadv1", dense=(16, 1), qa_hidden=(32, 11), dense_1=(11, 1)),
+    "squadv1 apart": fine_tuned("squadv1", dense=(16, 1), dense_1=(16, 1)),
+    "two tasks": fine_tuned("mnli", dense=(16, 3)) | fine_tuned("chunk", dense=(16, 9)),
+}
+"""The variables of a checkpoint of each kind, by name."""
+
+
+def drawn(shapes: Mapping[str, tuple[int, ...]], *, slots: bool = False, step: int = 7) -> dict[str, np.ndarray]:
+    """Values of order one for variables of these shapes, with `global_step`, and the optimizer's if asked for."""
+    numbers = np.random.default_rng(4)
+    values: dict[str, np.ndarray] = {"global_step": np.array(step, np.int64)}
+    for name, shape in shapes.items():
+        for slot in ("", *(("/adam_m", "/adam_v") if slots else ())):
+            values[name + slot] = numbers.standard_normal(shape).astype(np.float32)
+    return values
+
+
+def write_checkpoint(folder: Path, values: Mapping[str, np.ndarray], **settings: Any) -> Path:
+    """A checkpoint in `folder`; returns its prefix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = folder / f"model.ckpt-{int(values['global_step'])}"
+    write_bundle(prefix, sorted(values.items()))
+    return prefix

@@ -47,6 +47,11 @@ TEXTS = [
 ]
 LONG_TEXT = "Ann and the cat sat on a mat in New York , bigger than Paris ! " * 5
 
+QUESTIONS = ["Where is Ann?", "Is the bigger cat in New York, or is it on the mat?", "a"]
+# each of its words is one token, and no two stretches of it are the same
+WHOLE_WORDS = [word for word in WORDS if "#" not in word]
+LONG_CONTEXT = " ".join(WHOLE_WORDS[(i * i + i // 5) % len(WHOLE_WORDS)] for i in range(150))
+
 
 def make_folder(folder: Path, architecture: str, **fields: Any) -> Path:
     """A model folder as transformers writes it."""
@@ -54,7 +59,8 @@ def make_folder(folder: Path, architecture: str, **fields: Any) -> Path:
     model = getattr(transformers, architecture)(transformers.ElectraConfig(**values))
     lively(redraw(model)).save_pretrained(folder)
     vocabulary = {token: i for i, token in enumerate(VOCABULARY)}
-    transformers.ElectraTokenizer(vocab=vocabulary, model_max_length=LONGEST).save_pretrained(folder)
+    longest = values["max_position_embeddings"]
+    transformers.ElectraTokenizer(vocab=vocabulary, model_max_length=longest).save_pretrained(folder)
     return folder
 
 
@@ -64,7 +70,11 @@ def lively(model: torch.nn.Module) -> torch.nn.Module:
         for name, parameter in model.named_parameters():
             if name.endswith(("bias", "attention.output.dense.weight")):
                 parameter.mul_(0.1)
-            elif name in ("classifier.weight", "discriminator_predictions.dense_prediction.weight"):
+            elif name in (
+                "classifier.weight",
+                "qa_outputs.weight",
+                "discriminator_predictions.dense_prediction.weight",
+            ):
                 parameter.mul_(4)
     return model
 

@@ -74,7 +74,7 @@ def test_a_stride_longer_than_a_window_of_a_pair_does_not_panic(small: ElectraTo
     assert [ids for sample, ids in windows if sample == 0] == [ids for sample, ids in windows if sample == 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(first=st.integers(0, 30), second=st.integers(0, 30), room=st.integers(0, 40))
 def test_kept_lengths_are_the_librarys(first: int, second: int, room: int) -> None:
     backend = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
@@ -89,7 +89,7 @@ def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
         with pytest.raises(ValueError, match=f"max_length={least - 1} leaves no room for the {least} special tokens"):
             small(LONG, pair, truncation=True, max_length=least - 1)
         assert len(small(LONG, pair, truncation=True, max_length=least)["input_ids"]) == least
-        with pytest.raises(ValueError, match="and a token of text; it must be at least"):
+        with pytest.raises(ValueError, match=r"and a token of (each )?text; it must be at least"):
             small(LONG, pair, truncation=True, max_length=least, return_overflowing_tokens=True)
     with pytest.raises(ValueError, match="stride=3 must be at least 0 and below 3"):
         small(LONG, truncation=True, max_length=5, stride=3, return_overflowing_tokens=True)

@@ -173,6 +173,7 @@ class Pretrained(Pushed, _Network):
         push_to_hub: bool = False,
         repo_id: str | None = None,
         token: str | bool | None = None,
+        save_function: Any = None,
     ) -> None:
         """Write config.json and the weights (safetensors) into a folder, which is made if need be.
 
@@ -182,6 +183,7 @@ class Pretrained(Pushed, _Network):
         is_main_process: False writes nothing (the other processes of a distributed run). state_dict: these tensors
         instead of the network's own. max_shard_size: bytes, or "200MB"; more is split into several files.
         push_to_hub: upload the folder afterwards, to the repository `repo_id` (default: of the folder's name).
+        save_function: accepted, as Accelerate's guides give one, and without effect.
         """
         if not safe_serialization:
             raise ValueError(
@@ -202,6 +204,9 @@ class Pretrained(Pushed, _Network):
             written = Path(save_directory)
             message = f"Upload {type(self).__name__}"
             upload(written, repo_id or written.name, private=None, token=token, tags=(), commit_message=message)
+
+    def _save_to_push(self, folder: str, max_shard_size: int | str) -> None:
+        self.save_pretrained(folder, max_shard_size=max_shard_size)
 
     # -- loading, step by step --------------------------------------------------------------------------------------
 

@@ -24,30 +24,34 @@ class Pushed:
         token: str | bool | None = None,
         revision: str | None = None,
         create_pr: bool = False,
-        tags: Sequence[str] = (),
-        **saving: Any,
+        max_shard_size: int | str = "50GB",
+        tags: Sequence[str] | None = None,
     ) -> CommitInfo:
         """Upload what `save_pretrained` writes, in one commit. The repository is made if it is not there.
 
         repo_id: "name" or "organisation/name". private: whom a new repository is shown to (default: the
         organisation's rule). revision: the branch. create_pr: as a pull request. tags: for the model card, which is
-        added where the repository has none. saving: arguments of `save_pretrained`, such as `max_shard_size`.
+        added where the repository has none. max_shard_size: weights of more bytes than this are split.
         Returns the commit, whose text is its address. Raises huggingface_hub's errors, among them one that says how to
         log in.
         """
         with TemporaryDirectory() as folder:
-            self.save_pretrained(folder, **saving)  # type: ignore[attr-defined]
+            self._save_to_push(folder, max_shard_size)
             return upload(
                 Path(folder),
                 repo_id,
                 private=private,
                 token=token,
-                tags=[*getattr(self, "model_tags", ()), *tags],
+                tags=[*getattr(self, "model_tags", ()), *(tags or ())],
                 revision=revision,
                 create_pr=create_pr,
                 commit_message=commit_message or f"Upload {type(self).__name__}",
                 commit_description=commit_description,
             )
+
+    def _save_to_push(self, folder: str, max_shard_size: int | str) -> None:
+        """Write the files; only those of weights are ever split."""
+        self.save_pretrained(folder)  # type: ignore[attr-defined]
 
 
 def upload(

@@ -34,6 +34,7 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
         self.config = config
+        self.name_or_path = config.name_or_path  # an attribute of its own: PEFT looks for it in `__dict__`
         self.model_tags: list[str] = []
         self._require_grads_hook: RemovableHandle | None = None
 
@@ -201,10 +202,6 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
     def add_model_tags(self, tags: str | Sequence[str]) -> None:
         """Tags for the model card that `push_to_hub` writes."""
         self.model_tags += [tag for tag in ([tags] if isinstance(tags, str) else tags) if tag not in self.model_tags]
-
-    @property
-    def name_or_path(self) -> str:
-        return self.config.name_or_path
 
     @classmethod
     def _from_config(cls, config: ElectraConfig, **overrides: Any) -> Self:

@@ -92,9 +92,12 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         """
         if (start_positions is None) != (end_positions is None):
             raise ValueError("start_positions and end_positions belong together: give both, or neither")
-        if is_impossible is not None and (start_positions is None or not self.options["answerability"]):
-            lacking = "no answerability" if start_positions is not None else "no start_positions and end_positions"
-            raise ValueError(f"is_impossible was given, and there are {lacking} to go with it")
+        if is_impossible is not None and start_positions is None:
+            raise ValueError("is_impossible goes with start_positions and end_positions: give all three")
+        if is_impossible is not None and not self.options["answerability"]:
+            raise ValueError(
+                "is_impossible was given, and this network does not judge it: its configuration has answerability=False"
+            )
         beam = self.options["beam_size"] if beam_size is None else beam_size
         _check({"beam_size": beam})
         call = self.electra.call(
@@ -111,7 +114,8 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         starts = call.per_row("start_positions", start_positions, rows, longest)
         ends = call.per_row("end_positions", end_positions, rows, longest)
         impossible = call.per_row("is_impossible", is_impossible, rows, 2)
-        hidden, closed = call.layout.pad(call.encode()), _closed(call)
+        hidden = call.layout.pad(call.encode())
+        closed = _closed(call, hidden.dtype)
         start = self.start(hidden).squeeze(-1) + closed
         values: dict[str, Any] = {"start_logits": start}
         if starts is None or ends is None:
@@ -166,7 +170,7 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         return total.mean()
 
 
-def _closed(call: Call) -> Tensor:
+def _closed(call: Call, dtype: torch.dtype) -> Tensor:
     """What is added to a token's scores: 0 where an answer may begin and end, -1000 where not: [B, L]"""
     real = call.layout.real_tokens()
     inside = call.batch.token_type_ids == 1
@@ -174,7 +178,7 @@ def _closed(call: Call) -> Tensor:
         inside = inside & real
     allowed = call.layout.pad(inside).clone()
     allowed[:, 0] = True
-    return 1000.0 * (allowed.float() - 1.0)
+    return 1000 * (allowed.to(dtype) - 1)
 
 
 def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +27,11 @@ class ModelOutput(OrderedDict[str, Any]):
         )
 
     def __post_init__(self) -> None:
+        first, *others = (field.name for field in fields(self))  # type: ignore[arg-type]
+        given = getattr(self, first)
+        if isinstance(given, Mapping) and all(getattr(self, name) is None for name in others):
+            type(self).__init__(self, **given)  # a dictionary of the fields: so other libraries rebuild an output
+            return
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if value is not None:

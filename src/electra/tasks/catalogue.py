@@ -7,15 +7,26 @@ from typing import Any
 
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.fill_mask import FillMask
+from electra.tasks.multiple_choice import MultipleChoice
+from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.replaced_tokens import ReplacedTokens
 from electra.tasks.task import Task, suggestion
 from electra.tasks.text_classification import TextClassification
+from electra.tasks.text_generation import TextGeneration
+from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification
+from electra.tasks.zero_shot_classification import ZeroShotClassification
 
+# where tasks share an architecture, a model is for the first of them unless another is asked for
 TASKS: tuple[type[Task[Any]], ...] = (
     TextClassification,
     TokenClassification,
+    QuestionAnswering,
+    MultipleChoice,
+    TextRanking,
+    ZeroShotClassification,
     FillMask,
+    TextGeneration,
     FeatureExtraction,
     ReplacedTokens,
 )
@@ -34,7 +45,7 @@ def task_for(architectures: Sequence[str] | None, model: str) -> type[Task[Any]]
 
     `model` names it in the `ValueError` when there is none.
     """
-    by_architecture = {task.architecture: task for task in TASKS}
+    by_architecture: dict[str, type[Task[Any]]] = {task.architecture: task for task in reversed(TASKS)}
     for architecture in architectures or ():
         if architecture in by_architecture:
             return by_architecture[architecture]

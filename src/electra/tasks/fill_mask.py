@@ -35,6 +35,7 @@ class FillMask(Task[EncodedTokens]):
 
     name: ClassVar[str] = "fill-mask"
     architecture: ClassVar[str] = "ElectraForMaskedLM"
+    one_is_bare: ClassVar[bool] = True
 
     top_k: int = 5
     targets: str | Sequence[str] | None = None

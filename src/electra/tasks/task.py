@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from electra.batch import Batch, Row
 from electra.config import ElectraConfig
+from electra.tasks.calls import read_call
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -65,6 +66,10 @@ class Task(ABC, Generic[E]):
     aliases: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[str]
     """Name of the class in `electra.models` that answers this task."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """What an example is made of where a call may give that apart, as in `answer(question=…, context=…)`."""
+    one_is_bare: ClassVar[bool] = False
+    """Whether a list of one example is answered like the example itself, as transformers does in some tasks."""
 
     max_length: int = 512
 
@@ -93,13 +98,29 @@ class Task(ABC, Generic[E]):
         """One example's rows."""
         return self.encode_all([example], tokenizer)[0]
 
+    @classmethod
+    def read_call(cls, given: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """What a pipeline is called with -> its inputs, and its options."""
+        return read_call(cls.name, cls.parts, given, named)
+
+    def arrange(self, inputs: Any) -> Any:
+        """A call's inputs -> an example (a string or a dict), or a list or another iterable of examples."""
+        return inputs
+
+    def present(self, answer: Any, example: Any, options: Mapping[str, Any]) -> Any:
+        """The answer for an example that was given alone, in transformers' shape; `options` are the call's own."""
+        return answer
+
     @abstractmethod
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[E]:
         """The rows of every example. One that cannot be used is an `ExampleError`."""
 
     @abstractmethod
     def infer(self, model: nn.Module, batch: Batch) -> Sequence[Any]:
-        """What the network says of each row, off the device: one entry for each row of the (ragged) batch."""
+        """What the network says of each row, off the device: one entry for each row of the (ragged) batch.
+
+        An entry is whatever `decode` reads: scores, or tokens that were written on after the row.
+        """
 
     @abstractmethod
     def decode(self, encoded: E, outputs: Sequence[Any], tokenizer: Any) -> Any:

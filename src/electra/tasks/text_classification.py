@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -13,12 +13,11 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
-from electra.tasks import metrics
+from electra.tasks import metrics, score_functions
+from electra.tasks.score_functions import SCORE_FUNCTIONS
 from electra.tasks.sequences import check_truncation, encode_texts
 from electra.tasks.task import Encoded, LabelledTask, TrainingBatch, TrainingRow, label_of, of_each
-from electra.tasks.texts import read_text
-
-FUNCTIONS = ("default", "sigmoid", "softmax", "none")
+from electra.tasks.texts import Text, read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +46,7 @@ class TextClassification(LabelledTask[Encoded]):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_truncation(self.truncation)
-        object.__setattr__(self, "function_to_apply", str(self.function_to_apply or "default").lower())
-        if self.function_to_apply not in FUNCTIONS:
-            raise ValueError(f"function_to_apply={self.function_to_apply!r}: choose of {', '.join(FUNCTIONS)}")
+        object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
         if self.problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(f"problem_type={self.problem_type!r}: choose of {', '.join(PROBLEM_TYPES)}")
         if not (self.top_k in ("best", None) or (isinstance(self.top_k, int) and self.top_k >= 1)):
@@ -88,17 +85,13 @@ class TextClassification(LabelledTask[Encoded]):
         return {**super().config_fields(), "problem_type": self.problem}
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[Encoded]:
-        return encode_texts(of_each(read_text, examples), tokenizer, self.max_length, self.truncation)
+        return encode_texts(of_each(_read, examples), tokenizer, self.max_length, self.truncation)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
         """[K] scores for each row."""
         logits = self.check_outputs(model(batch).logits)
         function = self.function_to_apply if self.function_to_apply != "default" else self._usual_function()
-        if function == "softmax":
-            logits = logits.softmax(-1)
-        elif function == "sigmoid":
-            logits = logits.sigmoid()
-        scores: list[list[float]] = logits.tolist()
+        scores: list[list[float]] = SCORE_FUNCTIONS[str(function)](logits).tolist()
         return scores
 
     def _usual_function(self) -> str:
@@ -113,6 +106,10 @@ class TextClassification(LabelledTask[Encoded]):
         if self.top_k == "best":
             return answers[0]
         return answers[: self.top_k] if isinstance(self.top_k, int) else answers
+
+    def present(self, answer: Any, example: Any, options: Mapping[str, Any]) -> Any:
+        """transformers: a string gives a list with its best label, a pair gives the dict alone."""
+        return [answer] if isinstance(example, str) and "top_k" not in options else answer
 
     def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
         targets = of_each(self.target, examples)
@@ -160,6 +157,13 @@ class TextClassification(LabelledTask[Encoded]):
     def _by_label(self, answers: Sequence[dict[str, Any]]) -> list[float]:
         scores = {answer["label"]: answer["score"] for answer in answers}
         return [scores[label] for label in self.labels]
+
+
+def _read(example: Any) -> Text:
+    """A text or a pair; `[[text, pair]]` too, which is how transformers wrote a pair once, and reads to this day."""
+    if isinstance(example, (list, tuple)) and len(example) == 1 and isinstance(example[0], (list, tuple)):
+        example = dict(zip(("text", "text_pair"), example[0], strict=False))
+    return read_text(example)
 
 
 def _in_order(labels: set[Any]) -> tuple[str, ...]:

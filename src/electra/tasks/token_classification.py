@@ -17,7 +17,7 @@ from electra.tasks import metrics
 from electra.tasks.entities import STRATEGIES, entities, without
 from electra.tasks.task import LabelledTask, TrainingBatch, TrainingRow, label_of, of_each, suggestion
 from electra.tasks.texts import Words, read_single_text, read_words
-from electra.tasks.tokens import EncodedTokens, in_windows, tokenize, tokenize_words
+from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
 
 OUTSIDE = "O"
 """The label of what belongs to no entity."""
@@ -37,6 +37,9 @@ class TokenClassification(LabelledTask[EncodedTokens]):
         stride: how many tokens neighbouring windows of a long text share; None: a quarter of a window.
         is_split_into_words: what is given are lists of words. A dict with the key `tokens` always is such a list.
         delimiter: what to join words with.
+        offset_mapping: the characters of each token, `(start, end)`, in place of the tokenizer's: for a text, or a list
+            of these for a list of texts. [CLS] and [SEP] have an entry too, as in what a tokenizer returns. A dict
+            with the key `offset_mapping` says the same.
     """
 
     name: ClassVar[str] = "token-classification"
@@ -47,7 +50,8 @@ class TokenClassification(LabelledTask[EncodedTokens]):
     ignore_labels: Sequence[str] = (OUTSIDE,)
     stride: int | None = None
     is_split_into_words: bool = False
-    delimiter: str = " "
+    delimiter: str | None = " "
+    offset_mapping: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,6 +61,7 @@ class TokenClassification(LabelledTask[EncodedTokens]):
                 f"aggregation_strategy={self.aggregation_strategy!r} is unknown{suggestion(strategy, STRATEGIES)}"
             )
         object.__setattr__(self, "aggregation_strategy", strategy)
+        object.__setattr__(self, "delimiter", " " if self.delimiter is None else self.delimiter)
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -71,17 +76,36 @@ class TokenClassification(LabelledTask[EncodedTokens]):
             raise ValueError(f"the examples' tags are {sorted(found)}: a classifier learns to tell at least two apart")
         return cls(labels=tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))).with_options(**options)
 
+    def arrange(self, inputs: Any) -> Any:
+        """A list of words is one text if texts are given as words; offsets go with the text that they are of."""
+        lists = isinstance(inputs, (list, tuple))
+        if lists and self.is_split_into_words and not all(isinstance(text, (list, tuple, Mapping)) for text in inputs):
+            inputs = [inputs]
+        if self.offset_mapping is None:
+            return inputs
+        if isinstance(inputs, str):
+            return {"text": inputs, "offset_mapping": self.offset_mapping}
+        if not lists or len(inputs) != len(self.offset_mapping):
+            given = f"{len(inputs)} texts" if lists else f"a {type(inputs).__name__}"
+            raise ValueError(
+                f"offset_mapping has {len(self.offset_mapping)} lists, for {given}: one for each is needed"
+            )
+        keys = ["text" if isinstance(text, str) else "tokens" for text in inputs]
+        each = zip(keys, inputs, self.offset_mapping, strict=True)
+        return [{key: text, "offset_mapping": offsets} for key, text, offsets in each]
+
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedTokens]:
         texts = of_each(self._read, examples)
         words = iter(tokenize_words([text for text in texts if isinstance(text, Words)], tokenizer))
         plain = iter(tokenize([text for text in texts if isinstance(text, str)], tokenizer))
-        tokens = (next(plain) if isinstance(text, str) else next(words) for text in texts)
-        return [in_windows(found, tokenizer, self.max_length, self.stride) for found in tokens]
+        tokens = [next(plain) if isinstance(text, str) else next(words) for text in texts]
+        placed = of_each(_placed, zip(tokens, examples, strict=True))
+        return [in_windows(found, tokenizer, self.max_length, self.stride) for found in placed]
 
     def _read(self, example: Any) -> str | Words:
         split = self.is_split_into_words or isinstance(example, (list, tuple))
         split = split or (isinstance(example, Mapping) and "tokens" in example)
-        return read_words(example, self.delimiter) if split else read_single_text(example)
+        return read_words(example, str(self.delimiter)) if split else read_single_text(example)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
         """[row's tokens, K] for each row: probabilities, float32."""
@@ -125,7 +149,7 @@ class TokenClassification(LabelledTask[EncodedTokens]):
 
     def _tags_of(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[str]:
         """Each word's label: its first token's. A word without tokens (control characters) has the first label."""
-        words = read_words(example, self.delimiter)
+        words = read_words(example, str(self.delimiter))
         found: dict[int, str] = {}
         bounds = [*words.starts[1:], len(words.text) + 1]
         word = 0
@@ -134,6 +158,20 @@ class TokenClassification(LabelledTask[EncodedTokens]):
                 word += 1
             found.setdefault(word, token["entity"])
         return [found.get(i, self.labels[0]) for i in range(len(words.words))]
+
+
+def _placed(pair: tuple[Tokens, Any]) -> Tokens:
+    """Tokens with the offsets that came with the example, if any did."""
+    tokens, example = pair
+    given = example.get("offset_mapping") if isinstance(example, Mapping) else None
+    if given is None:
+        return tokens
+    if len(given) != len(tokens) + 2 or any(len(span) != 2 for span in given):
+        raise ValueError(
+            f"offset_mapping has {len(given)} entries: a (start, end) is needed for each of the text's {len(tokens)} "
+            "tokens and for [CLS] and [SEP]"
+        )
+    return replace(tokens, spans=tuple((int(start), int(end)) for start, end in given[1:-1]))
 
 
 def _tags(example: Any) -> list[Any]:

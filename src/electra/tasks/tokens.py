@@ -19,8 +19,8 @@ from electra.tasks.windows import Window, windows
 class Tokens:
     """The tokens of one text, without [CLS] and [SEP].
 
-    `spans` are the characters of `text` that each token was made of; `words` says which of the given words each token
-    belongs to (None where the text was not given as words).
+    `spans` are the characters of `text` that each token was made of; `words` says which word each token belongs to
+    (None where that was not asked for).
     """
 
     text: str
@@ -55,6 +55,28 @@ def tokenize(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
     found = tokenizer(list(texts), **_TOKENS_ALONE)
     spans = (tuple(map(tuple, of_text)) for of_text in found["offset_mapping"])
     return list(starmap(Tokens, zip(texts, map(tuple, found["input_ids"]), spans, strict=True)))
+
+
+def tokenize_with_words(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
+    """The tokens of each text, and which of its words each belongs to (words as the tokenizer splits a text)."""
+    if not texts:
+        return []
+    found = tokenizer(list(texts), **_TOKENS_ALONE)
+    return [
+        Tokens(text, tuple(found["input_ids"][i]), tuple(map(tuple, found["offset_mapping"][i])), _words(found, i))
+        for i, text in enumerate(texts)
+    ]
+
+
+def _words(found: Any, text: int) -> tuple[int, ...]:
+    """The number of each token's word; a token that is in no word is one by itself."""
+    numbers: list[int] = []
+    last: int | None = None
+    for word in found.word_ids(text):
+        begins = word is None or word != last
+        numbers.append((numbers[-1] + 1 if numbers else 0) if begins else numbers[-1])
+        last = word
+    return tuple(numbers)
 
 
 def tokenize_words(texts: Sequence[Words], tokenizer: Any) -> list[Tokens]:

@@ -31,3 +31,13 @@ def windows(tokens: int, capacity: int, overlap: int | None = None) -> tuple[Win
     stops = [min(start + capacity, tokens) for start in starts]
     cuts = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops[:-1], strict=True)), tokens]
     return tuple(map(Window, starts, stops, cuts[:-1], cuts[1:]))
+
+
+def strided(tokens: int, capacity: int, overlap: int) -> tuple[tuple[int, int], ...]:
+    """Where windows of at most `capacity` tokens start and stop, as the tokenizers library cuts them.
+
+    Neighbours share exactly `overlap` tokens, below `capacity`; the last window may be short.
+    """
+    step = capacity - overlap
+    count = 1 + max(0, -(-(tokens - capacity) // step))
+    return tuple((i * step, min(i * step + capacity, tokens)) for i in range(count))

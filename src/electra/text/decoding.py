@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from electra.text.backend import no_panics
-from electra.text.special_tokens import TokenTable
+from electra.text.special_tokens import TokenTable, several
 from electra.text.tensors import plain
 
 # pairs of a spelling with a space too many and the one without
@@ -41,7 +41,7 @@ class Decoder(TokenTable):
             text = self._backend.decode(row, skip_special_tokens=skip_special_tokens)
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        return _clean(text) if clean_up_tokenization_spaces else text
+        return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
         self,
@@ -55,11 +55,17 @@ class Decoder(TokenTable):
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Tokens joined to a text, word pieces together."""
-        decoder = self._backend.decoder
-        return " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
+        decoder, pieces = self._backend.decoder, several("tokens", tokens)
+        return " ".join(pieces) if decoder is None else decoder.decode(pieces)
 
+    @staticmethod
+    def clean_up_tokenization(text: str) -> str:
+        """A text without the spaces before punctuation and English contractions."""
+        for spaced, tight in CLEAN.items():
+            text = text.replace(spaced, tight)
+        return text
 
-def _clean(text: str) -> str:
-    for spaced, tight in CLEAN.items():
-        text = text.replace(spaced, tight)
-    return text
+    @property
+    def decoder(self) -> Any:
+        """The `tokenizers.decoders.Decoder` that joins tokens."""
+        return self._backend.decoder

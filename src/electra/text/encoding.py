@@ -125,7 +125,7 @@ class BatchEncoding(UserDict[str, Any]):
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> TokenSpan | None:
         """The tokens of a word, or None where the row does not hold it. `sequence_index` 1: of a pair's second text."""
-        row, word = self._row_and_position(batch_or_word_index, word_index)
+        row, word = self._place(batch_or_word_index, word_index)
         span = row.word_to_tokens(word, sequence_index)
         return None if span is None else TokenSpan(*span)
 
@@ -133,7 +133,7 @@ class BatchEncoding(UserDict[str, Any]):
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan:
         """The characters of a word. Raises ValueError when the row does not hold that word."""
-        row, word = self._row_and_position(batch_or_word_index, word_index)
+        row, word = self._place(batch_or_word_index, word_index)
         span = row.word_to_chars(word, sequence_index)
         if span is None:
             raise ValueError(f"the row has no word {word} in its text {sequence_index}")
@@ -143,14 +143,14 @@ class BatchEncoding(UserDict[str, Any]):
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
         """The token that covers a character, or None (a space, or a character that was cut off)."""
-        row, character = self._row_and_position(batch_or_char_index, char_index)
+        row, character = self._place(batch_or_char_index, char_index)
         return row.char_to_token(character, sequence_index)
 
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
         """The number of the word that holds a character, or None."""
-        row, character = self._row_and_position(batch_or_char_index, char_index)
+        row, character = self._place(batch_or_char_index, char_index)
         return row.char_to_word(character, sequence_index)
 
     def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
@@ -174,10 +174,20 @@ class BatchEncoding(UserDict[str, Any]):
     def _row(self, batch_index: int) -> Encoding:
         if not self._encodings:
             raise ValueError("tokens, words and characters are known only for what a tokenizer has just encoded")
-        return self._encodings[batch_index]
+        try:
+            return self._encodings[batch_index]
+        except IndexError:
+            raise IndexError(f"there is no row {batch_index}; there are {len(self._encodings)}") from None
 
     def _row_and_position(self, row_or_position: int, position: int | None) -> tuple[Encoding, int]:
         return (self._row(0), row_or_position) if position is None else (self._row(row_or_position), position)
+
+    def _place(self, row_or_place: int, place: int | None) -> tuple[Encoding, int]:
+        """A row, and the number of a word or character of its text."""
+        row, number = self._row_and_position(row_or_place, place)
+        if number < 0:
+            raise ValueError(f"words and characters are counted from 0; there is no number {number}")
+        return row, number
 
     def _token(self, row_or_token: int, token: int | None) -> tuple[Encoding, int]:
         """A negative token counts from the end of its row."""

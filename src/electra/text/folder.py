@@ -35,13 +35,17 @@ OPTIONS = (
 CASING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "chinese_chars"}
 
 
-def read_folder(name_or_path: str | Path, **location: Unpack[Location]) -> tuple[Tokenizer, dict[str, Any]]:
+def read_folder(
+    name_or_path: str | Path, given: Mapping[str, Any], **location: Unpack[Location]
+) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer of a folder or repository, and the keywords for ElectraTokenizer that its files state.
 
-    A tokenizer.json wins over everything else. With a vocab.txt alone, casing that tokenizer_config.json does not
-    state is inferred from the vocabulary, and said. Raises OSError when there is neither, ValueError for a file that
-    is damaged.
+    A tokenizer.json wins over everything else. With a vocab.txt alone, casing that neither `given` (keywords for
+    ElectraTokenizer) nor tokenizer_config.json states is inferred from the vocabulary, and said. In place of a folder
+    one of these two files may be named. Raises OSError when there is neither, ValueError for a file that is damaged.
     """
+    if Path(name_or_path).expanduser().is_file():
+        return _from_file(Path(name_or_path).expanduser(), given), {}
     paths = {
         name: find_file(name_or_path, name, **location)
         for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
@@ -57,7 +61,7 @@ def read_folder(name_or_path: str | Path, **location: Unpack[Location]) -> tuple
             "save it as a tokenizer.json, or split the words first and pass is_split_into_words=True with vocab.txt"
         )
     elif vocabulary_path is not None:
-        backend = _from_vocabulary(vocabulary_path, config)
+        backend = _from_vocabulary(vocabulary_path, {**config, **given})
     else:
         raise OSError(
             f"{name_or_path} has no vocabulary: neither a {TOKENIZER} nor a {VOCABULARY} is there; "
@@ -126,6 +130,10 @@ def plain_token(value: Any) -> str | None:
     return value.get("content") if isinstance(value, Mapping) else value
 
 
+def _from_file(path: Path, given: Mapping[str, Any]) -> Tokenizer:
+    return read_backend(path) if path.suffix == ".json" else _from_vocabulary(path, given)
+
+
 def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     tokens = read_tokens(path, strict=False)
     stated = {field: config[flag] for flag, field in CASING.items() if flag in config}
@@ -139,7 +147,7 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
             CONFIG,
             describe(casing),
         )
-    return build_backend(index(tokens), casing, plain_token(config.get("unk_token")) or "[UNK]")
+    return build_backend(index(tokens), casing, str(plain_token(config.get("unk_token")) or "[UNK]"))
 
 
 def _say_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:

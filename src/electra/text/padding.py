@@ -66,6 +66,12 @@ def pad_columns(columns: dict[str, Any], padding: Padding, with_mask: bool) -> d
     return columns
 
 
+def pad_row(columns: Mapping[str, Any], padding: Padding, with_mask: bool) -> dict[str, Any]:
+    """`pad_columns` for the columns of one row."""
+    padded = pad_columns({name: [column] for name, column in columns.items()}, padding, with_mask)
+    return {name: column[0] for name, column in padded.items()}
+
+
 def _fill(row: list[int], filler: int, count: int, side: str) -> list[int]:
     filling = [filler] * count
     return [*row, *filling] if side == "right" else [*filling, *row]

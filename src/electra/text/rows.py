@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -26,6 +27,17 @@ def as_rows(text: Any, text_pair: Any, split_into_words: bool) -> tuple[list[Any
         _row((one, two), f"row {number}", split_into_words)
         for number, (one, two) in enumerate(zip(text, text_pair, strict=True))
     ], True
+
+
+def each_text(texts: Iterable[Any]) -> Iterator[Any]:
+    """The texts of an iterable of texts, or of lists of texts."""
+    if isinstance(texts, str):
+        raise ValueError("text_iterator is a single string; give a list of strings, or of lists of strings")
+    for one in texts:
+        if _is_sequence(one):
+            yield from one
+        else:
+            yield one
 
 
 def not_unicode(rows: list[Any]) -> str | None:

@@ -125,6 +125,12 @@ class TokenTable:
         """Special tokens without a role."""
         return list(self._extra)
 
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens: Sequence[str | AddedToken]) -> None:
+        self._refuse_unknown(EXTRA, tokens)
+        self._extra = []
+        self._add_extra(list(tokens))
+
     @property
     def extra_special_tokens_ids(self) -> list[int]:
         return self.convert_tokens_to_ids(self._extra)
@@ -134,6 +140,14 @@ class TokenTable:
         """`extra_special_tokens` under the name that it had before transformers 5."""
         return self.extra_special_tokens
 
+    @additional_special_tokens.setter
+    def additional_special_tokens(self, tokens: Sequence[str | AddedToken]) -> None:
+        self.extra_special_tokens = tokens
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        return self.extra_special_tokens_ids
+
     @property
     def all_special_tokens(self) -> list[str]:
         return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra]))
@@ -142,6 +156,17 @@ class TokenTable:
     def all_special_ids(self) -> list[int]:
         return self.convert_tokens_to_ids(self.all_special_tokens)
 
+    @property
+    def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
+        """`special_tokens_map` of before transformers 5: how each token is found in text, too."""
+        roles = zip(self.special_tokens_map, self._described(self.special_tokens_map.values()), strict=True)
+        return {**dict(roles), **({EXTRA_BEFORE_V5: self._described(self._extra)} if self._extra else {})}
+
+    @property
+    def all_special_tokens_extended(self) -> list[AddedToken]:
+        """`all_special_tokens` of before transformers 5: how each token is found in text, too."""
+        return self._described(self.all_special_tokens)
+
     def add_tokens(
         self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
     ) -> int:
@@ -149,7 +174,7 @@ class TokenTable:
 
         A model needs `resize_token_embeddings(len(tokenizer))` afterwards.
         """
-        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else list(new_tokens)
+        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else several("tokens", new_tokens)
         wrong = [token for token in tokens if not isinstance(token, (str, AddedToken)) or not str(token)]
         if wrong:
             raise ValueError(f"{wrong[0]!r} cannot be a token; give non-empty strings or tokenizers.AddedToken")
@@ -160,10 +185,17 @@ class TokenTable:
         self,
         special_tokens_dict: Mapping[str, str | AddedToken | Sequence[str | AddedToken]],
         replace_extra_special_tokens: bool = True,
+        replace_additional_special_tokens: bool | None = None,
     ) -> int:
         """Give tokens a role (`{"mask_token": "<mask>"}`) or make them special without one (`extra_special_tokens`,
-        a list), adding those that are not in the vocabulary; returns how many were added."""
+        a list), adding those that are not in the vocabulary; returns how many were added.
+
+        `replace_extra_special_tokens` False: special tokens without a role that there were stay; the other keyword is
+        its name before transformers 5.
+        """
         size = len(self)
+        if replace_additional_special_tokens is not None:
+            replace_extra_special_tokens = replace_additional_special_tokens
         for name, value in special_tokens_dict.items():
             role = choice("special token", EXTRA if name == EXTRA_BEFORE_V5 else name, (*ROLES, EXTRA))
             if role == EXTRA:
@@ -186,7 +218,7 @@ class TokenTable:
         """The id of a token or of each of several; the unknown token's for one that is not in the vocabulary."""
         if isinstance(tokens, str):
             return self._id(tokens)
-        return [self._id(token) for token in tokens]
+        return [self._id(token) for token in several("tokens", tokens)]
 
     @overload
     def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str: ...
@@ -197,38 +229,7 @@ class TokenTable:
         if isinstance(ids, int):
             return self._token(ids)
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._token(int(number)) for number in ids if int(number) not in skipped]
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
-    ) -> list[int]:
-        """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` from ids without special tokens."""
-        second = [] if token_ids_1 is None else [*token_ids_1, *self._ids_of("sep_token")]
-        return [*self._ids_of("cls_token"), *token_ids_0, *self._ids_of("sep_token"), *second]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
-    ) -> list[int]:
-        """Token types of what `build_inputs_with_special_tokens` makes: 0 up to the first `[SEP]`, then 1."""
-        length = len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
-        first = len(self.build_inputs_with_special_tokens(token_ids_0))
-        return [0] * first + [1] * (length - first)
-
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: Sequence[int],
-        token_ids_1: Sequence[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """1 for each special token, 0 for the others, in a row that has its special tokens already, or in the row that
-        `build_inputs_with_special_tokens` would make."""
-        if already_has_special_tokens:
-            if token_ids_1 is not None:
-                raise ValueError("a row that has its special tokens already is one list; leave token_ids_1 out")
-            special = set(self.all_special_ids)
-            return [int(int(number) in special) for number in token_ids_0]
-        second = None if token_ids_1 is None else [-1] * len(token_ids_1)
-        return [int(mark != -1) for mark in self.build_inputs_with_special_tokens([-1] * len(token_ids_0), second)]
+        return [self._token(int(number)) for number in several("ids", ids) if int(number) not in skipped]
 
     def _id(self, token: str) -> int:
         if not isinstance(token, str):
@@ -248,6 +249,18 @@ class TokenTable:
     def _knows(self, token: str) -> bool:
         return self._backend.token_to_id(token) is not None
 
+    def _described(self, tokens: Iterable[str]) -> list[AddedToken]:
+        known = {token.content: token for token in self.added_tokens_decoder.values()}
+        return [known.get(token, AddedToken(token)) for token in tokens]  # a role may be an ordinary token's
+
+    def _refuse_unknown(self, name: str, tokens: Sequence[str | AddedToken]) -> None:
+        for token in several(name, tokens):
+            if not self._knows(str(token)):
+                raise ValueError(
+                    f"{name}: {str(token)!r} is not in the vocabulary; "
+                    f"say add_special_tokens({{{name!r}: [{str(token)!r}]}}) to add it"
+                )
+
     def _add_extra(self, tokens: list[str | AddedToken], *, replace: bool = False) -> None:
         self.add_tokens([_special(token) for token in tokens], special_tokens=True)
         kept = [] if replace and tokens else self._extra
@@ -256,6 +269,13 @@ class TokenTable:
     def _update_template(self, changed: Iterable[str]) -> None:
         if {"cls_token", "sep_token"} & set(changed):
             set_template(self._backend, self.cls_token, self.sep_token)
+
+
+def several(what: str, values: Any) -> list[Any]:
+    """A list, tuple, array or other iterable as a list; ValueError for what is none, or is one string."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise ValueError(f"{what} must be a list, not {values!r:.60}")
+    return list(values)
 
 
 def _special(token: str | AddedToken) -> AddedToken:

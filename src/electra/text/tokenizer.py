@@ -6,36 +6,37 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from electra.hub.files import write_text
 from electra.hub.names import Location
+from electra.hub.push import Pushed
 from electra.text import backend as backends
+from electra.text.absent import explain
+from electra.text.assembling import Assembler
 from electra.text.backend import Casing
 from electra.text.columns import Wanted, pad_encodings, to_columns, windows_of
-from electra.text.decoding import Decoder
 from electra.text.encoding import BatchEncoding
-from electra.text.folder import VOCABULARY, load_backend, read_folder, write_folder
-from electra.text.padding import Padding, collect, pad_columns
-from electra.text.rows import as_rows
+from electra.text.folder import OPTIONS, VOCABULARY, load_backend, read_folder, write_folder
+from electra.text.learning import Learning, relearn
+from electra.text.padding import Padding
+from electra.text.rows import as_rows, each_text
 from electra.text.special_tokens import ROLES
-from electra.text.tensors import plain, tensor_type_of
-from electra.text.truncation import NO_LIMIT, SIDES, Limits, choice, resolve_limits
+from electra.text.truncation import NO_LIMIT, SIDES, choice, resolve_limits, whole_number
 from electra.text.vocab_file import as_vocabulary, vocabulary_text
 from electra.text.windows import Cut, encode_rows
 
 logger = logging.getLogger("electra")
 
 
-class ElectraTokenizer(Decoder):
+class ElectraTokenizer(Pushed, Assembler):
     """BERT's WordPiece tokenizer over the `tokenizers` library, with transformers 5.23's call surface.
 
     One tokenizer may be used from several threads.
     """
 
-    model_input_names: list[str] = ["input_ids", "token_type_ids", "attention_mask"]  # noqa: RUF012
     vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
     is_fast = True
 
@@ -125,13 +126,15 @@ class ElectraTokenizer(Decoder):
         local_files_only: bool = False,
         force_download: bool = False,
         use_fast: bool = True,
+        trust_remote_code: bool = False,
         **settings: Any,
     ) -> Self:
-        """The tokenizer of a folder or of a repository on the Hugging Face Hub.
+        """The tokenizer of a folder or of a repository on the Hugging Face Hub, or of one vocab.txt or tokenizer.json.
 
         A tokenizer.json counts before the flags in tokenizer_config.json; with a vocab.txt alone and no flags, casing
         is inferred from the vocabulary and a warning says so. `settings` are keywords of the constructor and
-        override the files. `use_fast` is accepted and changes nothing: there is one implementation.
+        override the files. `use_fast` and `trust_remote_code` change nothing: there is one implementation, and no code
+        is read from folders.
         Raises OSError when there is no vocabulary, ValueError naming a damaged file.
         """
         location = Location(
@@ -142,7 +145,7 @@ class ElectraTokenizer(Decoder):
             local_files_only=local_files_only,
             force_download=force_download,
         )
-        backend, stated = read_folder(pretrained_model_name_or_path, **location)
+        backend, stated = read_folder(pretrained_model_name_or_path, settings, **location)
         settings = {"name_or_path": pretrained_model_name_or_path, **stated, **settings}
         return cls(tokenizer_object=backend, **settings)
 
@@ -189,6 +192,7 @@ class ElectraTokenizer(Decoder):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
         *,
         split_special_tokens: bool | None = None,
     ) -> BatchEncoding:
@@ -202,12 +206,16 @@ class ElectraTokenizer(Decoder):
         - `is_split_into_words`: a text is a list of words.
         - `return_tensors`: "pt" or "np", int64 [rows, tokens]; None gives lists, for one text without the row axis.
         - `text_target`: its ids are returned as `labels`.
+        - `tokenizer_kwargs`: more of these options by name; they win over those that are given beside them.
 
         Returns, in this order and as far as asked for, `input_ids`, `token_type_ids`, `attention_mask`,
         `special_tokens_mask`, `offset_mapping` (characters of the text; (0, 0) for special tokens), `length`,
         `overflow_to_sample_mapping`, `labels`. Raises ValueError for a text that is none, an option that is not known,
         a `max_length` that the special tokens overfill and a stride that makes no progress.
         """
+        if tokenizer_kwargs:
+            given = {name: value for name, value in locals().items() if name not in ("self", "tokenizer_kwargs")}
+            return self(**{**given, **tokenizer_kwargs})
         limits = resolve_limits(
             padding=padding,
             truncation=truncation,
@@ -219,7 +227,7 @@ class ElectraTokenizer(Decoder):
         cut = Cut(
             limits,
             side=choice("truncation_side", self.truncation_side, SIDES),
-            stride=stride if return_overflowing_tokens else 0,
+            stride=whole_number("stride", stride) or 0 if return_overflowing_tokens else 0,
             overflow=return_overflowing_tokens,
             add_special_tokens=add_special_tokens,
             split_into_words=is_split_into_words,
@@ -265,65 +273,72 @@ class ElectraTokenizer(Decoder):
         """The tokens of a text as strings."""
         return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
 
-    def pad(
+    def train_new_from_iterator(
         self,
-        encoded_inputs: Any,
-        padding: bool | str = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pad rows that are encoded already: a mapping of columns, or a list of mappings as a data loader has them.
+        text_iterator: Iterable[str | Sequence[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Sequence[str | AddedToken] | None = None,
+        special_tokens_map: Mapping[str, str] | None = None,
+        *,
+        min_frequency: int = 0,
+        limit_alphabet: int | None = None,
+        show_progress: bool = False,
+    ) -> Self:
+        """A tokenizer with this one's pipeline, roles and settings, and a vocabulary of at most `vocab_size` tokens
+        that is learned from other text, the same in every process.
 
-        Takes lists, arrays or tensors and returns what it was given unless `return_tensors` says otherwise. Columns
-        other than the tokenizer's own (labels, for one) are not padded.
+        `text_iterator` gives texts or lists of texts, which are kept in memory. `new_special_tokens` are added,
+        `special_tokens_map` renames (old -> new); tokens that were added and are not special are left behind. A pair
+        of pieces is merged when it is there `min_frequency` times; the `limit_alphabet` most frequent characters are
+        kept (None: all). `length` changes nothing. Raises ValueError when there is no text, or no room for the
+        characters.
         """
-        given = collect(encoded_inputs)
-        if "input_ids" not in given:
-            raise ValueError(f"there are no input_ids to pad, only the columns {list(given) or 'none'}")
-        kind = return_tensors or tensor_type_of(given["input_ids"])
-        columns = {name: plain(column) for name, column in given.items()}
-        limits = resolve_limits(
-            padding=padding,
-            truncation=False,
-            max_length=max_length,
-            pad_to_multiple_of=None,
-            model_max_length=self.model_max_length,
-            verbose=False,
+        new = list(map(str, new_special_tokens or ()))
+        renamed = dict(special_tokens_map or {})
+        special = [*(renamed.get(token, token) for token in self.all_special_tokens), *new]
+        learning = Learning(vocab_size, special, min_frequency, limit_alphabet, show_progress)
+        settings: dict[str, Any] = {option: getattr(self, option) for option in OPTIONS}
+        settings |= {role: token and renamed.get(token, token) for role, token in self._roles.items()}
+        return type(self)(
+            tokenizer_object=relearn(self._backend, each_text(text_iterator), learning, renamed),
+            extra_special_tokens=[*(renamed.get(token, token) for token in self.extra_special_tokens), *new],
+            **settings,
         )
-        fill = self._padding(limits, pad_to_multiple_of, padding_side)
-        with_mask = self._wants("attention_mask", return_attention_mask)
-        if columns["input_ids"] and not isinstance(columns["input_ids"][0], list):
-            rows = pad_columns({name: [column] for name, column in columns.items()}, fill, with_mask)
-            return BatchEncoding({name: column[0] for name, column in rows.items()}, tensor_type=kind)
-        return BatchEncoding(pad_columns(columns, fill, with_mask), tensor_type=kind)
 
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """How many special tokens a row gets."""
-        return self._backend.num_special_tokens_to_add(pair)
+    chat_template = None
 
-    @property
-    def max_len_single_sentence(self) -> int:
-        """How many tokens of a single text fit into `model_max_length`."""
-        return self.model_max_length - self.num_special_tokens_to_add(False)
+    def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
+        """Raises ValueError: an ELECTRA model has no chat template."""
+        raise ValueError(
+            "an ELECTRA model reads a text and does not chat, so it has no chat template; "
+            "join the messages to one text and call the tokenizer with it"
+        )
 
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """How many tokens of a pair fit into `model_max_length`."""
-        return self.model_max_length - self.num_special_tokens_to_add(True)
+    def apply_chat_template(self, conversation: Any, *_: Any, **__: Any) -> str:
+        """Raises ValueError: an ELECTRA model has no chat template."""
+        return self.get_chat_template()
 
     def save_pretrained(
-        self, save_directory: str | Path, legacy_format: bool | None = None, filename_prefix: str | None = None
+        self,
+        save_directory: str | Path,
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+        *,
+        repo_id: str | None = None,
+        token: str | bool | None = None,
     ) -> tuple[str, ...]:
         """Write tokenizer.json, tokenizer_config.json, special_tokens_map.json and vocab.txt, all or none of them.
 
         A tokenizer that is not BERT's pipeline names the class `PreTrainedTokenizerFast`, since other libraries rebuild
-        an `ElectraTokenizer` from its vocabulary and three flags. `legacy_format` changes nothing. Returns the paths.
+        an `ElectraTokenizer` from its vocabulary and three flags. `legacy_format` changes nothing. `push_to_hub`
+        uploads them as well, to the repository `repo_id` (default: of the folder's name). Returns the paths.
         """
-        return write_folder(save_directory, self, f"{filename_prefix}-" if filename_prefix else "")
+        written = write_folder(save_directory, self, f"{filename_prefix}-" if filename_prefix else "")
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, token=token)
+        return written
 
     def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.txt alone, without tokens that were added; returns its path in a tuple."""
@@ -344,24 +359,6 @@ class ElectraTokenizer(Decoder):
                 self._backend.encode_special_tokens = split_special_tokens
             return encode_rows(self._backend, rows, cut)
 
-    def _wants(self, column: str, asked: bool | None) -> bool:
-        return column in self.model_input_names if asked is None else asked
-
-    def _padding(self, limits: Limits, multiple_of: int | None, side: str | None) -> Padding:
-        side = choice("padding_side", side or self.padding_side, SIDES)
-        if limits.padding != "do_not_pad" and self.pad_token is None:
-            raise ValueError("this tokenizer has no token to pad with; set pad_token to one that is in its vocabulary")
-        length = limits.max_length
-        return Padding(
-            limits.padding,
-            length,
-            multiple_of,
-            side,
-            self.pad_token or "",
-            self.pad_token_id or 0,
-            self.pad_token_type_id,
-        )
-
     def _say_too_long(self, encodings: list[Encoding]) -> None:
         longest = max(map(len, encodings), default=0)
         if longest > self.model_max_length and not self._said_too_long:
@@ -372,11 +369,17 @@ class ElectraTokenizer(Decoder):
                 self.model_max_length,
             )
 
+    if not TYPE_CHECKING:  # a type checker is to know a misspelt name
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(explain(type(self).__name__, name))
+
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        # equal before and after a call, so that what is keyed by a tokenizer's pickle is found again
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_said_too_long")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        vars(self).update(state, _lock=threading.Lock(), _said_too_long=False)
 
 
 ElectraTokenizerFast = ElectraTokenizer

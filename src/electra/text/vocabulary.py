@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Tokenizer, normalizers
-from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer
-from tokenizers.trainers import WordPieceTrainer
 
-from electra.text.backend import CONTINUATION, Casing, build_normalizer
+from electra.text.backend import Casing, build_normalizer
+from electra.text.learning import Learning, learn_tokens
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocab_file import SPECIAL_TOKENS, describe, infer_casing, read_tokens
 
@@ -65,39 +62,16 @@ def train_vocabulary(
 ) -> ElectraTokenizer:
     """Learn a WordPiece vocabulary of at most `size` tokens, the five special ones included.
 
-    The same texts give the same vocabulary in every process. The library's trainer breaks ties between equally
-    frequent pairs by ids that it hands out in the order of a hash table; here every character has its id beforehand.
+    The same texts give the same vocabulary in every process.
 
     `texts` is read twice, so give a list, or an object whose `__iter__` starts again; an iterator is kept in memory.
     A pair of pieces is merged when it is there `min_frequency` times. Of the characters the `max_characters` most
     frequent are kept (default: a quarter of `size`, at least 256); words with others become [UNK].
     Raises ValueError when there is no text, or `size` has no room for the characters.
     """
-    if isinstance(texts, str):
-        raise ValueError("texts is a single string; give a list of strings")
-    if isinstance(texts, Iterator):
-        texts = list(texts)
     casing = Casing(lowercase, strip_accents, chinese_chars, compose_accents)
-    kept, continuing = _characters(texts, casing, max_characters or max(size // 4, 256))
-    smallest = len(SPECIAL_TOKENS) + len(kept) + len(continuing)
-    if size < smallest:
-        raise ValueError(
-            f"size={size} is too small: {len(SPECIAL_TOKENS)} special tokens and {len(kept)} characters, "
-            f"{len(continuing)} of them also within words, need {smallest}; raise size or lower max_characters"
-        )
-    fixed = [*SPECIAL_TOKENS, *kept, *continuing]
-    trainer = WordPieceTrainer(
-        vocab_size=size,
-        min_frequency=min_frequency,
-        special_tokens=fixed,
-        initial_alphabet=kept,
-        limit_alphabet=len(kept),
-        show_progress=progress,
-    )
-    backend = _untrained(build_normalizer(casing))
-    backend.train_from_iterator(texts, trainer)
-    learned = backend.get_vocab()
-    tokens = [*fixed, *sorted(learned.keys() - set(fixed), key=learned.__getitem__)]
+    learning = Learning(size, SPECIAL_TOKENS, min_frequency, max_characters or max(size // 4, 256), progress)
+    tokens = learn_tokens(texts, build_normalizer(casing), BertPreTokenizer(), learning)
     if len(tokens) < size:
         logger.info("the texts give %d tokens, fewer than the %d asked for", len(tokens), size)
     return ElectraTokenizer(
@@ -108,34 +82,3 @@ def train_vocabulary(
         compose_accents=compose_accents,
         model_max_length=model_max_length,
     )
-
-
-def _characters(texts: Iterable[str], casing: Casing, most: int) -> tuple[list[str], list[str]]:
-    """The characters to keep, and `##` with each of those that come within words; both in code point order."""
-    counts: Counter[str] = Counter()
-    normalizer = build_normalizer(casing)
-
-    def counted() -> Iterator[str]:
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"texts[{number}] is {text!r:.60}; every text must be a string")
-            normalized = normalizer.normalize_str(text)
-            counts.update(normalized)
-            yield normalized
-
-    backend = _untrained(normalizers.Sequence([]))
-    # a vocabulary of no tokens: the library goes through the text and returns its characters, and merges nothing
-    backend.train_from_iterator(counted(), WordPieceTrainer(vocab_size=0, show_progress=False))
-    found = backend.get_vocab()
-    characters = [token for token in found if len(token) == 1]
-    if not characters:
-        raise ValueError("there is no text to learn a vocabulary from: every text is empty")
-    frequent = sorted(characters, key=lambda character: (-counts[character], character))[:most]
-    return sorted(frequent), [CONTINUATION + one for one in sorted(frequent) if CONTINUATION + one in found]
-
-
-def _untrained(normalizer: normalizers.Normalizer) -> Tokenizer:
-    backend = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
-    backend.normalizer = normalizer
-    backend.pre_tokenizer = BertPreTokenizer()
-    return backend

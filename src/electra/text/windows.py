@@ -39,7 +39,8 @@ def encode_rows(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[Encoding]
         return _encode(backend, rows, cut)
     for pair in {isinstance(row, tuple) for row in rows}:
         margin = backend.num_special_tokens_to_add(False)
-        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin, cut.overflow)
+        windowed = (2 if pair and cut.limits.truncation == "longest_first" else 1) if cut.overflow else 0
+        check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin, windowed)
     numbers_by_stride = defaultdict(list)
     for number, stride in enumerate(_strides(backend, rows, cut)):
         numbers_by_stride[stride].append(number)

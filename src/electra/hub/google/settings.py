@@ -49,15 +49,26 @@ def heads(settings: Mapping[str, Any]) -> int | None:
     return None if given is None else int(given)
 
 
-def settings_of(fields: Mapping[str, Any], *, generator_fraction: float | None = None, task: str | None = None) -> str:
-    """The file for a network with these `fields` of a configuration, with which Google's scripts build it."""
+def settings_of(
+    fields: Mapping[str, Any], *, generator: Mapping[str, Any] | None = None, task: str | None = None
+) -> str:
+    """The file for a network with these `fields` of a configuration, with which Google's scripts build it.
+
+    generator: the fields of the generator beside it, if there is one. task: what it was fine-tuned for.
+    """
     size = _NAMED_SIZES.get((fields["num_hidden_layers"], fields["hidden_size"]), "small")
     values: dict[str, Any] = {
         "model_size": size,
         "vocab_size": fields["vocab_size"],
         "embedding_size": fields["embedding_size"],
-        **({"generator_hidden_size": generator_fraction} if generator_fraction is not None else {}),
         **({"task_names": [task]} if task is not None else {}),
+        **({} if generator is None else _fractions(generator, fields)),
         "model_hparam_overrides": {name: fields[name] for name in (*_SIZES, *_NOT_IN_SHAPES)},
     }
     return json.dumps(values, indent=1) + "\n"
+
+
+def _fractions(generator: Mapping[str, Any], discriminator: Mapping[str, Any]) -> dict[str, float]:
+    """A generator's sizes as shares of the discriminator's, which is how Google's code has them."""
+    names = {"generator_hidden_size": "hidden_size", "generator_layers": "num_hidden_layers"}
+    return {name: generator[field] / discriminator[field] for name, field in names.items()}

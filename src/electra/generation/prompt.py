@@ -1,0 +1,153 @@
+"""What a text goes on from: the ids or vectors that were given, and all that the network reads beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from electra.nn.arguments import check_shape
+from electra.nn.cache import KeyValueCache
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """R rows of n ids and of L columns for the network to read: L = n, unless vectors are read in place of ids."""
+
+    ids: Tensor
+    """What the answer begins with: int64 [R, n]; n = 0 where only vectors were given."""
+    mask: Tensor
+    """1: real, 0: padding, on the left: int64 [R, L]."""
+    position_ids: Tensor
+    """int64 [R, L]: counted from each row's first real token."""
+    token_type_ids: Tensor | None = None
+    inputs_embeds: Tensor | None = None
+    """[R, L, E]"""
+    encoder_hidden_states: Tensor | None = None
+    """[R, S, H]"""
+    encoder_attention_mask: Tensor | None = None
+    past_key_values: KeyValueCache | None = None
+    """What an earlier call has read of these columns."""
+
+    @property
+    def rows(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """How many columns of `ids` there are."""
+        return self.ids.shape[1]
+
+    @property
+    def last_position(self) -> int:
+        return int(self.position_ids[:, -1].max())
+
+    def repeat(self, times: int) -> Prompt:
+        """Every row so many times after one another."""
+        if times == 1:
+            return self
+        if self.past_key_values is not None:
+            raise ValueError(
+                "past_key_values hold one row for each prompt: leave them out for several answers or beams"
+            )
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        longer: dict[str, Any] = {name: value.repeat_interleave(times, 0) for name, value in tensors.items()}
+        return replace(self, **longer)
+
+
+def read_prompt(
+    given: Mapping[str, Any], bos: int | None, pad: int | None, ends: tuple[int, ...], device: torch.device
+) -> Prompt:
+    """The inputs of `generate`, by name, as a Prompt on `device`; an error names the input that does not fit."""
+    for name, value in given.items():
+        if value is not None and name != "past_key_values" and not isinstance(value, Tensor):
+            raise ValueError(
+                f"{name} is a {type(value).__name__}: it must be a tensor; what a tokenizer made with "
+                "return_tensors='pt' is given as generate(**encoding)"
+            )
+    tensors = {name: value.to(device) for name, value in given.items() if isinstance(value, Tensor)}
+    ids, vectors = _ids(tensors, bos, device), tensors.get("inputs_embeds")
+    shape = (ids.shape[0], ids.shape[1] if vectors is None else vectors.shape[1])
+    for name in ("inputs_embeds", "encoder_hidden_states", "encoder_attention_mask"):
+        if name in tensors and tensors[name].shape[0] != ids.shape[0]:
+            raise ValueError(f"{name} has {tensors[name].shape[0]} rows, and there are {ids.shape[0]} prompts")
+    mask = _mask(tensors.get("attention_mask"), ids, shape, pad, ends)
+    return Prompt(
+        ids,
+        mask,
+        _positions(tensors.get("position_ids"), mask),
+        _types(tensors.get("token_type_ids"), mask),
+        vectors,
+        tensors.get("encoder_hidden_states"),
+        tensors.get("encoder_attention_mask"),
+        _past(given.get("past_key_values"), shape[1]),
+    )
+
+
+def _ids(given: Mapping[str, Tensor], bos: int | None, device: torch.device) -> Tensor:
+    """The prompt's ids [B, n]; without any the text begins with bos, for each row of the other inputs."""
+    ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
+    if ids is not None and (ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool):
+        raise ValueError(f"input_ids are {ids.dtype} {list(ids.shape)}: they must be int64 or int32, [rows, columns]")
+    if vectors is not None and (vectors.dim() != 3 or not vectors.shape[1]):
+        raise ValueError(f"inputs_embeds have the shape {list(vectors.shape)}: it must be [rows, columns, width]")
+    rows = next((value.shape[0] for value in (ids, vectors, *given.values()) if value is not None), 1)
+    if ids is not None and (ids.shape[1] or vectors is not None):
+        return ids.long()
+    if vectors is not None:
+        return torch.zeros(rows, 0, dtype=torch.int64, device=device)
+    if bos is None:
+        raise ValueError(
+            "there is no prompt, and no token for a text to begin with: give input_ids, or bos_token_id (texts of "
+            "ELECTRA begin with the tokenizer's cls_token_id)"
+        )
+    return torch.full((rows, 1), bos, device=device)
+
+
+def _mask(given: Tensor | None, ids: Tensor, shape: tuple[int, int], pad: int | None, ends: tuple[int, ...]) -> Tensor:
+    """[B, L]; where none is given, padding is told by its id, unless that ends texts too."""
+    if given is not None:
+        check_shape("attention_mask", given, shape)
+        mask = (given != 0).long()
+    elif pad is None or pad in ends or ids.shape != shape:
+        mask = torch.ones(shape, dtype=torch.int64, device=ids.device)
+    else:
+        mask = (ids != pad).long()
+    wrong = (mask[:, -1] == 0).nonzero()
+    if len(wrong):
+        raise ValueError(
+            f"row {int(wrong[0])} of the prompts ends in padding, after which no text goes on: pad on the left, with "
+            "the tokenizer's padding_side='left'"
+        )
+    return mask
+
+
+def _positions(given: Tensor | None, mask: Tensor) -> Tensor:
+    """[B, L]: padding is at 0, as in transformers."""
+    if given is not None:
+        check_shape("position_ids", given, tuple(mask.shape), (1, mask.shape[1]))
+        return given.long().expand_as(mask)
+    return (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+
+
+def _types(given: Tensor | None, mask: Tensor) -> Tensor | None:
+    if given is None:
+        return None
+    check_shape("token_type_ids", given, tuple(mask.shape), (1, mask.shape[1]))
+    return given.expand_as(mask)
+
+
+def _past(given: Any, columns: int) -> KeyValueCache | None:
+    if given is None:
+        return None
+    if not isinstance(given, KeyValueCache):
+        raise ValueError(f"past_key_values is a {type(given).__name__}: give what an earlier call returned")
+    if given.get_seq_length() >= columns:
+        raise ValueError(
+            f"past_key_values hold {given.get_seq_length()} tokens and the prompt has {columns}: give the whole text, "
+            "with at least one token that they do not hold"
+        )
+    return given

@@ -1,0 +1,170 @@
+"""Question answering: which words of a context answer a question?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from electra.batch import Batch
+from electra.config import ElectraConfig
+from electra.tasks.calls import spread
+from electra.tasks.pairs import SPECIAL_TOKENS, join, token_ids
+from electra.tasks.spans import Span, best_spans
+from electra.tasks.task import Encoded, Task, of_each
+from electra.tasks.texts import Question, read_question
+from electra.tasks.tokens import Tokens, tokenize_with_words
+from electra.tasks.windows import strided
+
+log = logging.getLogger("electra")
+
+MAX_LENGTH = 384
+"""Google's and transformers' row for a question and a window of its context."""
+DOC_STRIDE = 128
+
+
+@dataclass(frozen=True)
+class EncodedQuestion(Encoded):
+    """A row for each window of the context: `[CLS] question [SEP] window [SEP]`."""
+
+    context: Tokens
+    windows: tuple[tuple[int, int], ...]
+    """From which to which token of the context each row reads."""
+    begins: int
+    """The place in every row of its window's first token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswering(Task[EncodedQuestion]):
+    """A question and a context -> `{"score", "start", "end", "answer"}`, or a list of these, best first.
+
+    `start` and `end` are characters of the context. Within a window of the context, a start's probability times its
+    end's is the score of a span; answers that read the same, upper and lower case aside, add up, also those of a span
+    that two windows share, so that a score may exceed 1: transformers 4.57's contract.
+
+    Attributes:
+        max_length: the longest row in tokens; a longer context is read in windows. Default: 384, or what the model
+            reads.
+        max_seq_len: transformers' name for `max_length`.
+        top_k: how many answers: 1 gives a dict, more a list, which is shorter where the context has fewer spans.
+        doc_stride: how many tokens neighbouring windows share; None: 128, or half a row if that is less. Beside a
+            question that leaves no more than so many tokens of a row, half of what it leaves.
+        max_answer_len: the longest answer in tokens.
+        max_question_len: a longer question is cut to so many tokens.
+        handle_impossible_answer: that the context does not answer the question is an answer too: an empty one.
+        align_to_words: extend answers to whole words.
+    """
+
+    name: ClassVar[str] = "question-answering"
+    architecture: ClassVar[str] = "ElectraForQuestionAnswering"
+    parts: ClassVar[tuple[str, ...]] = ("question", "context")
+    one_is_bare: ClassVar[bool] = True
+
+    max_length: int = MAX_LENGTH
+    max_seq_len: int | None = None
+    top_k: int = 1
+    doc_stride: int | None = None
+    max_answer_len: int = 15
+    max_question_len: int = 64
+    handle_impossible_answer: bool = False
+    align_to_words: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_seq_len is not None:
+            object.__setattr__(self, "max_length", self.max_seq_len)
+            object.__setattr__(self, "max_seq_len", None)
+        super().__post_init__()
+        for name in ("top_k", "max_answer_len", "max_question_len"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+        if self.doc_stride is not None and not 0 <= self.doc_stride < self.max_length:
+            raise ValueError(
+                f"doc_stride={self.doc_stride}: neighbouring windows in rows of {self.max_length} tokens can share "
+                f"0 to {self.max_length - 1}"
+            )
+
+    @classmethod
+    def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
+        return cls(max_length=min(MAX_LENGTH, config.max_position_embeddings)).with_options(**options)
+
+    def arrange(self, inputs: Any) -> Any:
+        """Questions of one context, or a context for each of them, may be given as lists under their names."""
+        return spread(inputs) if isinstance(inputs, Mapping) else inputs
+
+    def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedQuestion]:
+        found = of_each(read_question, examples)
+        questions = token_ids([each.question for each in found], tokenizer)
+        texts = list(dict.fromkeys(each.context for each in found))  # many questions may have one context
+        contexts = dict(zip(texts, tokenize_with_words(texts, tokenizer), strict=True))
+        cut = sum(len(ids) > self.max_question_len for ids in questions)
+        if cut:
+            most = self.max_question_len
+            log.warning("%d of %d questions were longer than %d tokens and were cut to that", cut, len(found), most)
+
+        def encode(pair: tuple[Question, Sequence[int]]) -> EncodedQuestion:
+            example, question = pair
+            return self._rows(question[: self.max_question_len], contexts[example.context], tokenizer)
+
+        return of_each(encode, zip(found, questions, strict=True))
+
+    def _rows(self, question: Sequence[int], context: Tokens, tokenizer: Any) -> EncodedQuestion:
+        room = self.max_length - SPECIAL_TOKENS - len(question)
+        if room < 1:
+            raise ValueError(
+                f"a question of {len(question)} tokens leaves no room for its context in a row of {self.max_length}: "
+                "give a smaller max_question_len or a larger max_seq_len"
+            )
+        for name, tokens in (("question", question), ("context", context.ids)):
+            if not tokens:
+                raise ValueError(f"the {name} has no word in it")
+        overlap = min(self.max_length // 2, DOC_STRIDE) if self.doc_stride is None else self.doc_stride
+        windows = strided(len(context), room, overlap if overlap < room else room // 2)
+        rows = tuple(join(question, context.ids[start:stop], tokenizer) for start, stop in windows)
+        return EncodedQuestion(rows, 0, context, windows, len(question) + 2)
+
+    def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
+        """[row's tokens, 2] for each row: logits of being the answer's first and its last token, float32."""
+        output = model(batch)
+        logits = torch.stack([output.start_logits, output.end_logits], -1).float().cpu()
+        return [row.numpy() for row in batch.layout.split(logits)]
+
+    def decode(self, encoded: EncodedQuestion, outputs: Sequence[np.ndarray], tokenizer: Any) -> Any:
+        # neighbours often grow into the same words, so more spans are looked at than asked for: transformers' count
+        count = 2 * self.top_k + 10 if self.align_to_words else self.top_k
+        bounds = _whole_words(encoded.context) if self.align_to_words else encoded.context.spans
+        impossible: list[float] = []
+        answers: dict[str, dict[str, Any]] = {}
+        for (start, stop), logits in zip(encoded.windows, outputs, strict=True):
+            context = slice(encoded.begins, encoded.begins + stop - start)
+            nothing, spans = best_spans(logits, context, self.max_answer_len, count)
+            impossible.append(nothing)
+            for span in spans:
+                _add(answers, encoded.context.text, bounds[start + span.first][0], bounds[start + span.last][1], span)
+        found = list(answers.values())
+        if self.handle_impossible_answer:
+            found.append({"score": min(impossible), "start": 0, "end": 0, "answer": ""})
+        found.sort(key=lambda answer: -answer["score"])
+        return found[0] if self.top_k == 1 else found[: self.top_k]
+
+
+def _add(answers: dict[str, dict[str, Any]], context: str, start: int, end: int, span: Span) -> None:
+    """Count a span to the answer that reads like it, or make it a new one."""
+    text = context[start:end]
+    if text.lower() in answers:
+        answers[text.lower()]["score"] += span.score
+    else:
+        answers[text.lower()] = {"score": span.score, "start": start, "end": end, "answer": text}
+
+
+def _whole_words(tokens: Tokens) -> list[tuple[int, int]]:
+    """For each token the characters of the word that it belongs to."""
+    assert tokens.words is not None
+    bounds: dict[int, tuple[int, int]] = {}
+    for word, (start, end) in zip(tokens.words, tokens.spans, strict=True):
+        bounds[word] = (bounds.get(word, (start, end))[0], end)
+    return [bounds[word] for word in tokens.words]
