@@ -126,6 +126,12 @@ def test_other_networks_go_back_to_the_same_bytes(tmp_path: Path, kind: str, nam
     assert_same_files(source, tmp_path / "back")
 
 
+def test_a_fine_tuned_checkpoint_may_have_moments(tmp_path: Path) -> None:
+    convert(ConvertConfig(checkpoint(tmp_path / "from", "two tasks", slots=True), tmp_path / "models"))
+    convert(ConvertConfig(tmp_path / "models" / "mnli", tmp_path / "back", to="tensorflow"))
+    assert_same_files(checkpoint(tmp_path / "without", "mnli"), tmp_path / "back")
+
+
 def test_what_is_trained_here_goes_there(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = ElectraConfig(vocab_size=30, embedding_size=16, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
@@ -141,6 +147,10 @@ def test_what_is_trained_here_goes_there(tmp_path: Path) -> None:
     assert len(values) == len(state) + 1
     settings = json.loads((tmp_path / "there" / "hparams.json").read_text())
     assert settings["model_hparam_overrides"]["num_attention_heads"] == 2
+    convert(ConvertConfig(tmp_path / "there", tmp_path / "back"))
+    again = ElectraForPreTraining.from_pretrained(tmp_path / "back" / "discriminator")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.state_dict().items())
+    assert again.config.num_attention_heads == 2
 
 
 def test_old_files_in_half_precision_go_there(tmp_path: Path) -> None:

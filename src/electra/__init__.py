@@ -40,6 +40,7 @@ _HOMES = {
     "ElectraTokenizer": "text.tokenizer",
     "ElectraTokenizerFast": "text.tokenizer",
     "FinetuneConfig": "finetune",
+    "GenerationConfig": "generation.config",
     "Masking": "nn.masking",
     "PretrainConfig": "pretrain",
     "ReplacedTokenDetection": "nn.pretraining",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.batch import Row as Row
     from electra.config import ElectraConfig as ElectraConfig
     from electra.finetune import FinetuneConfig as FinetuneConfig
+    from electra.generation.config import GenerationConfig as GenerationConfig
     from electra.models import ElectraForCausalLM as ElectraForCausalLM
     from electra.models import ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering
     from electra.models import ElectraForMaskedLM as ElectraForMaskedLM

@@ -101,38 +101,50 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
 
 def _from_tensorflow(config: ConvertConfig, folder: Path) -> dict[str, str]:
     """Write every network of the checkpoint into `folder`; returns their folders' names by their own."""
-    if any((config.source / name / "config.json").is_file() for name in ("", *_PAIR)):
-        raise ValueError(
-            f"{config.source} is a model folder, which from_pretrained reads as it is: give a TensorFlow checkpoint, "
-            "or --to tensorflow to write one"
-        )
-    bundle = Bundle(find_checkpoint(config.source))
+    bundle = _bundle(config.source)
     try:
         networks = networks_in(bundle.shapes, config.task)
     except ValueError as error:
         raise ValueError(f"{bundle.prefix}: {error}.") from error
     main = next((network for network in networks if network.scopes.encoder == "electra"), networks[0])
     given = settings.read_settings(bundle.prefix.with_name("hparams.json"), main.fields)
-    tokenizer = _tokenizer(config.vocab, bundle.prefix, given, networks[0])
+    tokenizer = _tokenizer(config.vocab, bundle.prefix, given, main)
     step = int(bundle.read(STEP)) if STEP in bundle.shapes else 0
     used: set[str] = set()
     for network in networks:
         shape = _configuration(network, config.attention_heads, given, step)
-        if tokenizer is not None:
-            shape.pad_token_id = tokenizer.pad_token_id
-        model = _on_meta(network.architecture, shape)
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        model.save_pretrained(folder / network.name, state_dict=read_state(bundle, network, shapes))
-        if tokenizer is not None:
-            tokenizer.save_pretrained(folder / network.name)
-        write_text(folder / network.name / "README.md", _card(network, bundle.prefix.name, step))
-        used |= variables_used(network, list(shapes))
+        used |= _write_model(folder / network.name, bundle, network, shape, tokenizer)
     if config.optimizer:
         _write_optimizer(bundle, networks, step, folder)
     for text in what_is_left(set(bundle.shapes) - used):
         log.warning("%s: not converted: %s.", bundle.prefix, text)
     written = [network.name for network in networks] + (["checkpoints"] if config.optimizer else [])
     return dict(zip(written, written, strict=True))
+
+
+def _bundle(source: Path) -> Bundle:
+    """The checkpoint that is meant; a model folder is a ValueError that says what it is."""
+    if any((source / name / "config.json").is_file() for name in ("", *_PAIR)):
+        raise ValueError(
+            f"{source} is a model folder, which from_pretrained reads as it is: give a TensorFlow checkpoint, or "
+            "--to tensorflow to write one"
+        )
+    return Bundle(find_checkpoint(source))
+
+
+def _write_model(
+    folder: Path, bundle: Bundle, network: Network, shape: ElectraConfig, tokenizer: ElectraTokenizer | None
+) -> set[str]:
+    """Write a network as a model folder; returns the variables that it was made of."""
+    if tokenizer is not None:
+        shape.pad_token_id = tokenizer.pad_token_id
+    model = _on_meta(network.architecture, shape)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=read_state(bundle, network, shapes))
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    write_text(folder / "README.md", _card(network, bundle.prefix.name, getattr(shape, ORIGIN)["global_step"]))
+    return variables_used(network, list(shapes))
 
 
 def _tokenizer(vocab: Path | None, prefix: Path, given: Mapping[str, Any], network: Network) -> ElectraTokenizer | None:

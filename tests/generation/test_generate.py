@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 
-from electra import ElectraConfig, ElectraForCausalLM, ElectraTokenizer
+from electra import ElectraConfig, ElectraForCausalLM, ElectraModel, ElectraTokenizer
 from electra.generation.stopping import StopStrings
 from electra.nn.cache import CacheLayer, KeyValueCache
 from tests.parity.twins import SIZES, redraw
@@ -141,12 +142,20 @@ def test_a_criterion_sees_the_scores_so_far() -> None:
     assert seen == [(4, None), (5, None), (4, 1), (5, 2)]
 
 
-def test_generation_config_is_read_beside_a_model(tmp_path: Path) -> None:
+def test_generation_config_goes_with_the_model(tmp_path: Path) -> None:
     model = ElectraForCausalLM(ElectraConfig(**SIZES, is_decoder=True))
-    model.read_generation_config(tmp_path)
-    assert model.generation_config.max_new_tokens is None
-    model.generation_config.update(max_new_tokens=7)
-    model.generation_config.save_pretrained(tmp_path)
-    other = ElectraForCausalLM(ElectraConfig(**SIZES, is_decoder=True))
-    other.read_generation_config(tmp_path)
-    assert other.generation_config == model.generation_config
+    model.generation_config.update(max_new_tokens=7, num_beams=2)
+    model.save_pretrained(tmp_path)
+    again = ElectraForCausalLM.from_pretrained(tmp_path)
+    theirs = transformers.ElectraForCausalLM.from_pretrained(tmp_path)
+    assert again.generation_config == model.generation_config
+    assert (theirs.generation_config.max_new_tokens, theirs.generation_config.num_beams) == (7, 2)
+    theirs.generation_config.max_new_tokens = 9
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert ElectraForCausalLM.from_pretrained(tmp_path / "theirs").generation_config.max_new_tokens == 9
+    given = ElectraForCausalLM.from_pretrained(tmp_path, generation_config=theirs.generation_config)
+    assert given.generation_config.max_new_tokens == 9
+    (tmp_path / "generation_config.json").unlink()
+    assert ElectraForCausalLM.from_pretrained(tmp_path).generation_config.max_new_tokens is None
+    with pytest.raises(ValueError, match="ElectraModel does not generate"):
+        ElectraModel.from_pretrained(tmp_path, generation_config=theirs.generation_config)

@@ -128,6 +128,21 @@ def test_a_table_comes_back(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "t")) == sorted(many_keys())
 
 
+def test_a_table_of_several_blocks_is_read(tmp_path: Path) -> None:
+    """As TensorFlow writes a large one: a block every 256 KiB."""
+    ordered = sorted(many_keys().items())
+    file, places = b"", []
+    for part in (ordered[:30], ordered[30:]):
+        block = tables._packed(part) + b"\0"
+        places.append((part[-1][0], varint(len(file)) + varint(len(block) - 1)))
+        file += block + struct.pack("<I", masked_crc32c(block))
+    last = tables._packed(places) + b"\0"
+    footer = (varint(0) + varint(0) + varint(len(file)) + varint(len(last) - 1)).ljust(40, b"\0")
+    file += last + struct.pack("<I", masked_crc32c(last)) + footer + struct.pack("<Q", 0xDB4775248B80FB57)
+    (tmp_path / "t").write_bytes(file)
+    assert read_table(tmp_path / "t") == many_keys()
+
+
 def packed_by(kind: int, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A table whose blocks are compressed."""
     monkeypatch.setattr(tables, "_PLAIN", kind)

@@ -112,6 +112,14 @@ def test_padded_grids_of_several_shapes_take_one_graph(head: str) -> None:
     assert graphs() == 1
 
 
+def test_sizes_that_are_equal_or_one_by_chance() -> None:
+    """To the compiler equal sizes are one symbol, and a size of 1 is none: it has to be equal to a symbol all the same."""
+    model = build("choices")
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="aot_eager")
+    for rows in (4, 6, 2):
+        assert_equal_to_eager(model, compiled, **grid("choices", rows, 9))
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_ragged_batches_take_one_graph(head: str) -> None:
     model = build(head)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -108,16 +107,16 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
 
 
 def drawn(shapes: Mapping[str, tuple[int, ...]], *, slots: bool = False, step: int = 7) -> dict[str, np.ndarray]:
-    """Values of order one for variables of these shapes, with `global_step`, and the optimizer's if asked for."""
-    numbers = np.random.default_rng(4)
+    """Values of order one, which follow from a variable's name; with `global_step`, and moments if asked for."""
     values: dict[str, np.ndarray] = {"global_step": np.array(step, np.int64)}
     for name, shape in shapes.items():
         for slot in ("", *(("/adam_m", "/adam_v") if slots else ())):
-            values[name + slot] = numbers.standard_normal(shape).astype(np.float32)
+            numbers = np.random.default_rng(list((name + slot).encode()))
+            values[name + slot] = numbers.standard_normal(shape, np.float32)
     return values
 
 
-def write_checkpoint(folder: Path, values: Mapping[str, np.ndarray], **settings: Any) -> Path:
+def write_checkpoint(folder: Path, values: Mapping[str, np.ndarray]) -> Path:
     """A checkpoint in `folder`; returns its prefix."""
     folder.mkdir(parents=True, exist_ok=True)
     prefix = folder / f"model.ckpt-{int(values['global_step'])}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def test_losses_to_2e_6_and_labels_exactly(detection: ReplacedTokenDetection, go
     assert output.loss.item() == pytest.approx(float(given["total_loss"]), rel=1e-6)
 
 
-def test_gradients_to_1e_4_of_their_size_and_one_step_to_1e_6(
+def test_gradients_to_5e_6_of_their_size_and_one_step_to_3e_7(
     detection: ReplacedTokenDetection, google: Path, converted: Path
 ) -> None:
     given = reference(google / "pretrain/small")
@@ -208,8 +209,8 @@ def test_gradients_to_1e_4_of_their_size_and_one_step_to_1e_6(
         ours = parameters[parameter_name(name)].grad
         assert ours is not None, name
         difference = np.abs(ours.numpy() - oriented(name, expected)).max()
-        # a key's bias has no gradient but rounding, hence the floor
-        assert difference <= 1e-4 * max(np.abs(expected).max(), 1e-5 * norm), name
+        # a key's bias has no gradient but rounding
+        assert difference <= (2e-6 if name.endswith("key/bias") else 5e-6 * np.abs(expected).max()), name
 
     adam = Adam(detection.named_parameters())
     saved = Checkpoints(converted / "run/checkpoints").latest()
@@ -221,7 +222,7 @@ def test_gradients_to_1e_4_of_their_size_and_one_step_to_1e_6(
     adam.step(float(given["step/effective_learning_rate"]))
     for name in variables:
         ours = parameters[parameter_name(name)].detach().numpy()
-        assert np.abs(ours - oriented(name, given[f"after/{name}"])).max() < 1e-6, name
+        assert np.abs(ours - oriented(name, given[f"after/{name}"])).max() < 3e-7, name
 
 
 # -- fine-tuned networks -------------------------------------------------------------------------------------------
@@ -348,3 +349,34 @@ def test_learning_rates_of_all_sizes_to_2e_6_of_their_size(google: Path) -> None
                 rate = ours * linear_schedule(int(step), rate=run["lr"], steps=steps, warmup_steps=warmup)
                 assert math.isclose(rate, rates[key], rel_tol=2e-6, abs_tol=1e-6 * run["lr"]), (run["name"], step, key)
     assert len(runs) == 4
+
+
+# -- docs/coming-from-google.md ------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/coming-from-google.md").read_text(encoding="utf-8")
+
+
+def test_the_page_s_code_runs(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "converted").symlink_to(converted / "squad")
+    monkeypatch.chdir(tmp_path)
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    exec(code, {})
+
+
+def test_the_tests_that_the_page_names_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)
+    assert len(named) > 20
+    for file, test in named:
+        assert not test or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
+        assert (ROOT / file).is_file(), file
+
+
+def test_the_page_s_flags_are_there() -> None:
+    """Those in the right column of the tables of scripts; every verb's flags are one list here."""
+    flags = (ROOT / "tests/conventions/flags.txt").read_text(encoding="utf-8")
+    known = set(re.findall(r"--[a-z-]+", flags))
+    rows = [line.split("|")[2] for line in PAGE.splitlines() if line.startswith("| `") and line.count("|") == 3]
+    used = {flag for row in rows for flag in re.findall(r"`(--[a-z-]+)", row)}
+    assert len(used) > 20
+    assert used <= known

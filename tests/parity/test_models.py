@@ -180,6 +180,14 @@ def test_a_decoder_with_cross_attention_and_cache() -> None:
     assert_gradients_equal(ours, theirs, ((), learning))
 
 
+def test_a_cache_of_transformers_is_read() -> None:
+    ours, theirs = twins("ElectraForCausalLM", is_decoder=True)
+    ids = padded_ids()["input_ids"]
+    begun = theirs(ids[:, :11], use_cache=True).past_key_values
+    assert_close(ours(ids[:, 11:], past_key_values=begun).logits, theirs(ids).logits[:, 11:], 1e-5)
+    assert begun.get_seq_length() == 11
+
+
 @pytest.mark.parametrize("head", ["masked", "classes", "token classes", "replaced tokens", "multiple choice"])
 def test_dropout_sits_where_transformers_has_it(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dropout that scales instead of drawing shows in the outputs, and how often and where it is applied."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -183,8 +184,14 @@ class Generative(_Network):
 
     # -- beside the weights, in a folder ------------------------------------------------------------------------------
 
-    def read_generation_config(self, name_or_path: str | os.PathLike[str], **location: Any) -> None:
-        """Take generation_config.json from a model's folder or repository; without one, things stay as they are."""
-        where: Location = location  # type: ignore[assignment]
-        if find_file(name_or_path, FILE, **where) is not None:
-            self.generation_config = GenerationConfig.from_pretrained(name_or_path, **where)
+    def _take_generation_config(
+        self, given: Any, name_or_path: str | os.PathLike[str] | None, location: Location
+    ) -> None:
+        """What was given, else generation_config.json of the folder or repository; without one things stay."""
+        if given is not None:
+            self.generation_config = GenerationConfig.of(given)
+        elif name_or_path is not None and find_file(name_or_path, FILE, **location) is not None:
+            self.generation_config = GenerationConfig.from_pretrained(name_or_path, **location)
+
+    def _write_generation_config(self, folder: Path) -> None:
+        self.generation_config.save_pretrained(folder)

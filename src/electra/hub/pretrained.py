@@ -99,6 +99,7 @@ class Pretrained(Pushed, _Network):
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         attn_implementation: str | None = None,
+        generation_config: Any = None,
         state_dict: Mapping[str, Tensor] | None = None,
         key_mapping: Mapping[str, str] | None = None,
         use_safetensors: bool | None = None,
@@ -123,7 +124,7 @@ class Pretrained(Pushed, _Network):
             torch.device, or {"": any of these}. Default: torch's default device, which is the CPU unless you set it.
         ignore_mismatched_sizes: draw tensors anew whose shape is not the configuration's, instead of an error.
         output_loading_info: return (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
-        attn_implementation: "sdpa" or "eager".
+        attn_implementation: "sdpa" or "eager". generation_config: in place of the folder's, for a decoder.
         state_dict: take the weights from here; only the configuration is read from the folder.
         key_mapping: regular expressions to search the checkpoint's names for, and what to put in their place.
         use_safetensors, weights_only, variant: see `read_weights`. subfolder, revision, cache_dir, token,
@@ -158,6 +159,7 @@ class Pretrained(Pushed, _Network):
         source = "the given state dict" if state_dict is not None else repr(str(name_or_path))
         found = model._fit(weights, source, ignore_mismatched_sizes)
         model._take(found, config.dtype, _device(device_map))
+        model._take_generation_config(generation_config, name_or_path, location)
         model.eval()
         return (model, _loading_info(found)) if output_loading_info else model
 
@@ -199,6 +201,7 @@ class Pretrained(Pushed, _Network):
         config.name_or_path = ""  # a path of this machine says nothing to the reader of the file
         with adding_to_folder(save_directory, replacing=weight_files(variant)) as folder:
             config.save_pretrained(folder)
+            self._write_generation_config(folder)
             write_weights(folder, state, max_shard_size=max_shard_size, variant=variant)
         if push_to_hub:
             written = Path(save_directory)
@@ -207,6 +210,14 @@ class Pretrained(Pushed, _Network):
 
     def _save_to_push(self, folder: str, max_shard_size: int | str) -> None:
         self.save_pretrained(folder, max_shard_size=max_shard_size)
+
+    def _take_generation_config(self, given: Any, name_or_path: PathLike | None, location: Location) -> None:
+        """What a decoder also reads from its folder; other networks have none."""
+        if given is not None:
+            raise ValueError(f"generation_config was given, and {type(self).__name__} does not generate")
+
+    def _write_generation_config(self, folder: Path) -> None:
+        """What a decoder also writes into its folder."""
 
     # -- loading, step by step --------------------------------------------------------------------------------------
 

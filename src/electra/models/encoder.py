@@ -196,9 +196,9 @@ class ElectraModel(ElectraPreTrainedModel):
     def new_cache(self, past: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
         """The cache to fill, where this is a decoder that is to have one."""
         wanted = self.config.use_cache if use_cache is None else use_cache
-        if past is not None and not isinstance(past, KeyValueCache):
-            raise ValueError(f"past_key_values is a {type(past).__name__}: give what an earlier call returned")
-        return (past if past is not None else KeyValueCache()) if wanted and self.config.is_decoder else past
+        if past is not None:
+            return KeyValueCache.of(past)
+        return KeyValueCache() if wanted and self.config.is_decoder else None
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,16 @@ class KeyValueCache:
 
     layers: list[CacheLayer] = field(default_factory=list)
     cross: list[CacheLayer] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, past: Any) -> KeyValueCache:
+        """A cache as it is; one of transformers, whose layers have `keys` and `values` too, is read into a new one."""
+        if isinstance(past, cls):
+            return past
+        layers = getattr(past, "layers", None)
+        if not isinstance(layers, list) or not all(hasattr(layer, "keys") for layer in layers):
+            raise ValueError(f"past_key_values is a {type(past).__name__}: give what an earlier call returned")
+        return cls([CacheLayer(layer.keys, layer.values) for layer in layers])
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """How many tokens are kept."""

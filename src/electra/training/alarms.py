@@ -1,0 +1,197 @@
+"""What in a run's figures means that it is not well: each alarm with its reason and its remedy, raised once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, median
+
+Record = Mapping[str, object]
+
+RECENT = 10  # reports that have to agree before an alarm is raised: one is noise
+BEFORE = 20  # reports that a gradient norm is held against
+ROW_OF_NORMS = 3  # reports in a row with a large gradient norm: a lone one is clipped and does no harm
+
+LOWEST_RECALL = 0.001
+LOWEST_AUC = 0.55
+LOWEST_GAIN = 0.02  # nats below the entropy of the tokens' frequencies
+LARGEST_RISE = 0.5  # nats
+HIGHEST_SAMPLED_ACCURACY = 0.8
+LARGEST_NORM_RATIO = 10.0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """step: of the report that raised it. name: the kind, in one word. reason: what was seen. remedy: what to do."""
+
+    step: int
+    name: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"alarm at step {self.step}, {self.name}: {self.reason}. {self.remedy}"
+
+    def record(self) -> dict[str, object]:
+        """The line of the metrics that tells of it."""
+        told = {"alarm": self.name, "reason": self.reason, "remedy": self.remedy}
+        return {"step": self.step, "split": "alarm", **told}
+
+
+def grace(warmup_steps: int) -> int:
+    """The steps in which nothing is said about learning: twice the warm-up, and no fewer than 5,000.
+
+    A healthy discriminator calls no token replaced for thousands of steps, as 85 of 100 are original and it cannot yet
+    tell; and a generator first learns how frequent tokens are. So a run of fewer steps gets no alarm but `gradients`.
+    """
+    return max(2 * warmup_steps, 5000)
+
+
+class Alarms:
+    """Looks at every line of the metrics and raises each alarm once. A report is a line of the split "train".
+
+    - `recall`: after `grace_steps`, the discriminator found fewer than 1 of 1000 replaced tokens in each of the last 10
+      reports. It calls everything original: a rate too high for the size does that (5e-4 for base, say).
+    - `discriminator`: after `grace_steps`, the mean area under the curve of the last 10 reports is below 0.55, where
+      chance is 0.5. Healthy runs pass 0.55 within some hundred steps.
+    - `generator`: after `grace_steps`, the mean loss of the last 10 reports is not 0.02 nats below the entropy of the
+      tokens' frequencies (what knowing no context costs), or, where that is not known, not 0.1 below the first report's.
+    - `forgetting`: after `grace_steps`, the mean generator loss of the last 10 reports is 0.5 nats above the lowest that
+      it was: the run has broken down without a number that is none.
+    - `replacements`: after `grace_steps`, the generator's samples were right for more than 8 of 10 masked tokens in each
+      of the last 10 reports, so that at most 3 of 100 tokens are replaced (at 15 % masked). Those of the paper's models
+      are right for 5 to 6 of 10.
+    - `gradients`: after the warm-up, the gradients' norm before clipping was more than 10 times the median of the 20
+      reports before in each of the last 3.
+
+    Args:
+        warmup_steps: in which the learning rate grows.
+        unigram_entropy: of the training text's tokens, in nats; None: not known.
+        grace_steps: by default those of `grace`.
+    """
+
+    def __init__(
+        self, *, warmup_steps: int, unigram_entropy: float | None = None, grace_steps: int | None = None
+    ) -> None:
+        self.warmup_steps = warmup_steps
+        self.grace_steps = grace(warmup_steps) if grace_steps is None else grace_steps
+        self.unigram_entropy = unigram_entropy
+        self.told: set[str] = set()
+        self._reports: list[Record] = []
+        self._first_loss: float | None = None
+        self._lowest_loss = float("inf")
+
+    def catch_up(self, records: Iterable[Record]) -> None:
+        """Take over the lines of a run that goes on: what was said is not said again."""
+        for record in records:
+            if record.get("split") == "alarm":
+                self.told.add(str(record.get("alarm")))
+            elif record.get("split") == "train":
+                self._remember(record)
+
+    def look(self, record: Record) -> list[Alarm]:
+        """The alarms that a new line of the metrics raises: mostly none."""
+        if record.get("split") != "train":
+            return []
+        self._remember(record)
+        step, raised = int(str(record["step"])), []
+        for name, (rule, remedy) in RULES.items():
+            if name not in self.told and (reason := rule(self, step)):
+                self.told.add(name)
+                raised.append(Alarm(step, name, reason, remedy))
+        return raised
+
+    def _remember(self, record: Record) -> None:
+        self._reports = [*self._reports, record][-(BEFORE + ROW_OF_NORMS) :]
+        losses = self._recent("generator_loss", 1)
+        if losses and self._first_loss is None:
+            self._first_loss = losses[0]
+        if recent := self._recent("generator_loss"):
+            self._lowest_loss = min(self._lowest_loss, fmean(recent))
+
+    def _recent(self, name: str, reports: int = RECENT) -> list[float]:
+        """A figure in the last reports; nothing unless it is defined in that many."""
+        values = [report.get(name) for report in self._reports[-reports:]]
+        found = [float(value) for value in values if isinstance(value, (int, float))]
+        return found if len(found) == reports else []
+
+    def _settled(self, step: int) -> bool:
+        return step > self.grace_steps
+
+    def _recall(self, step: int) -> str | None:
+        recalls = self._recent("discriminator_recall")
+        if self._settled(step) and recalls and max(recalls) < LOWEST_RECALL:
+            return f"the discriminator found next to none of the replaced tokens in the last {RECENT} reports"
+        return None
+
+    def _discriminator(self, step: int) -> str | None:
+        curve = self._recent("discriminator_auc")
+        if self._settled(step) and curve and fmean(curve) < LOWEST_AUC:
+            return f"the discriminator's AUC was {fmean(curve):.3f} over the last {RECENT} reports, and 0.5 is chance"
+        return None
+
+    def _generator(self, step: int) -> str | None:
+        losses = self._recent("generator_loss")
+        if not self._settled(step) or not losses or self._first_loss is None:
+            return None
+        if self.unigram_entropy is not None and fmean(losses) > self.unigram_entropy - LOWEST_GAIN:
+            return (
+                f"the generator's loss was {fmean(losses):.2f} over the last {RECENT} reports, and knowing nothing but "
+                f"the tokens' frequencies would cost {self.unigram_entropy:.2f}"
+            )
+        if self.unigram_entropy is None and fmean(losses) > self._first_loss - 0.1:
+            return f"the generator's loss was {self._first_loss:.2f} at first and is {fmean(losses):.2f}"
+        return None
+
+    def _forgetting(self, step: int) -> str | None:
+        losses = self._recent("generator_loss")
+        if self._settled(step) and losses and fmean(losses) > self._lowest_loss + LARGEST_RISE:
+            return f"the generator's loss rose from {self._lowest_loss:.2f} to {fmean(losses):.2f} and stayed there"
+        return None
+
+    def _replacements(self, step: int) -> str | None:
+        right = self._recent("generator_sampled_accuracy")
+        if self._settled(step) and right and min(right) > HIGHEST_SAMPLED_ACCURACY:
+            return f"the generator guesses {fmean(right):.0%} of the masked tokens, so that few are replaced"
+        return None
+
+    def _gradients(self, step: int) -> str | None:
+        norms = self._recent("gradient_norm", BEFORE + ROW_OF_NORMS)
+        if step <= self.warmup_steps or not norms:
+            return None
+        usual, last = median(norms[:BEFORE]), norms[BEFORE:]
+        if min(last) > LARGEST_NORM_RATIO * usual:
+            return f"the gradients' norm was {min(last):.3g} and more in {ROW_OF_NORMS} reports, after {usual:.3g} before"
+        return None
+
+
+RULES: dict[str, tuple[Callable[[Alarms, int], str | None], str]] = {
+    "recall": (
+        Alarms._recall,
+        "Start again with a lower learning_rate (2e-4 for base and large) or more warmup_steps; "
+        "if the AUC is well above 0.5 and rises, wait",
+    ),
+    "discriminator": (
+        Alarms._discriminator,
+        "Look whether the samples in the report are text that a reader could judge; "
+        "then start again with a lower learning_rate or more warmup_steps",
+    ),
+    "generator": (
+        Alarms._generator,
+        "Look at the text that was prepared: lines in random order, a tokenizer of another language and many unknown "
+        "tokens teach nothing. Else start again with another learning_rate",
+    ),
+    "forgetting": (
+        Alarms._forgetting,
+        "Stop, and start again with a lower learning_rate, more warmup_steps or precision float32",
+    ),
+    "replacements": (
+        Alarms._replacements,
+        "Start again with a smaller generator_fraction or a larger mask_fraction; "
+        "text that repeats itself does this too: remove what is there many times",
+    ),
+    "gradients": (
+        Alarms._gradients,
+        "If the loss does not come back, start again with a lower learning_rate or more warmup_steps",
+    ),
+}

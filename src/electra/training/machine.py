@@ -1,0 +1,110 @@
+"""What this machine is: its name, the arithmetic that it can do at most, the memory that was used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from functools import cache
+
+import torch
+
+# Makers' data sheets: matrix products of dense matrices, in 10^12 floating-point operations a second. Names are parts
+# of what CUDA calls the device, the longer first where one holds another. (16 bits with 32-bit sums, plain float32)
+PEAK_TERAFLOPS = {
+    "B200": (2250.0, 75.0),
+    "GH200": (989.4, 66.9),
+    "H200": (989.4, 66.9),
+    "H100 NVL": (835.5, 60.0),
+    "H100 PCIe": (756.0, 51.2),
+    "H100": (989.4, 66.9),
+    "A100": (311.9, 19.5),
+    "A40": (149.7, 37.4),
+    "A10G": (70.0, 35.0),
+    "A10": (125.0, 31.2),
+    "L40S": (362.1, 91.6),
+    "L40": (181.1, 90.5),
+    "L4": (121.0, 30.3),
+    "RTX A6000": (154.8, 38.7),
+    "RTX 4090": (165.2, 82.6),
+    "RTX 3090": (71.0, 35.6),
+    "V100": (125.0, 15.7),
+    "T4": (65.1, 8.1),
+}
+
+PRODUCT = 1024  # rows and columns of the matrices that a processor's peak is measured with
+
+
+def device_name(device: torch.device) -> str:
+    """What its maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _processor() if device.type == "cpu" else device.type
+
+
+def peak_flops(device: torch.device, precision: torch.dtype) -> float | None:
+    """The floating-point operations a second that matrix products reach at most; None where that is not known.
+
+    Of GPUs what their makers say; of a processor the best of a few products of 1024 x 1024 on the threads in use,
+    measured once in a process (a tenth of a second or so).
+    """
+    if device.type == "cpu":
+        return _measured_peak(precision)
+    if device.type != "cuda":
+        return None
+    return tabled_peak(torch.cuda.get_device_name(device), precision)
+
+
+def tabled_peak(name: str, precision: torch.dtype) -> float | None:
+    """What the maker of the GPU of this name says of its peak; None for one that is not in the table."""
+    for part, (half, single) in PEAK_TERAFLOPS.items():
+        if f" {part} ".lower() in f" {name} ".replace("-", " ").lower():
+            return (single if precision == torch.float32 else half) * 1e12
+    return None
+
+
+@cache
+def _measured_peak(precision: torch.dtype) -> float:
+    draw = torch.Generator().manual_seed(0)
+    matrix = torch.randn(PRODUCT, PRODUCT, generator=draw).to(precision)
+    times = []
+    for _ in range(6):
+        began = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - began)
+    return 2 * PRODUCT**3 / min(times)
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most memory used so far, in bytes: a GPU's by tensors, else this process's; None where that is not told."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found if sys.platform == "darwin" else found * 1024
+
+
+def describe(device: torch.device) -> dict[str, str | int]:
+    """What a reader of the figures wants to know of the machine: no names of people or hosts."""
+    return {
+        "device": device_name(device),
+        "processors": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, else what Python knows."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
