@@ -50,8 +50,9 @@ def test_wrong_inputs(inputs: dict[str, Any], message: str | None) -> None:
         return
     with pytest.raises(ValueError, match=message):
         model()(**inputs)
-    with pytest.raises(TypeError, match="head_mask"):
-        model()(IDS, head_mask=None)
+    for name in ("ElectraModel", "ElectraForCausalLM"):
+        with pytest.raises(TypeError, match="head_mask"):
+            model(name)(IDS, head_mask=None)
 
 
 @pytest.mark.parametrize(

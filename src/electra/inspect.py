@@ -19,6 +19,7 @@ _NETWORKS = (
     ("generator_predictions.", "masked tokens", "generator"),
     ("classifier.out_proj.", "text classification", "fine-tuned encoder"),
     ("qa_outputs.", "question answering", "fine-tuned encoder"),
+    ("end_hidden.", "question answering", "fine-tuned encoder"),
     ("sequence_summary.", "multiple choice", "fine-tuned encoder"),
     ("classifier.", "token classification", "fine-tuned encoder"),
 )

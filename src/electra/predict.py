@@ -239,9 +239,9 @@ def predict_file(config: PredictConfig) -> None:
     from electra.tasks.task import ExampleError
     from electra.text.tokenizer import ElectraTokenizer
 
-    kind = find_task(config.task) if config.task else None
     settings = ElectraConfig.from_pretrained(config.model)
-    kind = kind or task_for(settings.architectures, config.model)
+    named = settings.architectures
+    kind = find_task(config.task, named) if config.task else task_for(named, config.model)
     task = kind.from_config(settings, **config.options())
     name = "stdin" if config.file == "-" else config.file
     with _opened(config.file) as file:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from electra.data import documents, text_files
+from electra.data import documents, lines
 from electra.data.documents import read_documents
-from electra.data.text_files import read_lines
+from electra.data.lines import read_lines
 
 TEXT = "One line.\n  and another \n\n \nSecond – document\r\n\n\n\nThird"
 LINES = [["One line.", "and another"], ["Second – document"], ["Third"]]
@@ -87,19 +87,19 @@ def test_progress_ends_at_the_size_on_the_disk(tmp_path: Path) -> None:
 def test_a_giant_line_and_a_file_without_blank_lines_come_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_files, "LONGEST_LINE_BYTES", 64)
-    monkeypatch.setattr(text_files, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 64)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 7)
     monkeypatch.setattr(documents, "LONGEST_DOCUMENT", 1000)
     words = [f"wörd{i}" for i in range(300)]
     path = write(tmp_path / "a.txt", " ".join(words) + "\n" + "語" * 100 + "\nend\n")
-    lines = list(read_lines(path))
-    assert max(len(line.encode()) for _, line in lines) <= 64
-    assert " ".join(line for number, line in lines if number == 1).split() == words  # cut between words
-    assert "".join(line for number, line in lines if number == 2) == "語" * 100  # and between characters
-    assert lines[-1] == (3, "end")
+    found_lines = list(read_lines(path))
+    assert max(len(line.text.encode()) for line in found_lines) <= 64
+    assert " ".join(line.text for line in found_lines if line.number == 1).split() == words  # cut between words
+    assert "".join(line.text for line in found_lines if line.number == 2) == "語" * 100  # and between characters
+    assert found_lines[-1] == (3, "end", 0)
     found = list(read_documents(path))
     assert len(found) > 2
-    assert [line for document in found for line in document.lines] == [line for _, line in lines]
+    assert [line for document in found for line in document.lines] == [line.text for line in found_lines]
 
 
 def test_a_missing_file_or_pattern(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_folder_without_text_files(tmp_path: Path) -> None:
     fails(tmp_path, str(tmp_path), "no text files (of 1 files)", ".txt", ".zst")
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a.jsonl.gz", "a.tar.xz", "a.zip"])
+@pytest.mark.parametrize("name", ["a.pdf", "a.json.gz", "a.tar.xz", "a.zip", "a.parquet.gz"])
 def test_an_unknown_suffix(tmp_path: Path, name: str) -> None:
     fails(write(tmp_path / name, "text"), name, "not known to be text", ".txt")
 

@@ -91,7 +91,7 @@ def test_the_second_time_it_is_only_opened(
     tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare(text, tokenizer, tmp_path / "prepared", **settings())
-    monkeypatch.setattr(module, "read_documents", lambda *_, **__: pytest.fail("the text is read again"))
+    monkeypatch.setattr(module, "documents_of", lambda *_, **__: pytest.fail("the text is read again"))
     again = prepare([text], tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
     assert again[0].path == first[0].path
     moved = text.rename(tmp_path / "moved.txt")

@@ -113,7 +113,7 @@ def test_padded_grids_of_several_shapes_take_one_graph(head: str) -> None:
 
 
 def test_sizes_that_are_equal_or_one_by_chance() -> None:
-    """To the compiler equal sizes are one symbol, and a size of 1 is none: it has to be equal to a symbol all the same."""
+    """Equal sizes are one symbol to the compiler and a size of 1 is none; shapes have to be compared all the same."""
     model = build("choices")
     compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="aot_eager")
     for rows in (4, 6, 2):

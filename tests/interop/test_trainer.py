@@ -61,8 +61,6 @@ def trainer(
         "report_to": "none",
         "seed": 3,
     }
-    if type(model).__name__ == "ElectraForCausalLM":
-        arguments["label_names"] = ["labels"]
     words = tokenizer()
     collate = {
         "classes": DataCollatorWithPadding(words),

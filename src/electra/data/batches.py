@@ -24,7 +24,7 @@ class PretrainingBatches:
     example `c % len(shards)` in the order of epoch `c // len(shards)`, so an epoch may end inside a batch. Order and
     masks follow from `seed` and the sample's number; nothing is remembered from step to step.
 
-    shards: the examples (`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`).
+    shards: the examples (`[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`, or several such rows after one another).
     batch_size: examples in a batch; at most `len(shards)`, so that none is twice in a batch of one epoch.
     seed: 0 or more.
     masking: which tokens are chosen. special_ids: ids that never are. mask_token_id: what hides a chosen token.
@@ -76,18 +76,30 @@ class PretrainingBatches:
     def batch(self, step: int) -> MaskedBatch:
         """Batch number `step`, made here and now."""
         counters = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        rows = [self.shards[example] for example in samples(counters, len(self.shards), seed=self.seed).tolist()]
-        batch = self._batch(rows)
+        chosen = samples(counters, len(self.shards), seed=self.seed).tolist()
+        examples = [self.shards[number] for number in chosen]
+        batch = self._batch(examples)
         draws = np.concatenate(
-            [uniforms(self.seed, number, len(row)) for number, row in zip(counters.tolist(), rows, strict=True)]
+            [uniforms(self.seed, number, len(ids)) for number, ids in zip(counters.tolist(), examples, strict=True)]
         )
         return batch, self.masking(batch, torch.from_numpy(draws), self._special_ids, self._mask_token_id)
 
-    def _batch(self, rows: list[Ids]) -> Batch:
-        layout = Layout.ragged([len(row) for row in rows])
-        ids = np.concatenate(rows).astype(np.int64)
+    def _batch(self, examples: list[Ids]) -> Batch:
+        ids = np.concatenate(examples).astype(np.int64)
+        layout = Layout.ragged(row_lengths(ids))
         types = token_types(ids, layout.lengths, self._sep_token_id)
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), layout.positions(), layout)
+
+
+def row_lengths(ids: Ids) -> list[int]:
+    """`[T]`, examples after one another -> the lengths of their rows.
+
+    A row begins with the id that every example begins with, [CLS]; a packed example has several, and they attend to
+    nothing outside themselves.
+    """
+    starts = np.flatnonzero(ids == ids[0])
+    lengths: list[int] = np.diff(starts, append=len(ids)).tolist()
+    return lengths
 
 
 def token_types(ids: Ids, lengths: Sequence[int], sep_token_id: int) -> Ids:

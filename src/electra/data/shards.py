@@ -8,10 +8,13 @@ the number of each one's first sequence, and at last S (D int64). Megatron, NeMo
 
 from __future__ import annotations
 
+import os
 import struct
-import tempfile
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -36,6 +39,15 @@ def smallest_type(vocabulary_size: int) -> np.dtype[Any]:
     return TYPES[8] if vocabulary_size < 2**16 else TYPES[4]
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How much a writer has written: all that is needed to go on from there."""
+
+    sequences: int = 0
+    tokens: int = 0
+    documents: int = 0
+
+
 class ShardWriter:
     """Write sequences to `folder/name.bin` and `folder/name.idx`; the files appear, whole, when the block ends.
 
@@ -43,41 +55,51 @@ class ShardWriter:
             writer.add([2, 45, 3])
             writer.end_document()
 
-    An error inside the block leaves nothing behind. Memory does not grow with what is written.
+    Memory does not grow with what is written. An error inside the block leaves nothing behind; but with `going_on`, the
+    hidden files stay, whatever ends the block or the process, and another writer can go on from a `mark` of this one.
     """
 
-    def __init__(self, folder: Path, name: str, *, dtype: npt.DTypeLike) -> None:
+    def __init__(self, folder: Path, name: str, *, dtype: npt.DTypeLike, going_on: Mark | None = None) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         if self.dtype not in CODES:
             raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32")
         self._path = Path(folder) / name
         self._stack = ExitStack()
-        self.sequences = self.tokens = self.documents = 0
+        self._kept = going_on is not None
+        start = going_on or Mark()
+        self._fresh = start == Mark()
+        self.sequences, self.tokens, self.documents = start.sequences, start.tokens, start.documents
 
     def __enter__(self) -> ShardWriter:
+        if self._path.with_suffix(".bin").is_file() and not self._fresh:  # whole once, but its folder was not yet
+            os.replace(self._path.with_suffix(".bin"), self._hidden("bin"))
+        places = (self.tokens * self.dtype.itemsize, self.sequences * 4, (self.documents + 1) * 8)
         with ExitStack() as stack:
-            self._bin = stack.enter_context(writing(self._path.with_suffix(".bin")))
-            self._lengths = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent))
-            self._documents = stack.enter_context(tempfile.TemporaryFile(dir=self._path.parent))
+            self._bin, self._lengths, self._documents = self._files = [
+                stack.enter_context(_opened_at(self._hidden(part), 0 if self._fresh else place))
+                for part, place in zip(_PARTS, places, strict=True)
+            ]
             self._stack = stack.pop_all()
-        self._documents.write(struct.pack("<q", 0))
+        if self._fresh:
+            self._documents.write(struct.pack("<q", 0))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:
-            # re-raised inside the stack, so that it undoes what was written
-            if error is not None:
-                raise error
-            if self.sequences == 0:
-                raise ValueError(f"{self._path.name}: no sequence was written")
-            self._write_index()
+        try:
+            with self._stack:
+                if error is None:
+                    self._write()
+        finally:
+            if not self._kept:
+                for part in _PARTS:
+                    self._hidden(part).unlink(missing_ok=True)
 
     def add(self, ids: Sequence[int] | Ids) -> None:
         """Append one sequence."""
-        self._bin.write(np.asarray(ids, dtype=self.dtype).tobytes())
-        self._lengths.write(struct.pack("<i", len(ids)))
+        self._bin.write(_packed(ids, self.dtype))
+        self._lengths.write(_LENGTH.pack(len(ids)))
         self.sequences += 1
         self.tokens += len(ids)
 
@@ -85,6 +107,23 @@ class ShardWriter:
         """Mark that the sequences since the last mark are one document."""
         self._documents.write(struct.pack("<q", self.sequences))
         self.documents += 1
+
+    def mark(self) -> Mark:
+        """What is written now, and safely on the disk."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        return Mark(self.sequences, self.tokens, self.documents)
+
+    def _hidden(self, part: str) -> Path:
+        return self._path.with_name(f".{self._path.name}.{part}")
+
+    def _write(self) -> None:
+        if self.sequences == 0:
+            raise ValueError(f"{self._path.name}: no sequence was written")
+        self.mark()
+        self._write_index()
+        os.replace(self._hidden("bin"), self._path.with_suffix(".bin"))
 
     def _write_index(self) -> None:
         header = HEADER.pack(MAGIC, VERSION, CODES[self.dtype], self.sequences, self.documents + 1)
@@ -99,6 +138,28 @@ class ShardWriter:
                 place = int(ends[-1])
             for marks in _chunks(self._documents, np.dtype("<i8")):
                 index.write(marks.tobytes())
+
+
+_PARTS = ("bin", "lengths", "documents")
+_LENGTH = struct.Struct("<i")
+
+
+def _opened_at(path: Path, place: int) -> IO[bytes]:
+    """A file to read and write, `place` bytes of which stay; what is behind them goes."""
+    file = open(path, "r+b" if path.is_file() else "w+b", buffering=2**20)  # noqa: SIM115  the caller closes it
+    if os.fstat(file.fileno()).st_size < place:
+        file.close()
+        raise ValueError(f"{path} is shorter than it was marked to be: delete its folder and prepare the text again")
+    file.truncate(place)
+    file.seek(place)
+    return file
+
+
+def _packed(ids: Sequence[int] | Ids, dtype: np.dtype[Any]) -> bytes:
+    """The ids as they are stored. An array of numbers is several times as fast here as numpy, sequences being short."""
+    if isinstance(ids, np.ndarray) or sys.byteorder == "big":
+        return np.asarray(ids, dtype=dtype).tobytes()
+    return array("H" if dtype.itemsize == 2 else "i", ids).tobytes()
 
 
 class Shards:

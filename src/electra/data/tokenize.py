@@ -11,36 +11,42 @@ from tokenizers import Tokenizer
 from electra.data.documents import Document
 
 GROUP_CHARACTERS = 2**21  # tokenized in one call: enough to keep all cores busy
-GROUPS_AHEAD = 2
+GROUPS_AT_ONCE = 2  # so that the cores have work while Python takes over what they made of the group before
+GROUPS_AHEAD = 3
 
 Sentences = list[list[int]]
 """The ids of each line of a document, without special tokens."""
 
 
-def tokenized(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[Sentences]:
-    """The ids of each document, in order; a thread tokenizes the next ones while the caller handles the last.
+def tokenized(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[tuple[Document, Sentences]]:
+    """Each document with its ids, in order; threads tokenize the next ones while the caller handles the last.
 
     Text that looks like a special token ("[SEP]") is taken as the text it is. `tokenizer` is not changed; how many
     cores it uses is told by RAYON_NUM_THREADS and TOKENIZERS_PARALLELISM, as ever.
     """
-    tokenizer = _for_plain_text(tokenizer)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="electra-tokenize") as executor:
-        waiting: deque[Future[list[Sentences]]] = deque()
+    tokenizer = for_plain_text(tokenizer)
+    with ThreadPoolExecutor(GROUPS_AT_ONCE, thread_name_prefix="electra-tokenize") as executor:
+        waiting: deque[tuple[list[Document], Future[list[Sentences]]]] = deque()
         for group in _groups(documents):
-            waiting.append(executor.submit(_tokenize, tokenizer, group))
+            waiting.append((group, executor.submit(_tokenize, tokenizer, group)))
             if len(waiting) > GROUPS_AHEAD:
-                yield from waiting.popleft().result()
+                yield from _next(waiting)
         while waiting:
-            yield from waiting.popleft().result()
+            yield from _next(waiting)
 
 
-def _for_plain_text(tokenizer: Tokenizer) -> Tokenizer:
+def for_plain_text(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that neither cuts nor pads and finds no special tokens in the text."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_truncation()
     copy.no_padding()
     copy.encode_special_tokens = True  # "encode the special tokens like other text"
     return copy
+
+
+def _next(waiting: deque[tuple[list[Document], Future[list[Sentences]]]]) -> Iterator[tuple[Document, Sentences]]:
+    group, future = waiting.popleft()
+    return zip(group, future.result(), strict=True)
 
 
 def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:

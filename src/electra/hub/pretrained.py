@@ -7,20 +7,20 @@ import difflib
 import inspect
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from electra import hardware
 from electra.hub.files import adding_to_folder
 from electra.hub.fit import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
 from electra.hub.names import Location
 from electra.hub.push import Pushed, upload
-from electra.hub.weights import Weights, read_weights, weight_files, write_weights
+from electra.hub.weights import Weights, read_weights, renamed, weight_files, write_weights
 
 log = logging.getLogger("electra")
 
@@ -153,7 +153,7 @@ class Pretrained(Pushed, _Network):
             assert name_or_path is not None, "_read_config refuses this"
             options: dict[str, Any] = {"use_safetensors": use_safetensors, "weights_only": weights_only}
             weights = read_weights(name_or_path, variant=variant, **options, **location)
-        weights = _renamed(weights, key_mapping or {})
+        weights = renamed(weights, key_mapping or {})
         config.dtype = _dtype(torch_dtype if torch_dtype is not None else dtype, config, weights)
         model = cls._on_meta(config)
         source = "the given state dict" if state_dict is not None else repr(str(name_or_path))
@@ -265,7 +265,7 @@ class Pretrained(Pushed, _Network):
     @classmethod
     def _on_meta(cls, config: Any) -> Self:
         """The network without memory for its parameters."""
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDrawing():
             model = cls(config)
         if any(True for _ in model.buffers()):  # only a subclass has some, and they get their values when it is built
             with torch.device("cpu"):
@@ -329,25 +329,20 @@ class Pretrained(Pushed, _Network):
         return {name: tensor for name, tensor in state.items() if name not in repeated}
 
 
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves out `torch.nn.init`: on meta there is nothing to draw, and torch imports for a second to find that out."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def _given(state_dict: Mapping[str, Tensor] | None) -> Weights | None:
     """A copy, since the network takes its tensors over."""
     if state_dict is None:
         return None
     return Weights({name: tensor.detach().clone() for name, tensor in state_dict.items()}, {})
-
-
-def _renamed(weights: Weights, key_mapping: Mapping[str, str]) -> Weights:
-    """The weights under other names."""
-    names = {name: name for name in weights.tensors}
-    for pattern, replacement in key_mapping.items():
-        try:
-            names = {name: re.sub(pattern, replacement, new) for name, new in names.items()}
-        except re.error as error:
-            raise ValueError(f"key_mapping has {pattern!r}, which is no regular expression: {error}") from error
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"key_mapping={dict(key_mapping)} gives two tensors of the checkpoint one name")
-    tensors = {names[name]: tensor for name, tensor in weights.tensors.items()}
-    return Weights(tensors, {names.get(name, name): file for name, file in weights.files.items()})
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

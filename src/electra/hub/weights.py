@@ -43,6 +43,20 @@ class Weights:
     files: Mapping[str, Path]
 
 
+def renamed(weights: Weights, key_mapping: Mapping[str, str]) -> Weights:
+    """The weights under other names."""
+    names = {name: name for name in weights.tensors}
+    for pattern, replacement in key_mapping.items():
+        try:
+            names = {name: re.sub(pattern, replacement, new) for name, new in names.items()}
+        except re.error as error:
+            raise ValueError(f"key_mapping has {pattern!r}, which is no regular expression: {error}") from error
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"key_mapping={dict(key_mapping)} gives two tensors of the checkpoint one name")
+    tensors = {names[name]: tensor for name, tensor in weights.tensors.items()}
+    return Weights(tensors, {names.get(name, name): file for name, file in weights.files.items()})
+
+
 def read_weights(
     name_or_path: str | os.PathLike[str],
     *,
@@ -291,7 +305,7 @@ def _no_weights(name_or_path: str | os.PathLike[str], tried: list[str], location
         return f"{message}, or they are not in the cache and the Hugging Face Hub may not be asked."
     found = [what for name, what in _OTHER_FORMATS.items() if (folder / name).exists()]
     if any(re.fullmatch(r".*ckpt.*\.index", file.name) for file in folder.iterdir()):
-        found.append("a TensorFlow checkpoint")
+        found.append("a TensorFlow checkpoint, of which `electra convert` makes a model folder")
     holds = f" It holds {found[0]}." if found else ""
     return f"{message}.{holds} Save a model there with save_pretrained, or give the folder of one."
 

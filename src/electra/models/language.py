@@ -136,18 +136,20 @@ class ElectraForCausalLM(Generative, _LanguageModel):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         *,
-        shift_labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
+        **shifted: Tensor | None,
     ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """labels: [B, L] or [T], the ids themselves (they are shifted here), -100 not counted.
 
-        shift_labels: the same, shifted already; they count in place of `labels`.
+        shift_labels: the same, shifted already; they count in place of `labels`. (It is no argument by name, since
+        transformers' Trainer wants everything that is one, and has "label" in its name, in every batch.)
         logits_to_keep: score the last so many columns alone (0: all), or these columns.
         num_items_in_batch: divide the sum of the losses by this, in place of the number of labels.
         """
+        shift_labels = _shift_labels(shifted)
         learning = labels is not None or shift_labels is not None
         if learning and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
             raise ValueError("labels need the scores of all tokens: leave logits_to_keep at 0")
@@ -180,6 +182,14 @@ class ElectraForCausalLM(Generative, _LanguageModel):
         if following is not None:
             loss = token_loss(scores.flatten(0, -2).float(), following, num_items_in_batch)
         return call.output(CausalLMOutputWithCrossAttentions, loss=loss, logits=scores, past_key_values=cache)
+
+
+def _shift_labels(further: dict[str, Tensor | None]) -> Tensor | None:
+    """The one further argument that there is; any other is a TypeError, as Python's own."""
+    shift_labels = further.pop("shift_labels", None)
+    for name in further:
+        raise TypeError(f"ElectraForCausalLM.forward() got an unexpected keyword argument {name!r}")
+    return shift_labels
 
 
 def _columns(logits_to_keep: int | Tensor, columns: int) -> slice | Tensor | None:

@@ -15,10 +15,12 @@ from electra.data.shards import Shards
 from electra.hub.files import write_text, writing_folder
 from electra.pretraining.card import network_card
 from electra.pretraining.config import PretrainConfig
+from electra.pretraining.monitor import Monitor
 from electra.pretraining.networks import build_networks
+from electra.pretraining.samples import SAMPLES, sample_rows, write_samples
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.checkpoints import Checkpoint, restore
-from electra.training.health import Diverged, discriminator_statistics, figures, generator_statistics, summary
+from electra.training.health import discriminator_statistics, figures, generator_statistics, summary
 from electra.training.interruption import Interruption
 from electra.training.loop import Every, Window, train
 from electra.training.optimizer import Adam, linear_schedule
@@ -45,12 +47,15 @@ class Pretraining:
         self.optimizer = Adam(self.networks.named_parameters())
         self.window = Window()
         self.first_step = self._resume()
+        self.monitor = self._monitor()
         self.watch = Stopwatch(self.first_step, self.recipe.steps)
 
     def run_to_the_end(self) -> None:
         """Take all the steps that are left; leave with the exit code of a signal if one comes."""
         steps, batches = self.recipe.steps, self._batches(self.text, self.recipe.batch_size)
         self._announce(batches)
+        if self.first_step < steps:
+            self.monitor.start(self.first_step)
         self.networks.train()
         with (
             Interruption() as interruption,
@@ -107,11 +112,13 @@ class Pretraining:
             "learning_rate": self.rate(step - 1),
         }
         if not math.isfinite(totals["loss"]):
-            raise Diverged(step, "the loss", self.run.checkpoints.last_path(), self.recipe.learning_rate)
-        speed = totals["tokens"] / seconds
-        self.run.log({"step": step, "split": "train", **found, "tokens_per_second": speed, "seconds": seconds})
-        left = clock(self.watch.remaining(step))
+            raise self.monitor.diverged(step, "the loss")
+        pace = self.monitor.figures(step, totals["tokens"], seconds)
+        record = {"step": step, "split": "train", **found, **pace, "seconds": seconds}
+        self.run.log(record)
+        left, speed = clock(self.watch.remaining(step)), totals["tokens"] / seconds
         self.report.say(f"step {step}/{self.recipe.steps}  {summary(found)}  {speed:,.0f} tokens/s  {left} left")
+        self.monitor.look(record)
 
     @torch.no_grad()
     def evaluate(self, step: int, values: Mapping[str, Tensor]) -> None:
@@ -124,15 +131,24 @@ class Pretraining:
             window.add(step, self.losses(batches.batch(number)))
         self.networks.train()
         totals = window.read()
+        self._show(step)
         found = {"loss": totals["loss"] / totals["steps"], **figures(totals)}
         self.run.log({"step": step, "split": "held_out", **found, "seconds": self.watch.lap()})
         self.report.say(f"step {step}/{self.recipe.steps}  held out: {summary(found)}")
+
+    def _show(self, step: int) -> None:
+        """Keep some held-out text as the networks see it now, for the report."""
+        batch, masked = self._batches(self.held_out, min(SAMPLES, len(self.held_out))).batch(0)
+        self.networks.eval()
+        rows = sample_rows(self.networks, (batch.to(self.device), masked.to(self.device)), self.tokenizer)
+        self.networks.train()
+        write_samples(self.run.folder / "samples.json", step, rows)
 
     def save(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write a checkpoint, unless the weights are no longer numbers."""
         weights: dict[str, Tensor] = dict(self.networks.named_parameters())
         if not torch.nn.utils.get_total_norm(weights.values()).isfinite():
-            raise Diverged(step, "a weight", self.run.checkpoints.last_path(), self.recipe.learning_rate)
+            raise self.monitor.diverged(step, "a weight")
         groups = {"networks": weights, "optimizer": self.optimizer.moments(), "window": self.window.totals}
         self.run.checkpoints.save(Checkpoint(step, groups))
 
@@ -155,6 +171,18 @@ class Pretraining:
             self.report.say(f"going on after step {step} of {self.recipe.steps}")
         self.run.rewind(step)
         return step
+
+    def _monitor(self) -> Monitor:
+        batches = self._batches(self.text, self.recipe.batch_size)
+        return Monitor(
+            self.run,
+            self.recipe,
+            self.networks,
+            batches,
+            self.report,
+            device=self.device,
+            precision=self.precision,
+        )
 
     def _batches(self, text: Shards, batch_size: int) -> PretrainingBatches:
         mask, sep = self.tokenizer.mask_token_id, self.tokenizer.sep_token_id

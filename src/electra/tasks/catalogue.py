@@ -7,6 +7,7 @@ from typing import Any
 
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.fill_mask import FillMask
+from electra.tasks.joint_question_answering import JointQuestionAnswering
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.replaced_tokens import ReplacedTokens
@@ -22,6 +23,7 @@ TASKS: tuple[type[Task[Any]], ...] = (
     TextClassification,
     TokenClassification,
     QuestionAnswering,
+    JointQuestionAnswering,
     MultipleChoice,
     TextRanking,
     ZeroShotClassification,
@@ -32,12 +34,16 @@ TASKS: tuple[type[Task[Any]], ...] = (
 )
 
 
-def find_task(name: str) -> type[Task[Any]]:
-    """The task of this name or alias; an unknown one is a `ValueError` with a suggestion."""
-    named = {alias: task for task in TASKS for alias in (task.name, *task.aliases)}
-    if name not in named:
-        raise ValueError(f"there is no task {name!r}{suggestion(name, list(named))}")
-    return named[name]
+def find_task(name: str, architectures: Sequence[str] | None = None) -> type[Task[Any]]:
+    """The task of this name or alias; of several, that of a model's architectures, else the first.
+
+    An unknown name is a `ValueError` with a suggestion.
+    """
+    named = [task for task in TASKS if name in (task.name, *task.aliases)]
+    if not named:
+        known = sorted({alias for task in TASKS for alias in (task.name, *task.aliases)})
+        raise ValueError(f"there is no task {name!r}{suggestion(name, known)}")
+    return next((task for task in named if task.architecture in (architectures or ())), named[0])
 
 
 def task_for(architectures: Sequence[str] | None, model: str) -> type[Task[Any]]:
@@ -49,6 +55,6 @@ def task_for(architectures: Sequence[str] | None, model: str) -> type[Task[Any]]
     for architecture in architectures or ():
         if architecture in by_architecture:
             return by_architecture[architecture]
-    names = ", ".join(task.name for task in TASKS)
+    names = ", ".join(dict.fromkeys(task.name for task in TASKS))
     said = f"has architectures {list(architectures)}" if architectures else "does not say what it is for"
     raise ValueError(f"{model}: its config.json {said}, so name the task: {names}")

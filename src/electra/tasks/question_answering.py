@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -127,21 +126,25 @@ class QuestionAnswering(Task[EncodedQuestion]):
         rows = tuple(join(question, context.ids[start:stop], tokenizer) for start, stop in windows)
         return EncodedQuestion(rows, 0, context, windows, len(question) + 2)
 
-    def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
+    def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
         """[row's tokens, 2] for each row: logits of being the answer's first and its last token, float32."""
         output = model(batch)
         logits = torch.stack([output.start_logits, output.end_logits], -1).float().cpu()
         return [row.numpy() for row in batch.layout.split(logits)]
 
-    def decode(self, encoded: EncodedQuestion, outputs: Sequence[np.ndarray], tokenizer: Any) -> Any:
+    def best(self, output: Any, context: slice, count: int) -> tuple[float, list[Span]]:
+        """The score of no answer, and a window's `count` best spans, from what `infer` gave for its row."""
+        return best_spans(output, context, self.max_answer_len, count)
+
+    def decode(self, encoded: EncodedQuestion, outputs: Sequence[Any], tokenizer: Any) -> Any:
         # neighbours often grow into the same words, so more spans are looked at than asked for: transformers' count
         count = 2 * self.top_k + 10 if self.align_to_words else self.top_k
         bounds = _whole_words(encoded.context) if self.align_to_words else encoded.context.spans
         impossible: list[float] = []
         answers: dict[str, dict[str, Any]] = {}
-        for (start, stop), logits in zip(encoded.windows, outputs, strict=True):
+        for (start, stop), output in zip(encoded.windows, outputs, strict=True):
             context = slice(encoded.begins, encoded.begins + stop - start)
-            nothing, spans = best_spans(logits, context, self.max_answer_len, count)
+            nothing, spans = self.best(output, context, count)
             impossible.append(nothing)
             for span in spans:
                 _add(answers, encoded.context.text, bounds[start + span.first][0], bounds[start + span.last][1], span)

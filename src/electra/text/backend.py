@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import WordPiece
 
 CONTINUATION = "##"
-LONGEST_WORD_CHARACTERS = 100  # a longer word is one unknown token, as in Google's tokenization.py
+LONGEST_WORD_CHARACTERS = 100  # a longer word is one unknown token; transformers' limit, Google's is 200
 
 
 @dataclass(frozen=True)

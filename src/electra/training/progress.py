@@ -30,6 +30,10 @@ class Reporter:
         """One line, above the bar if there is one."""
         self._console.print(text, markup=False)
 
+    def alarm(self, text: str) -> None:
+        """A line that must be seen."""
+        self._console.print(text, markup=False, style="bold yellow")
+
     @contextmanager
     def counting(self, what: str) -> Iterator[Counter]:
         """A function that is told how much of something is done."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from electra.hub.files import write_text
 from electra.training.checkpoints import Checkpoints
 from electra.training.settings import Setting, differences, read_settings, write_settings
+from electra.training.trackers import Tracker
 
 
 class Run:
@@ -36,6 +37,8 @@ class Run:
         self.folder = folder
         self.metrics = folder / "metrics.jsonl"
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=keep)
+        self.trackers: list[Tracker] = []
+        """What else is told of every line of the metrics; closed when the run is."""
         self._settings, self._changeable = settings, changeable
         self._lock: int | None = None
         self._check()
@@ -84,6 +87,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the folder; one made here is removed when the input was refused before anything was trained."""
+        while self.trackers:
+            self.trackers.pop().close()
         untrained = not self.metrics.exists() and not self.checkpoints.steps()
         if isinstance(error, (ValueError, FileNotFoundError)) and self._made and untrained:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -100,24 +105,46 @@ class Run:
                 path.unlink(missing_ok=True)
 
     def log(self, record: Mapping[str, object]) -> None:
-        """Append one line of JSON to the metrics; it is on the disk when this returns."""
+        """Append one line of JSON to the metrics, on the disk when this returns, and tell the trackers."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        for tracker in self.trackers:
+            tracker.log(record)
 
     def rewind(self, step: int) -> None:
         """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end."""
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_text(self.metrics, "".join(line for line in lines if _step(line) <= step))
+            write_text(self.metrics, "".join(line for line in lines if _step(line) <= step and line.endswith("\n")))
 
     def read_metrics(self) -> Iterator[dict[str, object]]:
-        """The lines of the metrics, in order."""
+        """The lines of the metrics, in order; see the function of that name."""
         if self.metrics.exists():
-            with self.metrics.open(encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+            yield from read_metrics(self.metrics)
+
+
+def read_metrics(path: Path) -> Iterator[dict[str, object]]:
+    """The lines of a run's metrics, in order. A last line without an end is still being written, and left out.
+
+    Raises:
+        ValueError: a line is not one of a run; the message has its number.
+        OSError: the file cannot be read.
+    """
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                record = json.loads(line)
+                int(record["step"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{path}, line {number} is damaged: {line.strip()[:60]!r} is not a JSON object with a step. "
+                    "Remove that line (the others are used as they are)"
+                ) from error
+            yield record
 
 
 def _step(line: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,8 +14,8 @@ from electra.hub.files import write_text
 
 logger = logging.getLogger("electra")
 
-INSTALL = {"tensorboard": "tensorboard", "wandb": "wandb"}
-"""What a tracker's name is, and which extra of this package brings what it needs."""
+MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
+"""The trackers, and the module that each needs. The extra of this package that brings it has the tracker's name."""
 
 
 class Tracker(Protocol):
@@ -40,17 +41,16 @@ def open_tracker(name: str, folder: Path, settings: Mapping[str, object], *, fir
         ValueError: there is no such tracker.
         ImportError: its package is not installed; the message says how to get it.
     """
-    kinds = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
-    if name not in kinds:
-        raise ValueError(f"tracker is {name!r}: allowed is one of {', '.join(kinds)}")
-    return Forgiving(kinds[name](folder, settings, first_step=first_step), name)
+    require_tracker(name)
+    kind = TensorBoard if name == "tensorboard" else WeightsAndBiases
+    return Forgiving(kind(folder, settings, first_step=first_step), name)
 
 
 def require_tracker(name: str) -> None:
     """Raise what `open_tracker` would raise, before any work is done."""
-    if name not in INSTALL:
-        raise ValueError(f"tracker is {name!r}: allowed is one of {', '.join(INSTALL)}")
-    _load(name, "torch.utils.tensorboard" if name == "tensorboard" else name)
+    if name not in MODULES:
+        raise ValueError(f"tracker is {name!r}: allowed is one of {', '.join(MODULES)}")
+    _load(name)
 
 
 class Forgiving:
@@ -82,7 +82,7 @@ class TensorBoard:
     """Figures as scalars `train/loss`, alarms as text; read with `tensorboard --logdir RUN/tensorboard`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> None:
-        module = _load("tensorboard", "torch.utils.tensorboard")
+        module = _load("tensorboard")
         # what was written of a step that is taken again is dropped: 0 would drop nothing, and hide the first point
         self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=first_step or None)
         if first_step == 0:
@@ -104,14 +104,14 @@ class WeightsAndBiases:
     """Figures as `train/loss`, alarms as alerts. What $WANDB_MODE and the like say is left to wandb."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> None:
-        self._wandb = _load("wandb", "wandb")
+        self._wandb = _load("wandb")
         kept = folder / "wandb.id"
         if not kept.is_file():
             write_text(kept, secrets.token_hex(4) + "\n")
         self._run = self._wandb.init(
             id=kept.read_text("utf-8").strip(),
             name=folder.resolve().name,
-            project=_project(),
+            project=os.environ.get("WANDB_PROJECT", "electra"),
             dir=str(folder),
             config={name: value for name, value in settings.items() if value is not None},
             resume="allow",
@@ -136,16 +136,10 @@ def numbers(record: Mapping[str, object]) -> dict[str, float]:
     }
 
 
-def _project() -> str:
-    import os
-
-    return os.environ.get("WANDB_PROJECT", "electra")
-
-
-def _load(name: str, module: str) -> Any:
+def _load(name: str) -> Any:
     try:
-        return import_module(module)
+        return import_module(MODULES[name])
     except ImportError as error:
         raise ImportError(
-            f"the tracker {name} needs a package that is not installed ({error}): pip install 'electra[{INSTALL[name]}]'"
+            f"the tracker {name} needs a package that is not installed ({error}): pip install 'electra[{name}]'"
         ) from error

@@ -1,0 +1,123 @@
+"""A folder that takes hours to write: kept as far as it is finished, and gone on with after a kill.
+
+It is written in a hidden folder beside its place, `.NAME.unfinished`, which one process holds at a time. Now and then
+its writer marks how far it is, in `mark.json`; what it wrote after the last mark does not count.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from electra.hub.files import write_text
+
+SUFFIX = ".unfinished"
+MARK = "mark.json"
+
+
+@contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """The hidden folder, which becomes `target` (replacing a folder there) when the block ends without an error.
+
+    Where the process is killed, interrupted or told to stop, the folder stays and is given out again the next time.
+    After an error it is removed; but when the system failed (a full disk), and something was marked, it stays too.
+    Those of other targets in the same parent, and half-written folders, which killed processes left, are removed.
+
+    Raises `OSError`, naming `target`, when it cannot be written, or another process is writing it.
+    """
+    working = target.with_name(f".{target.name}{SUFFIX}")
+    made = [folder for folder in target.parents if not folder.exists()]
+    lock = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent, but=working)
+        working.mkdir(exist_ok=True)
+        lock = _hold(working)
+        if lock is None:
+            made = []
+            raise BlockingIOError(errno.EAGAIN, f"another process is writing {target}: wait until it ends")
+        yield working
+        _publish(working, target)
+    except BaseException as error:
+        stays = not isinstance(error, Exception) or isinstance(error, OSError)
+        if lock is not None and not (stays and (working / MARK).is_file()):
+            shutil.rmtree(working, ignore_errors=True)
+        for folder in made:  # the innermost first; those that are not empty stay
+            with suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, OSError) and (error.filename is None or SUFFIX in str(error.filename)) and lock:
+            raise _told(error, target, kept=working.exists()) from error
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def read_mark(working: Path) -> dict[str, Any] | None:
+    """What was marked last, or None."""
+    with suppress(FileNotFoundError):
+        mark: dict[str, Any] = json.loads((working / MARK).read_text("utf-8"))
+        return mark
+    return None
+
+
+def write_mark(working: Path, mark: Mapping[str, Any]) -> None:
+    """Say that what is on the disk now is finished as far as `mark` tells; all or nothing."""
+    write_text(working / MARK, json.dumps(mark))
+
+
+def _publish(working: Path, target: Path) -> None:
+    """What its writer needed to go on (the mark, hidden files) goes; the rest becomes `target`."""
+    for path in (*working.glob(".*"), working / MARK):
+        path.unlink(missing_ok=True)
+    _sync(working)
+    shutil.rmtree(target, ignore_errors=True)
+    working.rename(target)
+
+
+def _told(error: OSError, target: Path, *, kept: bool) -> OSError:
+    """An error about a hidden file, or about none (a full disk): with `target`, and what has become of the work."""
+    now = "What is finished is kept: the same call goes on from there" if kept else "Nothing was written"
+    return OSError(error.errno, f"{error.strerror}. {now}", str(target))
+
+
+def _sweep(parent: Path, *, but: Path) -> None:
+    """Remove what killed processes left of other targets; what a living one holds stays."""
+    for folder in [*parent.glob(f".*{SUFFIX}"), *parent.glob(".*.partial")]:
+        if folder != but and folder.is_dir() and (lock := _hold(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _hold(folder: Path) -> int | None:
+    """A descriptor that holds the folder until it is closed or the process ends; None where another holds it."""
+    if sys.platform == "win32":
+        return os.open(os.devnull, os.O_RDONLY)
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass  # some network file systems know no locks
+    return descriptor
+
+
+def _sync(folder: Path) -> None:
+    for path in (*folder.iterdir(), *((folder,) if os.name == "posix" else ())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            with suppress(OSError):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

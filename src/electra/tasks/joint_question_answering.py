@@ -1,0 +1,56 @@
+"""Question answering by Google's head: the end depends on the start, and whether there is an answer is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from electra.batch import Batch
+from electra.tasks.question_answering import QuestionAnswering
+from electra.tasks.spans import Span
+
+
+@dataclass(frozen=True)
+class Beams:
+    """What the head says of a row: spans `first`, `last`, `score` [n], and the probability of no answer."""
+
+    first: np.ndarray
+    last: np.ndarray
+    score: np.ndarray
+    impossible: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointQuestionAnswering(QuestionAnswering):
+    """As `QuestionAnswering`, with other scores: P(there is an answer) P(start) P(end, given the start).
+
+    Only spans that begin at one of the `beam_size` best starts, and end at one of its best ends, are looked at
+    (google-research/electra finetune/qa/qa_tasks.py). The score of no answer is the head's own, of the window that is
+    surest of an answer; 0 for a head that does not judge it.
+    """
+
+    architecture: ClassVar[str] = "ElectraForJointQuestionAnswering"
+
+    def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
+        """The beams of each row."""
+        said = model(batch)
+        scores = (said.start_top_log_probs[:, :, None] + said.end_top_log_probs).float().exp().cpu().numpy()
+        firsts = said.start_top_index[:, :, None].expand_as(said.end_top_index).cpu().numpy()
+        lasts = said.end_top_index.cpu().numpy()
+        judged = said.impossible_logits
+        impossible = [0.0] * len(scores) if judged is None else judged.float().sigmoid().tolist()
+        return [
+            Beams(first.ravel(), last.ravel(), score.ravel() * (1 - nothing), nothing)
+            for first, last, score, nothing in zip(firsts, lasts, scores, impossible, strict=True)
+        ]
+
+    def best(self, output: Any, context: slice, count: int) -> tuple[float, list[Span]]:
+        first, last = output.first - context.start, output.last - context.start
+        inside = (first >= 0) & (last < context.stop - context.start)
+        allowed = np.flatnonzero(inside & (last >= first) & (last - first < self.max_answer_len))
+        chosen = allowed[np.lexsort((last[allowed], first[allowed], -output.score[allowed]))][:count]
+        spans = [Span(int(first[i]), int(last[i]), float(output.score[i])) for i in chosen]
+        return output.impossible, spans
