@@ -32,6 +32,8 @@ NOT_OURS = {
 PARAMETERS_NOT_OURS = {
     ("clean_up_tokenization", "out_string"),  # `text` in transformers 5
     ("save_pretrained", "save_format"),
+    ("push_to_hub", "use_temp_dir"),  # of transformers 4; there is always a folder of its own
+    ("push_to_hub", "safe_serialization"),
     ("prepare_for_model", "return_offsets_mapping"),  # ids have no characters; transformers 4 raises an error
 }
 
