@@ -45,16 +45,9 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         return_dict: bool | None = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
         """labels: [B] class or number, or [B, K] of 0 and 1. Where the config gives no problem_type they decide."""
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         kind = None if labels is None else self._problem_type(call, labels)
         scores = self.classifier(call.first(call.encode()))
         loss = None if labels is None or kind is None else row_loss(scores, labels, kind)
@@ -102,16 +95,9 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         return_dict: bool | None = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], -100 not counted."""
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         flat = call.per_token("labels", labels, self.config.num_labels)
         scores = self.classifier(self.dropout(call.encode()))
         loss = None if flat is None else token_loss(scores, flat)
@@ -149,16 +135,9 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
         """start_positions, end_positions: [B], columns of the row; one outside the row does not count."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("start_positions and end_positions belong together: give both, or neither")
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         layout = call.layout
         starts = call.per_row("start_positions", start_positions, layout.rows)
         ends = call.per_row("end_positions", end_positions, layout.rows)
@@ -210,16 +189,9 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
             attention_mask = _rows("attention_mask", attention_mask, questions, choices)
             token_type_ids = _rows("token_type_ids", token_type_ids, questions, choices)
             position_ids = _rows("position_ids", position_ids, questions, choices)
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         rows = call.layout.rows
         if choices < 1 or rows % choices:
             raise ValueError(

@@ -21,6 +21,10 @@ from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelO
 Output = TypeVar("Output", bound=ModelOutput)
 HiddenStates = bool | int | Sequence[int] | None
 """Which hidden states to return: all, none, or those of these numbers (negative: from the last); None: the config's."""
+Inputs = tuple[Tensor | Batch | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""The first five arguments of every forward: ids or a Batch, mask, types, positions, vectors."""
+Wanted = tuple[bool | None, HiddenStates, bool | None]
+"""The last three: attention weights, hidden states, a dict or a tuple; None: what the config says."""
 
 
 @dataclass
@@ -136,23 +140,17 @@ class ElectraModel(ElectraPreTrainedModel):
 
     def call(
         self,
-        input_ids: Tensor | Batch | None,
-        attention_mask: Tensor | None,
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        inputs_embeds: Tensor | None,
+        given: Inputs,
+        wanted: Wanted,
         *,
-        output_attentions: bool | None,
-        output_hidden_states: HiddenStates,
-        return_dict: bool | None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Call:
         """Check a call, with everything that transformers' calls can ask for."""
         config = self.config
-        past = cache.get_seq_length() if cache is not None else 0
-        batch = self.batch(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, past)
+        output_attentions, output_hidden_states, return_dict = wanted
+        batch = self.batch(*given, past=cache.get_seq_length() if cache is not None else 0)
         memory, memory_mask = self._memory(encoder_hidden_states, encoder_attention_mask, batch.layout.rows)
         _check_cache(cache, batch.layout.rows)
         keep_weights = config.output_attentions if output_attentions is None else output_attentions
@@ -168,7 +166,7 @@ class ElectraModel(ElectraPreTrainedModel):
             keep_weights=keep_weights,
             keep_hidden=self._kept(output_hidden_states),
         )
-        return Call(self, batch, inputs_embeds, way, config.return_dict if return_dict is None else return_dict)
+        return Call(self, batch, given[-1], way, config.return_dict if return_dict is None else return_dict)
 
     def _kept(self, wanted: HiddenStates) -> frozenset[int]:
         """Whose hidden states are to be kept, by number from 0."""
@@ -217,15 +215,11 @@ class ElectraModel(ElectraPreTrainedModel):
         return_dict: bool | None = None,
     ) -> BaseModelOutputWithPastAndCrossAttentions | tuple[Any, ...]:
         cache = self.new_cache(past_key_values, False if isinstance(input_ids, Batch) else use_cache)
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
         call = self.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
+            given,
+            wanted,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
             cache=cache,

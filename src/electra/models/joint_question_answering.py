@@ -100,16 +100,9 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
             )
         beam = self.options["beam_size"] if beam_size is None else beam_size
         _check({"beam_size": beam})
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         rows, longest = call.layout.rows, call.layout.longest
         starts = call.per_row("start_positions", start_positions, rows, longest)
         ends = call.per_row("end_positions", end_positions, rows, longest)

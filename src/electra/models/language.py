@@ -42,16 +42,9 @@ class ElectraForPreTraining(ElectraPreTrainedModel):
         return_dict: bool | None = None,
     ) -> ElectraForPreTrainingOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], 1 replaced, 0 original, -100 not counted; padding does not count either."""
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         flat = call.per_token("labels", labels, 2, whole=False)
         scores = self.discriminator_predictions(call.encode())
         loss = None if flat is None else replaced_token_loss(scores, flat, call.layout.real_tokens())
@@ -95,16 +88,9 @@ class ElectraForMaskedLM(_LanguageModel):
         return_dict: bool | None = None,
     ) -> MaskedLMOutput | tuple[Any, ...]:
         """labels: [B, L] or [T], the token that belongs there, -100 not counted."""
-        call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
-        )
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(given, wanted)
         flat = call.per_token("labels", labels, self.config.vocab_size)
         scores = self.predict_words(call.encode())
         loss = None if flat is None else token_loss(scores, flat)
@@ -158,15 +144,11 @@ class ElectraForCausalLM(Generative, _LanguageModel):
         ragged = isinstance(input_ids, Batch)
         use_cache = False if ragged or learning else use_cache
         cache = self.electra.new_cache(past_key_values, use_cache)
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = (output_attentions, output_hidden_states, return_dict)
         call = self.electra.call(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=return_dict,
+            given,
+            wanted,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
             cache=cache,
