@@ -1,44 +1,58 @@
 """What does a pretraining step cost, against the loop that one would write with transformers' two models?
 
-Prints one JSON line: CPU seconds and tokens per CPU second of both, measured in turn in one process, and their ratio.
-ELECTRA-small, 16 rows of 128 tokens, float32, on the CPU; equal weights' shapes, masking and optimizer settings.
+Prints one JSON line: CPU seconds and tokens per CPU second of each, and how much faster ours is. Each runs in a process
+of its own; they take their steps in turn, one at a time. ELECTRA-small, 16 rows of 128 tokens, float32, one thread.
 
-    python benchmarks/pretraining_step.py [--steps 5] [--dropout 0.1]
+    python benchmarks/pretraining_step.py [--steps 7] [--size small] [--dropout 0.1]
+
+- transformers: the loop, with the vocabulary's scores at every position and torch's AdamW;
+- replica: ours at equal hyperparameters, with dropout in attention; fast: ours as `electra pretrain` is by default.
+  Both compute the statistics that a run reports.
+- bound: the share of a step that its matrix products would take at the rate of a large one on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
-
-import electra
-
 ROWS, COLUMNS, VOCABULARY = 16, 128, 30522
 SPECIAL, MASK = (101, 102, 103), 103
+SIDES = ("transformers", "replica", "fast")
 
 
-def ours(dropout: float) -> Callable[[], None]:
+def ours(size: str, mode: str, dropout: float) -> Callable[[], None]:
     """A step as `electra pretrain` takes it."""
+    import torch
+
+    import electra
+    from electra.pretraining.objectives import statistics as statistics_of
+    from electra.training.memory import keep_freed_memory
     from electra.training.optimizer import Adam
 
-    config = electra.ElectraConfig.preset("small", hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    keep_freed_memory()
+    attention = dropout if mode == "replica" else 0.0
+    config = electra.ElectraConfig.preset(size, hidden_dropout_prob=dropout, attention_probs_dropout_prob=attention)
+    masking = electra.Masking(max_predictions=19, with_replacement=mode == "replica")
     networks = electra.ReplacedTokenDetection(
-        electra.ElectraForMaskedLM(config.generator()), electra.ElectraForPreTraining(config)
+        electra.ElectraForMaskedLM(config.generator()), electra.ElectraForPreTraining(config), masking=masking
     ).train()
     optimizer = Adam(networks.named_parameters())
 
     def step() -> None:
         ids = torch.randint(1000, VOCABULARY, (ROWS, COLUMNS - 2)).tolist()
         batch = electra.Batch.from_rows([electra.Row([101, *row, 102]) for row in ids])
-        networks(batch).loss.backward()
+        found = networks(batch)
+        statistics_of(found, batch.layout.tokens)
+        found.loss.backward()
         optimizer.clip(1.0)
         optimizer.step(1e-4)
         optimizer.zero_grad()
@@ -46,14 +60,22 @@ def ours(dropout: float) -> Callable[[], None]:
     return step
 
 
-def theirs(dropout: float) -> Callable[[], None]:
+def theirs(size: str, dropout: float) -> Callable[[], None]:
     """The loop over transformers' models: the vocabulary at every position, gathered afterwards; torch's AdamW."""
+    import torch
     import transformers
+    from torch import nn
 
-    shape: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    discriminator = transformers.ElectraForPreTraining(transformers.ElectraConfig(**shape)).train()
-    small = {"hidden_size": 64, "num_attention_heads": 1, "intermediate_size": 256}
-    generator = transformers.ElectraForMaskedLM(transformers.ElectraConfig(**shape, **small)).train()
+    import electra
+
+    def shape(config: Any) -> Any:
+        names = ("embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        drop: dict[str, Any] = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        return transformers.ElectraConfig(**{name: getattr(config, name) for name in names}, **drop)
+
+    preset = electra.ElectraConfig.preset(size)
+    discriminator = transformers.ElectraForPreTraining(shape(preset)).train()
+    generator = transformers.ElectraForMaskedLM(shape(preset.generator())).train()
     generator.electra.embeddings = discriminator.electra.embeddings
     generator.tie_weights()
     parameters = list(nn.ModuleList([generator, discriminator]).parameters())
@@ -78,38 +100,105 @@ def theirs(dropout: float) -> Callable[[], None]:
     return step
 
 
+def product_rate() -> float:
+    """Operations a second of a large matrix product, now."""
+    import torch
+
+    one, other = torch.randn(2048, 1024), torch.randn(1024, 1024)
+    begin = time.process_time()
+    for _ in range(5):
+        one @ other
+    return 5 * 2 * 2048 * 1024 * 1024 / (time.process_time() - begin)
+
+
+def work(side: str, size: str, dropout: float) -> None:
+    """A step for every line of stdin; its CPU seconds, and the rate of a matrix product after it, to stdout."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    step = theirs(size, dropout) if side == "transformers" else ours(size, side, dropout)
+    for _ in sys.stdin:
+        begin = time.process_time()
+        step()
+        print(time.process_time() - begin, product_rate(), flush=True)
+
+
+def measure(size: str, dropout: float, steps: int) -> tuple[dict[str, list[float]], float]:
+    """CPU seconds of each side's steps, and the median rate of a matrix product beside them."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = {
+        side: subprocess.Popen(
+            [sys.executable, __file__, "--size", size, "--dropout", str(dropout), "--work", side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for side in SIDES
+    }
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    rates = []
+    for number in range(steps + 2):
+        for side, process in processes.items():
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write("\n")
+            process.stdin.flush()
+            taken, rate = map(float, process.stdout.readline().split())
+            if number > 1:  # the first two warm up
+                seconds[side].append(taken)
+                rates.append(rate)
+    for process in processes.values():
+        assert process.stdin
+        process.stdin.close()
+        process.wait()
+    return seconds, statistics.median(rates)
+
+
+def flops(size: str) -> float:
+    """Operations of our step in matrix products and attention."""
+    import electra
+    from electra.pretraining.cost import step_flops
+
+    config = electra.ElectraConfig.preset(size)
+    return (
+        ROWS
+        * COLUMNS
+        * step_flops(generator=config.generator(), discriminator=config, length=COLUMNS, mask_fraction=19 / COLUMNS)
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=5, help="measured steps of each")
+    parser.add_argument("--steps", type=int, default=7, help="measured steps of each")
+    parser.add_argument("--size", default="small", help="tiny, small, base")
     parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--work", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.manual_seed(0)
-    steps = {"electra": ours(options.dropout), "transformers": theirs(options.dropout)}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(options.steps + 1):
-        for name, step in steps.items():
-            begin = time.process_time()
-            step()
-            if number:  # the first warms up
-                seconds[name].append(time.process_time() - begin)
-    tokens = ROWS * COLUMNS
-    ratios = [b / a for a, b in zip(seconds["electra"], seconds["transformers"], strict=True)]
-    print(
-        json.dumps(
-            {
-                "benchmark": "pretraining_step",
-                "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-                "dropout": options.dropout,
-                "steps": options.steps,
-                "cpu_seconds": {name: round(statistics.median(values), 3) for name, values in seconds.items()},
-                "tokens_per_cpu_second": {
-                    name: round(tokens / statistics.median(values)) for name, values in seconds.items()
-                },
-                "times_faster": round(statistics.median(ratios), 2),
-                "times_faster_range": [round(min(ratios), 2), round(max(ratios), 2)],
-            }
-        )
-    )
+    if options.work:
+        work(options.work, options.size, options.dropout)
+        return
+    seconds, rate = measure(options.size, options.dropout, options.steps)
+    median = {side: statistics.median(values) for side, values in seconds.items()}
+    import torch
+
+    report: dict[str, Any] = {
+        "benchmark": "pretraining_step",
+        "machine": f"{platform.machine()}, 1 thread, torch {torch.__version__}",
+        "size": options.size,
+        "dropout": options.dropout,
+        "steps": options.steps,
+        "cpu_seconds": {side: round(value, 3) for side, value in median.items()},
+        "tokens_per_cpu_second": {side: round(ROWS * COLUMNS / value) for side, value in median.items()},
+        "product_gflops_per_second": round(rate / 1e9),
+        "bound": {side: round(flops(options.size) / rate / median[side], 2) for side in SIDES[1:]},
+    }
+    for side in SIDES[1:]:
+        ratios = [b / a for a, b in zip(seconds[side], seconds["transformers"], strict=True)]
+        report[f"{side}_times_faster"] = round(statistics.median(ratios), 2)
+        report[f"{side}_times_faster_range"] = [round(min(ratios), 2), round(max(ratios), 2)]
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

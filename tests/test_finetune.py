@@ -1,151 +1,35 @@
-"""`electra finetune`: Google's law of training, the whole verb, and input that it refuses."""
+"""`electra finetune`: the whole verb, and input that it refuses."""
 
 from __future__ import annotations
 
 import json
 import math
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from electra import finetune as finetuning
-from electra.config import ElectraConfig
-from electra.finetune import FinetuneConfig, finetune, fit, layer_multiplier, score
-from electra.models import ElectraForPreTraining, ElectraForSequenceClassification, ElectraForTokenClassification
+from electra.finetune import finetune
+from electra.finetuning.examples import read_examples
+from electra.finetuning.scoring import score
+from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
-
-WORDS = ["red", "green", "blue", "grey", "tree", "house", "river", "stone", "cloud", "road"]
-SIZES = {"hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-def examples(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Sentences of a few words, labelled by whether `red` is among them; tags mark it."""
-    draw = random.Random(seed)
-    made = []
-    for number in range(count):
-        words = draw.choices(WORDS[1:], k=draw.randint(2, 9))
-        if number % 2:
-            words[draw.randrange(len(words))] = "red"
-        tags = ["B-RED" if word == "red" else "O" for word in words]
-        made.append(
-            {"text": " ".join(words), "label": "yes" if "red" in words else "no", "tokens": words, "tags": tags}
-        )
-    return made
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from tests.finetuning import toy
+from tests.finetuning.toy import examples, settings, write
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> ElectraTokenizer:
-    return train_vocabulary([" ".join(WORDS)] * 9, size=100)
+    return toy.words()
 
 
 @pytest.fixture(scope="module")
 def folder(tokenizer: ElectraTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A discriminator with random weights."""
-    path = tmp_path_factory.mktemp("discriminator")
-    torch.manual_seed(0)
-    sizes = {**SIZES, "intermediate_size": 64, "max_position_embeddings": 24}
-    ElectraForPreTraining(ElectraConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
-
-
-def settings(folder: Path, tmp_path: Path, **changes: Any) -> FinetuneConfig:
-    values: dict[str, Any] = {
-        "model": str(folder),
-        "task": "text-classification",
-        "train": write(tmp_path / "train.jsonl", examples(200)),
-        "eval": write(tmp_path / "eval.jsonl", examples(60, seed=1)),
-        "output": tmp_path / "out",
-        "epochs": 6,
-        "batch_size": 16,
-        "rate": 3e-3,
-        "layer_decay": 1.0,
-        "device": "cpu",
-    }
-    return FinetuneConfig(**{**values, **changes})
-
-
-# -- the law of training -------------------------------------------------------------
-
-
-def test_layer_multipliers_are_google_s(shared: Path) -> None:
-    reference = json.loads((shared / "fixtures/tf1/reference/ft_mrpc.json").read_text())
-    layers = reference["hparams"]["model_hparam_overrides"]["num_hidden_layers"]
-    for name, expected in reference["lr_multiplier"].items():
-        ours = name.replace("/", ".").replace("layer_", "layer.").replace("task_specific.mrpc", "classifier")
-        assert math.isclose(layer_multiplier(ours, layers, 0.8), expected, rel_tol=1e-6), name
-
-
-def test_a_fit_is_the_written_out_loop(tokenizer: ElectraTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Padded batches, the summed loss, clipping, Adam and the schedule as plain arithmetic give the same weights."""
-    monkeypatch.setattr(finetuning, "PART_TOKENS", 30)  # a step's batch comes in several parts
-    task = TextClassification(labels=("no", "yes"), max_length=24)
-    rows = task.training_rows(examples(24), tokenizer)
-    sizes = {**SIZES, "intermediate_size": 64, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    torch.manual_seed(1)
-    model = ElectraForSequenceClassification(ElectraConfig(vocab_size=len(tokenizer), initializer_range=0.3, **sizes))
-    twin = ElectraForSequenceClassification(model.config)
-    twin.load_state_dict(model.state_dict())
-
-    fit(model, rows, task, epochs=2, batch_size=8, rate=1e-2, layer_decay=0.7, warmup=0.4, weight_decay=0.1, seed=3)
-    plain_loop(twin, list(finetuning._batches(rows, task, 6, 8, 3)), rate=1e-2, warmup_steps=2)
-    for (name, one), other in zip(model.named_parameters(), twin.parameters(), strict=True):
-        if name.endswith("key.bias"):  # softmax takes no notice of it: its gradient is rounding
-            continue
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}")
-
-
-def plain_loop(model: Any, steps: list[Any], *, rate: float, warmup_steps: int) -> None:
-    """What `fit` does, step by step, with padded grids."""
-    moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in model.named_parameters()}
-    for number, parts in enumerate(steps):
-        rows = [ids for part in parts for ids in part.batch.layout.split(part.batch.input_ids)]
-        labels = torch.cat([part.labels for part in parts])
-        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        model.zero_grad()
-        logits = model(ids, attention_mask=mask).logits
-        torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
-        norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters()))
-        assert norm > 1
-        lr = rate * (1 - number / len(steps)) * min(1, number / warmup_steps)
-        for name, p in model.named_parameters():
-            step_of(name, p, moments[name], p.grad / norm, lr * layer_multiplier(name, 2, 0.7))
-
-
-@torch.no_grad()
-def step_of(name: str, p: Tensor, moments: tuple[Tensor, Tensor], gradient: Tensor, lr: float) -> None:
-    m, v = moments
-    m.mul_(0.9).add_(0.1 * gradient)
-    v.mul_(0.999).add_(0.001 * gradient.square())
-    decay = 0.0 if "bias" in name or "LayerNorm" in name else 0.1
-    p -= lr * (m / (v.sqrt() + 1e-6) + decay * p)
-
-
-def test_every_example_comes_once_an_epoch_in_an_order_by_seed(tokenizer: ElectraTokenizer) -> None:
-    task = TextClassification(labels=("no", "yes"), max_length=24)
-    rows = task.training_rows(examples(20), tokenizer)
-
-    def order(seed: int) -> list[tuple[int, ...]]:
-        parts = [part for step in finetuning._batches(rows, task, 8, 5, seed) for part in step]
-        return [tuple(row.tolist()) for part in parts for row in part.batch.layout.split(part.batch.input_ids)]
-
-    expected = sorted(tuple(row.row.input_ids) for row in rows)
-    assert sorted(order(0)[:20]) == sorted(order(0)[20:]) == expected
-    assert order(0)[:20] != order(0)[20:]
-    assert order(0) == order(0) != order(1)
+    return toy.discriminator(tmp_path_factory.mktemp("discriminator"), tokenizer)
 
 
 # -- the whole verb ------------------------------------------------------------------
@@ -187,19 +71,12 @@ def test_seeds_give_a_mean_and_the_same_seed_the_same_weights(folder: Path, tmp_
 def test_columns_of_pairs_are_found(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_text("question1\tquestion2\tlabel\nwhy\twhen\t0\n")
-    [(example, record)] = finetuning.read_examples(path, "text-classification")
+    [(example, record)] = read_examples(path, "text-classification")
     assert example == {"text": "why", "text_pair": "when", "label": "0"}
     assert record.line == 2
     path.write_text("text\tverdict\tlabel\nwhy\tgood\t0\n")
-    [(example, _)] = finetuning.read_examples(path, "text-classification", "verdict")
+    [(example, _)] = read_examples(path, "text-classification", "verdict")
     assert example == {"text": "why", "label": "good"}
-
-
-def test_rates_go_by_the_size_of_the_model(folder: Path, tmp_path: Path) -> None:
-    config = settings(folder, tmp_path, rate=None, layer_decay=None)
-    small, large = ElectraConfig.preset("small"), ElectraConfig.preset("large")
-    assert [finetuning._hyperparameters(config, of)["rate"] for of in (small, large)] == [1e-4, 5e-5]
-    assert [finetuning._hyperparameters(config, of)["layer_decay"] for of in (small, large)] == [0.8, 0.9]
 
 
 # -- what is refused -----------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from electra.hardware import choose, precision
+from electra.hardware import choose, choose_for_process, precision
 
 
 @pytest.fixture
@@ -44,6 +44,25 @@ def test_the_cpu(device: Any) -> None:
 )
 def test_two_gpus(device: Any, chosen: str) -> None:
     assert choose(device) == torch.device(chosen)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in ("auto", "cuda"):
+        assert [choose_for_process(device, place) for place in (0, 1)] == [
+            torch.device("cuda", 0),
+            torch.device("cuda", 1),
+        ]
+        assert choose_for_process(device, None) == torch.device("cuda", 1)  # alone: the one in use
+    assert choose_for_process("cpu", 5) == torch.device("cpu")
+    with pytest.raises(ValueError, match="process 2 of this machine has no accelerator of its own: there are 2"):
+        choose_for_process("auto", 2)
+    for device in ("cuda:1", 1, torch.device("cuda", 0)):
+        with pytest.raises(ValueError, match="is one device for several processes: use 'auto' or 'cuda'"):
+            choose_for_process(device, 0)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    assert choose_for_process("auto", 3) == torch.device("cuda", 0)  # the only one that Slurm lets it see
 
 
 @pytest.mark.usefixtures("cpu_only")

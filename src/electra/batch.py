@@ -134,6 +134,12 @@ class Layout:
         )
         return replace(self, mask=mask, cumulative_lengths=offsets)
 
+    def pin_memory(self) -> Layout:
+        mask, offsets = (
+            None if tensor is None else tensor.pin_memory() for tensor in (self.mask, self.cumulative_lengths)
+        )
+        return replace(self, mask=mask, cumulative_lengths=offsets)
+
     def _boundaries(self, device: torch.device | str | None = None) -> Tensor:
         assert self.cumulative_lengths is not None, "a layout is made by of_grid or ragged"
         return self.cumulative_lengths if device is None else self.cumulative_lengths.to(device)
@@ -180,3 +186,8 @@ class Batch:
             t.to(device, non_blocking=True) for t in (self.input_ids, self.token_type_ids, self.position_ids)
         )
         return Batch(ids, types, positions, self.layout.to(device))
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which `to` copies while the accelerator computes."""
+        ids, types, positions = (t.pin_memory() for t in (self.input_ids, self.token_type_ids, self.position_ids))
+        return Batch(ids, types, positions, self.layout.pin_memory())

@@ -28,11 +28,21 @@ VERBS = {
     "finetune": "Fit a pretrained model to a task with labelled examples.",
     "predict": "Answers for the texts of a file or of stdin, as JSON lines.",
     "convert": "Google's TensorFlow checkpoints to model folders, and back.",
+    "report": "A page of a run's curves, alarms, and text as its networks see it.",
     "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
+    "tokenizer train": "A vocabulary from text files.",
+    "tokenizer report": "How well a tokenizer suits a text.",
 }
 
+# verbs of two words are shown under the first
+_GROUPS = {"tokenizer": "Train a vocabulary, or see how well one suits a text."}
+
 # the function that does what the verb says, where it is not named like the verb
-FUNCTIONS = {"predict": "predict_file"}
+FUNCTIONS = {
+    "predict": "predict_file",
+    "tokenizer train": "train_tokenizer",
+    "tokenizer report": "report_tokenizer",
+}
 
 _HELP = """ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
 
@@ -41,6 +51,8 @@ electra VERB --help lists a verb's options; --debug shows an error's origin.
 
 # a heading over each section of the help, and no frame around it
 _HEADINGS = Box("    \n" * 8)
+
+_READ_STDIN = ("pretrain", "tokenizer")  # the verbs of files of which one may be `-`
 
 STOPPED_BY_READER = 141  # 128 + SIGPIPE, what a shell sees of `yes | head`
 INTERRUPTED = 130  # 128 + SIGINT
@@ -73,19 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(words: Sequence[str]) -> int:
     """Parse the words, do what they say, and return the exit code; errors of the verb itself are raised."""
-    if words and not words[0].startswith("-") and words[0] not in VERBS:
+    if words and not words[0].startswith("-") and words[0] not in _first_words():
         _say(_unknown_verb(words[0]))
         return 2
     app = application()
     try:
-        config = app(words, exit_on_error=False, print_error=False)
+        config = app(_with_stdin(words), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _say(f"{_one_line(str(error))}\nSee {_named(words)} --help")
         return 2
     if not is_dataclass(config):  # --help and --version are answered already
         return 0
-    verb = next(word for word in words if word in VERBS)
-    result = getattr(import_module(f"electra.{verb}"), FUNCTIONS.get(verb, verb))(config)
+    verb = next(verb for verb in VERBS if verb.split() == list(words[: len(verb.split())]))
+    result = getattr(import_module(f"electra.{verb.split()[0]}"), FUNCTIONS.get(verb, verb))(config)
     if result is not None:
         print(json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result)
     return 0
@@ -102,9 +114,18 @@ def application() -> App:
         result_action="return_value",
         default_parameter=Parameter(negative=()),
     )
-    for verb, sentence in VERBS.items():
-        app.command(f"electra.{verb}:{verb.title()}Config", name=verb, help=sentence, sort_key=list(VERBS).index(verb))
+    for place, (verb, sentence) in enumerate(VERBS.items()):
+        module, *second = verb.split()
+        if second and module not in app:
+            app.command(App(name=module, help=_GROUPS[module], sort_key=place))
+        config = f"electra.{module}:{verb.title().replace(' ', '')}Config"
+        (app[module] if second else app).command(config, name=verb.split()[-1], help=sentence, sort_key=place)
     return app
+
+
+def _with_stdin(words: Sequence[str]) -> list[str]:
+    """A lone hyphen among files by its other name, because the parser takes it for an option."""
+    return ["/dev/stdin" if word == "-" and words[0] in _READ_STDIN else word for word in words]
 
 
 def _take_debug(words: list[str]) -> bool:
@@ -117,13 +138,17 @@ def _take_debug(words: list[str]) -> bool:
 
 
 def _unknown_verb(word: str) -> str:
-    near = get_close_matches(word, VERBS, n=1)
+    near = get_close_matches(word, _first_words(), n=1)
     suggestion = f" Did you mean {near[0]}?" if near else ""
-    return f"there is no verb {word!r}.{suggestion} The verbs are {', '.join(VERBS)}."
+    return f"there is no verb {word!r}.{suggestion} The verbs are {', '.join(_first_words())}."
+
+
+def _first_words() -> list[str]:
+    return list(dict.fromkeys(verb.split()[0] for verb in VERBS))
 
 
 def _named(words: Sequence[str]) -> str:
-    return f"electra {words[0]}" if words and words[0] in VERBS else "electra"
+    return f"electra {words[0]}" if words and words[0] in _first_words() else "electra"
 
 
 def _one_line(message: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -12,6 +14,7 @@ _MEANT_AUTO = ("gpu", "accelerator")
 _PRECISIONS = {
     "float32": torch.float32,
     "fp32": torch.float32,
+    "tf32": torch.float32,
     "bfloat16": torch.bfloat16,
     "bf16": torch.bfloat16,
     "float16": torch.float16,
@@ -35,11 +38,60 @@ def choose(device: str | int | torch.device = "auto") -> torch.device:
     return _checked(_parsed(device) if isinstance(device, str) else device)
 
 
+def choose_for_process(device: str | int | torch.device, place: int | None) -> torch.device:
+    """As `choose`, for number `place` of several processes on this machine, each with an accelerator of its own.
+
+    place: None for a process that is alone.
+
+    Where a process sees one accelerator alone (schedulers can hide the others), that is its own. Raises `ValueError`
+    too when there are more processes than accelerators, and when `device` has a number, as all would have that one.
+    """
+    chosen = choose(device)
+    if chosen.type == "cpu" or place is None:
+        return chosen
+    if device != "auto" and not (isinstance(device, str) and device == chosen.type):
+        raise ValueError(f"device={str(device)!r} is one device for several processes: use 'auto' or {chosen.type!r}")
+    count = torch.accelerator.device_count()
+    if place >= count > 1:
+        raise ValueError(
+            f"process {place} of this machine has no accelerator of its own: there are {count}. "
+            f"Start {count} processes on each machine"
+        )
+    return torch.device(chosen.type, place if count > 1 else 0)
+
+
+def copies_faster_from_pinned(device: torch.device) -> bool:
+    """Whether tensors on their way to the device had better be in page-locked memory.
+
+    Copies from there to a CUDA device run beside the computation.
+    """
+    return device.type == "cuda"
+
+
+@contextmanager
+def matrix_products(device: torch.device, name: str) -> Iterator[None]:
+    """Within this block, precision "tf32" lets a CUDA device multiply float32 matrices with 10 bits after the point.
+
+    It does so on its tensor cores, at about half of bfloat16's speed; sums, and all that is stored, stay float32. Any
+    other name, and any other device, changes nothing.
+    """
+    if name != "tf32" or device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+
+
 def precision(device: torch.device, name: str | torch.dtype = "auto") -> torch.dtype:
     """The number type to compute in on `device`.
 
     name: "auto" (the default: bfloat16 where a CUDA device has it in hardware, else float32), "float32" or "fp32",
-    "bfloat16" or "bf16", "float16" or "fp16", or a torch.dtype of these. Raises `ValueError` for any other.
+    "tf32" (float32; see `matrix_products`), "bfloat16" or "bf16", "float16" or "fp16", or a torch.dtype of these.
+    Raises `ValueError` for any other.
     """
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

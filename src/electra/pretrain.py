@@ -3,72 +3,119 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from electra import hardware
-from electra.data.documents import read_documents
-from electra.data.prepare import prepare
-from electra.data.sources import describe_sources
-from electra.data.text_files import find_text_files
-from electra.hub.files import write_text, writing_folder
+from electra.data.prepare import open_prepared, prepare
+from electra.data.stdin import with_stdin
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
-from electra.pretraining.session import Pretraining
+from electra.pretraining.objectives import published
+from electra.pretraining.page import write_report
+from electra.pretraining.plan import make_plan, sampled, show
+from electra.pretraining.session import Pretraining, check_shares
+from electra.pretraining.vocabulary import tokenizer_of
+from electra.reporting.curves import INSTALL, can_draw
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.training.distributed import Processes, together
+from electra.training.health import Diverged
+from electra.training.meeting import place_of
 from electra.training.progress import Reporter
 from electra.training.run import Run
+from electra.training.trackers import open_tracker, require_tracker
 
 
-def pretrain(config: PretrainConfig) -> Path:
+def pretrain(config: PretrainConfig) -> Path | None:
     """Pretrain, or go on with the run in `config.output`, and return that folder.
 
     In it are afterwards `discriminator` and `generator` (model folders with tokenizer and card), `metrics.jsonl`,
-    `config.toml` and `checkpoints`. SIGTERM and SIGINT end it after the step with a checkpoint and the exit code 75 or
-    130; the same call goes on from there, or from the last checkpoint when it was killed.
+    `config.toml`, `checkpoints` and `report.html`. SIGTERM and SIGINT end it after the step with a checkpoint and
+    the exit code 75 or 130; the same call goes on from there, or from the last checkpoint when it was killed. With `config.dry_run`,
+    what the run would take is printed and None returned; nothing is written.
 
     Raises:
         ValueError: the text, the vocabulary or the run folder is not usable, or the loss is no longer a number.
+        ImportError: the tracker's package is not installed.
         OSError: a file cannot be read or written.
     """
-    hardware.choose(config.device)  # refused now, and not when the text is prepared
+    place = place_of()
+    # refused now, and not when the text is prepared
+    device = hardware.choose_for_process(config.device, place.local_rank if place.count > 1 else None)
+    if config.tracker is not None:
+        require_tracker(config.tracker)
     report = Reporter(quiet=config.quiet)
+    if config.dry_run:
+        if place.rank == 0:
+            _print_plan(config, report)
+        return None
+    with together(place, device) as processes:
+        if processes.first:
+            return _lead(config, report, processes)
+        _follow(config, processes)
+    return None
+
+
+def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Path:
+    """What the first process does, or the only one: all that is written and said."""
+    check_shares(config, processes)
     with Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run:
-        tokenizer = _tokenizer(config, run, report)
-        with report.counting("tokenizing the text") as count:
-            texts = prepare(
-                config.files,
-                tokenizer,
-                run.folder / "examples",
-                length=config.recipe.length,
-                seed=config.seed,
-                held_out_fraction=config.held_out_fraction,
-                progress=count,
-                reuse_only=bool(run.checkpoints.steps()),
+        training = _session(config, run, report, processes)
+        if config.tracker is not None:
+            run.trackers.append(
+                open_tracker(config.tracker, run.folder, config.settings(), first_step=training.first_step)
             )
-        training = Pretraining(config, run, tokenizer, texts, report)
-        training.run_to_the_end()
+        try:
+            training.run_to_the_end()
+        except Diverged:
+            write_report([run.folder], run.folder / "report.html")
+            raise
         training.publish()
-    report.say(f"done: {run.folder / 'discriminator'} and {run.folder / 'generator'}")
+        write_report([run.folder], run.folder / "report.html")
+    if not can_draw():
+        report.say(f"{INSTALL}, then electra report {run.folder}")
+    report.say(f"done: {' and '.join(str(run.folder / name) for name in published(training.networks))}")
     return run.folder
 
 
-def _tokenizer(config: PretrainConfig, run: Run, report: Reporter) -> ElectraTokenizer:
-    """The given tokenizer, or one trained on the files and kept in the run folder."""
-    if config.vocab is not None:
-        given = config.vocab
-        tokenizer = ElectraTokenizer.from_pretrained(given) if given.is_dir() else read_vocabulary(given)
-        if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
-            raise ValueError(f"{given} needs [MASK], [CLS] and [SEP] for pretraining: add those that it does not have")
-        return tokenizer
-    folder = run.folder / "tokenizer"
-    sources, size = describe_sources(find_text_files(config.files)), config.recipe.vocab_size
-    made_from = {"files": sources, "size": size, "cased": config.cased}
-    origin = folder / "made_from.json"
-    if origin.is_file() and (run.checkpoints.steps() or json.loads(origin.read_text("utf-8")) == made_from):
-        return ElectraTokenizer.from_pretrained(folder)
-    with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
-        lines = (text for document in read_documents(config.files, progress=count) for text in document.lines)
-        train_vocabulary(lines, size=size, lowercase=not config.cased).save_pretrained(partial)
-        write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
-    return ElectraTokenizer.from_pretrained(folder)
+def _follow(config: PretrainConfig, processes: Processes) -> None:
+    """What the others do: they wait for the text and compute their shares of every batch."""
+    prepared: tuple[ElectraTokenizer, Path] = processes.tell(None)
+    tokenizer, folder = prepared
+    run = Run(config.output, config.settings(), changeable=CHANGEABLE)  # not opened: the first one writes
+    texts = open_prepared(folder, tokenizer)
+    Pretraining(config, run, tokenizer, texts, Reporter(quiet=True), processes).run_to_the_end()
+
+
+def _session(
+    config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None
+) -> Pretraining:
+    """The two networks with their text, prepared if it was not yet."""
+    files = with_stdin(config.files, run.folder / "stdin.txt")
+    tokenizer = tokenizer_of(config, files, run, report)
+    with report.counting("tokenizing the text") as count:
+        texts = prepare(
+            files,
+            tokenizer,
+            run.folder / "examples",
+            length=config.recipe.length,
+            segments=config.segments,
+            seed=config.seed,
+            held_out_fraction=config.held_out_fraction,
+            **config.reading,
+            progress=count,
+            reuse_only=bool(run.checkpoints.steps()),
+        )
+    if processes is not None:
+        processes.tell((tokenizer, texts[0].path.parent))
+    return Pretraining(config, run, tokenizer, texts, report, processes)
+
+
+def _print_plan(config: PretrainConfig, report: Reporter) -> None:
+    """Print what the run will take, as a table or as one JSON object."""
+    with sampled(config) as (part, share), Run(part.output, part.settings()) as run:
+        plan = make_plan(config, _session(part, run, report), share)
+    if config.json:
+        print(json.dumps(asdict(plan), ensure_ascii=False))
+    else:
+        show(plan)

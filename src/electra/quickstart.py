@@ -22,7 +22,7 @@ from rich.text import Text
 
 from electra.batch import Batch, Row
 from electra.config import ElectraConfig
-from electra.finetune import fit
+from electra.finetuning.fit import fit
 from electra.hub.files import write_text, writing_folder
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForTokenClassification
 from electra.nn.pretraining import ReplacedTokenDetection, ReplacedTokenDetectionOutput
@@ -334,7 +334,7 @@ def _trained_accuracy(
     model = ElectraForTokenClassification(ElectraConfig.from_pretrained(folder, **task.config_fields()))
     if pretrained:
         model.electra.load_state_dict(ElectraForPreTraining.from_pretrained(folder).electra.state_dict())
-    fit(model, task.training_rows(labelled, tokenizer), task, seed=seed, **FINETUNING)
+    fit(model, task.training_items(labelled, tokenizer), task, seed=seed, **FINETUNING)
     answers = predict(model, tokenizer, task.for_scoring(), test)
     right: list[bool] = [
         example["tags"][pointed_at(answer, example)] == INTRUDER for answer, example in zip(answers, test, strict=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from electra import cli
 
@@ -35,12 +38,16 @@ def test_help_version_and_typos_do_not_import_torch(words: list[str]) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
+def parser(verb: str, app: App) -> App:
+    return reduce(getitem, verb.split(), app)
+
+
 def flags() -> str:
     """`verb: its arguments and flags`, as the parser knows them."""
     app = cli.application()
     lines = []
     for verb in cli.VERBS:
-        arguments = app[verb].assemble_argument_collection(default_parameter=app.default_parameter)
+        arguments = parser(verb, app).assemble_argument_collection(default_parameter=app.default_parameter)
         names = [" ".join(argument.names) for argument in arguments if argument.show]
         lines.append(f"{verb}: {', '.join(names)}")
     return "\n".join(lines) + "\n"
@@ -53,5 +60,5 @@ def test_the_flags_are_those_of_the_snapshot() -> None:
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_flag_says_what_it_does(verb: str) -> None:
-    for argument in cli.application()[verb].assemble_argument_collection(parse_docstring=True):
+    for argument in parser(verb, cli.application()).assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, f"electra {verb} {argument.name} has no help: give its field a docstring"

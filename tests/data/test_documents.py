@@ -164,3 +164,40 @@ def test_without_zstandard_the_error_names_the_command(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'electra[data]'")):
         read_documents(path)  # at the call: not after hours of other files
+
+
+def test_bytes_that_are_no_text_are_replaced_and_counted_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"caf\xe9 \xff\xfe\n\xef\xbf\xbd meant\n\ngood\n\nbad: \xc3\n")
+    fails(path, "a.txt:1:", "0xe9", "invalid_utf8")
+    found = list(read_documents(path, invalid_utf8="replace"))
+    assert [document.replaced for document in found] == [3, 0, 1]
+    assert found[0].lines == ["caf\ufffd \ufffd\ufffd", "\ufffd meant"]
+    fails(path, "invalid_utf8='replac': allowed is refuse or replace; meant replace?", invalid_utf8="replac")
+    fails(write(tmp_path / "b.txt", b"zero \0 byte"), "b.txt:1:", "binary", invalid_utf8="replace")
+
+
+@pytest.mark.parametrize("change", ["shrinks", "grows", "is touched"])
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_a_file_that_changes_while_it_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: str
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
+    content = "\n\n".join(os.urandom(20).hex() for _ in range(2000)).encode()
+    path = write(tmp_path / name, COMPRESS[name](content))
+    size = path.stat().st_size
+    found = read_documents(path)
+    next(found)
+    if change == "is touched":
+        os.utime(path, ns=(0, 0))
+    else:
+        os.truncate(path, size // 2 if change == "shrinks" else size + 1000)
+    expected = {"shrinks": f"now {size // 2:,}", "grows": f"now {size + 1000:,}", "is touched": "and was written to"}
+    with pytest.raises(
+        ValueError, match=rf"{name} changed while it was read \(it had {size:,} bytes, {expected[change]}"
+    ):
+        list(found)
+
+
+def test_stdin_is_no_file_here(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"- \(stdin\) is read by the command line only"):
+        read_documents("-")

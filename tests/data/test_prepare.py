@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import subprocess
+import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from electra.data import prepare as module
+from electra.data import example_sets
+from electra.data.packing import pieces
 from electra.data.prepare import open_prepared, prepare, read_recipe
 from electra.data.segments import examples_of
 from electra.data.shards import Shards
@@ -91,14 +96,22 @@ def test_the_second_time_it_is_only_opened(
     tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare(text, tokenizer, tmp_path / "prepared", **settings())
-    monkeypatch.setattr(module, "documents_of", lambda *_, **__: pytest.fail("the text is read again"))
+    monkeypatch.setattr(example_sets, "documents_of", lambda *_, **__: pytest.fail("the text is read again"))
     again = prepare([text], tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
     assert again[0].path == first[0].path
     moved = text.rename(tmp_path / "moved.txt")
     assert prepare(moved, tokenizer, tmp_path / "prepared", **settings())[0].path == first[0].path
 
 
-CHANGES: dict[str, Any] = {"length": 16, "seed": 6, "held_out_fraction": 0.2, "encoding": "latin-1"}
+CHANGES: dict[str, Any] = {
+    "length": 16,
+    "segments": "packed",
+    "seed": 6,
+    "held_out_fraction": 0.2,
+    "encoding": "latin-1",
+    "text_field": "body",
+    "invalid_utf8": "replace",
+}
 
 
 @pytest.mark.parametrize("name", [*CHANGES, "tokenizer", "files"])
@@ -150,14 +163,14 @@ def test_what_is_interrupted_or_fails_leaves_nothing(
     tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "prepared"
-    examples = module.examples_of
+    examples = example_sets.examples_of
 
     def interrupted(*arguments: Any, document: int, **options: Any) -> Any:
         if document == 40:
             raise KeyboardInterrupt
         return examples(*arguments, document=document, **options)
 
-    monkeypatch.setattr(module, "examples_of", interrupted)
+    monkeypatch.setattr(example_sets, "examples_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(text, tokenizer, folder, **settings())
     assert not folder.exists()
@@ -169,17 +182,162 @@ def test_what_is_interrupted_or_fails_leaves_nothing(
     assert not folder.exists()
 
 
-def test_a_killed_preparation_is_not_taken_for_a_whole_one(
+KILLED = """
+import os, signal, sys
+from electra.data import example_sets, prepare as module, shards
+from electra.text.tokenizer import ElectraTokenizer
+
+where, text, vocabulary, folder, segments = sys.argv[1:]
+die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if where.isdigit():  # a document
+    add = example_sets.ExampleSets._add
+    example_sets.ExampleSets._add = lambda self, name, examples: (
+        die() if self._state.documents == int(where) else add(self, name, examples))
+elif where == "in a mark":
+    marks = []
+    mark = example_sets.write_mark
+    def half(folder, values):
+        marks.append(values)
+        die() if len(marks) == 12 else mark(folder, values)
+    example_sets.write_mark = half
+elif where == "at the end":
+    module.write_text = die
+elif where == "after the first index":
+    write = shards.ShardWriter._write
+    shards.ShardWriter._write = lambda self: die() if self._path.name == "train" else write(self)
+example_sets.TOKENS_BETWEEN_MARKS = 700
+module.prepare(text, ElectraTokenizer(vocabulary), folder, length=32, segments=segments, seed=5, held_out_fraction=0.1)
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.parametrize("segments", ["faithful", "packed"])
+@pytest.mark.parametrize("where", ["47", "in a mark", "after the first index", "at the end"])
+def test_a_killed_preparation_goes_on_and_ends_with_the_same_bits(
+    tmp_path: Path,
+    tokenizer: ElectraTokenizer,
+    text: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    segments: str,
+) -> None:
+    more = tmp_path / "corpus"  # a second file: the first is not read again once it is behind a mark
+    more.mkdir()
+    text = text.rename(more / "a.txt")
+    (more / "b.txt").write_text(text.read_text())
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join([*SPECIAL, *WORDS]) + "\n")
+    options = settings(segments=segments)
+    whole = prepare(more, tokenizer, tmp_path / "whole", **options)[0].path.parent
+    folder = tmp_path / "prepared"
+    command = [sys.executable, "-c", KILLED, where, str(more), str(vocabulary), str(folder), segments]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [path.name for path in folder.iterdir()] == [f".{whole.name}.unfinished"]
+    with pytest.raises(ValueError, match="holds no prepared text"):
+        prepare(more, tokenizer, folder, **options, reuse_only=True)
+    tokenized: list[int] = []
+    original = example_sets.tokenized
+
+    def counted(documents: Any, backend: Any) -> Any:
+        for document, sentences in original(documents, backend):
+            tokenized.append(sum(map(len, sentences)))
+            yield document, sentences
+
+    monkeypatch.setattr(example_sets, "tokenized", counted)
+    resumed = prepare(more, tokenizer, folder, **options)[0].path.parent
+    assert contents(resumed) == contents(whole)
+    assert [path.name for path in folder.iterdir()] == [whole.name]
+    done = json.loads((whole / "shards.json").read_text())["tokens_read"]
+    assert sum(tokenized) < 0.8 * done  # and not from the start
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks")
+def test_what_killed_preparations_left_is_removed_but_not_what_is_in_use(
     tmp_path: Path, tokenizer: ElectraTokenizer, text: Path
 ) -> None:
-    """What a kill can leave: a hidden partial folder with everything but its name."""
-    whole = prepare(text, tokenizer, tmp_path / "prepared", **settings())
-    expected = ids(whole[0])
-    folder = whole[0].path.parent
-    folder.rename(folder.with_name(f".{folder.name}.0123.partial"))
-    with pytest.raises(ValueError, match="holds no prepared text"):
-        prepare(text, tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
-    assert ids(prepare(text, tokenizer, tmp_path / "prepared", **settings())[0]) == expected
+    import fcntl
+
+    folder = tmp_path / "prepared"
+    for name in (".0123.unfinished", ".4567.abcd.partial", ".89ab.unfinished"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "train.bin").write_bytes(b"x")
+    used = os.open(folder / ".89ab.unfinished", os.O_RDONLY)
+    fcntl.flock(used, fcntl.LOCK_EX)
+    whole = prepare(text, tokenizer, folder, **settings())[0].path.parent
+    assert sorted(path.name for path in folder.iterdir()) == sorted([".89ab.unfinished", whole.name])
+    os.close(used)
+    other = folder / f".{whole.name}.unfinished"
+    whole.rename(other)
+    used = os.open(other, os.O_RDONLY)
+    fcntl.flock(used, fcntl.LOCK_EX)
+    with pytest.raises(BlockingIOError, match=f"another process is writing .*{whole.name}: wait"):
+        prepare(text, tokenizer, folder, **settings())
+    os.close(used)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files, as a full disk does, the POSIX way")
+def test_after_a_full_disk_what_was_marked_is_kept_and_goes_on(
+    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    whole = contents(prepare(text, tokenizer, tmp_path / "whole", **settings())[0].path.parent)
+    monkeypatch.setattr(example_sets, "TOKENS_BETWEEN_MARKS", 700)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"too large.*What is finished is kept: the same call goes on"):
+            prepare(text, tokenizer, tmp_path / "prepared", **settings())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert contents(prepare(text, tokenizer, tmp_path / "prepared", **settings())[0].path.parent) == whole
+
+
+def test_packed_examples_hold_every_token_once_and_in_order(
+    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path
+) -> None:
+    cls, sep = 2, 3
+    prepared = prepare(text, tokenizer, tmp_path / "prepared", **settings(segments="packed"))
+    documents = [tokenizer.convert_tokens_to_ids(" ".join(lines(i)).split()) for i in range(DOCUMENTS)]
+    rows = [row for shards in prepared for example in ids(shards) for row in rows_of(example, cls)]
+    assert all(row[0] == cls and row[-1] == sep and len(row) <= 32 for row in rows)
+    assert Counter(token for row in rows for token in row[1:-1]) == Counter(t for one in documents for t in one)
+    expected = [piece for number, one in enumerate(documents) if number % 10 != 5 for piece in pieces(one, 30)]
+    got = [row[1:-1] for example in ids(prepared[0]) for row in rows_of(example, cls)]
+    assert sorted(got) == sorted(expected)
+    told = json.loads((prepared[0].path.parent / "shards.json").read_text())
+    assert told["tokens_kept"] == told["tokens_read"] == sum(map(len, documents))
+    assert told["train"]["documents"] == 54
+    faithful = prepare(text, tokenizer, tmp_path / "prepared", **settings())
+    kept = json.loads((faithful[0].path.parent / "shards.json").read_text())["tokens_kept"]
+    assert kept == sum(token not in (cls, sep) for shards in faithful for one in shards for token in one.tolist())
+    assert kept < told["tokens_read"]
+
+
+def rows_of(example: list[int], cls: int) -> list[list[int]]:
+    starts = [place for place, token in enumerate(example) if token == cls]
+    return [example[first:last] for first, last in pairwise([*starts, len(example)])]
+
+
+def test_replaced_bytes_are_counted_and_told(
+    tmp_path: Path, tokenizer: ElectraTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"the cat\n\nthe caf\xe9 \xff\n\nthe mat\n\nthe \xff\n")
+    with pytest.raises(ValueError, match=r"a\.txt:3: byte 0xe9"):
+        prepare(path, tokenizer, tmp_path / "prepared", **settings(held_out_fraction=0.5))
+    with caplog.at_level(logging.WARNING):
+        made = prepare(
+            path, tokenizer, tmp_path / "prepared", **settings(held_out_fraction=0.5, invalid_utf8="replace")
+        )
+    assert "3 places" in caplog.text
+    assert "a.txt:3" in caplog.text
+    assert json.loads((made[0].path.parent / "shards.json").read_text())["replaced"] == 3
 
 
 @pytest.mark.parametrize("name", ["train.bin", "held_out.idx", "shards.json"])
@@ -204,7 +362,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, tokenizer: Electra
             with open(text, "a") as file:
                 file.write("\nmore\n")
 
-    with pytest.raises(ValueError, match="changed while it was read"):
+    with pytest.raises(ValueError, match=r"corpus\.txt changed while it was read"):
         prepare(text, tokenizer, tmp_path / "prepared", **settings(), progress=append)
     assert not (tmp_path / "prepared").exists()
 
@@ -238,12 +396,13 @@ def test_too_little_text_to_hold_any_out(tmp_path: Path, tokenizer: ElectraToken
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("length", 4), ("seed", -1), ("held_out_fraction", 0), ("held_out_fraction", 0.6)]
+    ("option", "value"),
+    [("length", 4), ("seed", -1), ("held_out_fraction", 0), ("held_out_fraction", 0.6), ("segments", "loose")],
 )
 def test_options_out_of_range(
-    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, option: str, value: float
+    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, option: str, value: object
 ) -> None:
-    with pytest.raises(ValueError, match=f"{option}={value}"):
+    with pytest.raises(ValueError, match=f"{option}={value!r}"):
         prepare(text, tokenizer, tmp_path / "prepared", **settings(**{option: value}))
 
 

@@ -56,7 +56,10 @@ def test_the_smallest_type_holds_every_id() -> None:
 
 
 def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not an id"), ShardWriter(tmp_path, "train", dtype="u2") as writer:
+    with (
+        pytest.raises(TypeError, match="interpreted as an integer"),
+        ShardWriter(tmp_path, "train", dtype="u2") as writer,
+    ):
         writer.add([1, "not an id"])
     with pytest.raises(ValueError, match="no sequence"), ShardWriter(tmp_path, "train", dtype="u2"):
         pass

@@ -26,7 +26,7 @@ from electra import (
     pipeline,
 )
 from electra.convert import ConvertConfig, convert
-from electra.finetune import layer_multiplier
+from electra.finetuning.rates import layer_multiplier
 from electra.nn.masking import MaskedTokens
 from electra.training.checkpoints import Checkpoints, restore
 from electra.training.optimizer import Adam, linear_schedule

@@ -47,16 +47,16 @@ def test_text_classification_reads_labels_off_the_examples(
     examples = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
     task = TextClassification.from_examples(examples, max_length=LONGEST)
     assert (task.labels, task.problem) == (names, problem)
-    rows = task.training_rows(examples, tokenizer)
+    rows = task.training_items(examples, tokenizer)
     assert [len(row) for row in rows] == [4, 6, LONGEST]
     batch = task.training_batch(rows)
-    assert batch.labels.tolist() == expected
+    assert batch.labels["labels"].tolist() == expected
     assert batch.count == 3
     model = model_for(task)
     assert model.config.problem_type == problem
-    loss = model(batch.batch, labels=batch.labels).loss
+    loss = task.loss(model, batch)
     alone = [task.training_batch([row]) for row in rows]
-    losses = [model(one.batch, labels=one.labels).loss.item() for one in alone]
+    losses = [task.loss(model, one).item() for one in alone]
     assert loss.item() == pytest.approx(sum(losses) / 3, rel=1e-4)
 
 
@@ -67,15 +67,15 @@ def test_token_classification_labels_each_words_first_token_once(tokenizer: Any)
     ]
     task = TokenClassification.from_examples(examples, max_length=LONGEST)
     assert task.labels == ("O", "B-LOC", "B-PER", "I-LOC")
-    rows = task.training_rows(examples, tokenizer)
+    rows = task.training_items(examples, tokenizer)
     assert rows[0].labels == [-100, 2, 0, -100, -100, 0, 1, 3, -100]  # [CLS] ann s ##ing ##ing in new york [SEP]
     assert len(rows) > 3
     assert sum(label != -100 for row in rows[1:] for label in row.labels) == len(LONG_TEXT.split())
     assert all(len(row.labels) == len(row) <= LONGEST for row in rows)
     batch = task.training_batch(rows)
-    assert batch.labels.shape == batch.batch.input_ids.shape
+    assert batch.labels["labels"].shape == batch.batch.input_ids.shape
     assert batch.count == 5 + len(LONG_TEXT.split())
-    assert torch.isfinite(model_for(task)(batch.batch, labels=batch.labels).loss)
+    assert torch.isfinite(task.loss(model_for(task), batch))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_bad_labelled_example_is_named(tokenizer: Any, task: Any, example: Any
     good = {"text": "x", "tokens": ["x"], "tags": ["O"]}
     good["label"] = {"single_label_classification": "a", "regression": 1.0}.get(getattr(task, "problem", ""), ["a"])
     with pytest.raises(ExampleError, match=message) as caught:
-        task.training_rows([good, example], tokenizer)
+        task.training_items([good, example], tokenizer)
     assert caught.value.index == 1
 
 
@@ -129,7 +129,7 @@ def test_scores_of_text_classification() -> None:
     task = TextClassification(labels=("a", "b"))
     examples = [{"text": "", "label": label} for label in "aabb"]
     predictions = [{"label": label, "score": 1.0} for label in "abbb"]
-    expected = {"accuracy": 0.75, "macro_f1": (2 / 3 + 4 / 5) / 2, "matthews": 2 / 12**0.5}
+    expected = {"accuracy": 0.75, "macro_f1": (2 / 3 + 4 / 5) / 2, "matthews": 2 / 12**0.5, "f1": 4 / 5}
     assert task.score(predictions, examples) == pytest.approx(expected)
 
     task = TextClassification(labels=("a", "b"), problem_type="multi_label_classification")
@@ -164,7 +164,7 @@ def test_scores_of_token_classification() -> None:
     task = TokenClassification(labels=("O", "B-X", "I-X", "B-Y"))
     right = tokens_saying(words, ["B-X", "I-X", None, "O", "B-Y"])
     wrong = tokens_saying(words, ["B-X", "O", "O", "O", "B-Y"])
-    expected = {"precision": 3 / 4, "recall": 3 / 4, "f1": 3 / 4, "accuracy": 9 / 10}
+    expected = dict.fromkeys(("precision", "recall", "f1", "conlleval_f1"), 3 / 4) | {"accuracy": 9 / 10}
     assert task.score([right, wrong], examples) == pytest.approx(expected)
 
     task = TokenClassification(labels=("DET", "NOUN"))

@@ -11,7 +11,10 @@ import pytest
 from electra.training.interruption import Interruption
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 75), (signal.SIGINT, 130), (signal.SIGUSR1, 75), (signal.SIGUSR2, 75)],
+)
 def test_a_signal_is_noted_and_names_its_exit_code(number: signal.Signals, code: int) -> None:
     before = signal.getsignal(number)
     with Interruption() as interruption:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from electra.training.checkpoints import Checkpoint, Checkpoints
-from electra.training.run import Run
+from electra.training.run import Run, read_metrics
 from electra.training.settings import read_settings, write_settings
 
 SETTINGS = {"files": ("a.txt", 'a "b"\n\x7fé😀.txt'), "length": 128, "rate": 5e-05, "cased": True, "vocab": None}
@@ -157,3 +157,22 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
             pass  # the refused one has not let go of the first one's
     with Run(tmp_path / "run", {}):
         pass
+
+
+def test_a_damaged_line_of_metrics_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    for line in ("{", "[1]", '{"loss": 1}', '{"step": null}', "\x00"):
+        file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+        with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is damaged"):
+            list(read_metrics(file))
+
+
+def test_a_last_line_that_is_not_written_to_its_end_is_left_out(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", SETTINGS) as run:
+        run.log({"step": 1})
+        with run.metrics.open("a") as file:
+            file.write('{"step": 2}')
+        assert [line["step"] for line in run.read_metrics()] == [1]
+        run.rewind(2)
+        run.log({"step": 2})
+        assert [line["step"] for line in run.read_metrics()] == [1, 2]

@@ -16,6 +16,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "initializer_range": 0.05,
     },
     "small": {"num_hidden_layers": 12, "hidden_size": 256, "embedding_size": 128, "generator_hidden_size": 0.25},
+    # the published small discriminator, whose generator is as wide as it (google-research/electra README and issue 39)
+    "small++": {"num_hidden_layers": 12, "hidden_size": 256, "embedding_size": 128, "generator_hidden_size": 1.0},
     "base": {"num_hidden_layers": 12, "hidden_size": 768, "embedding_size": 768, "generator_hidden_size": 1 / 3},
     "large": {"num_hidden_layers": 24, "hidden_size": 1024, "embedding_size": 1024, "generator_hidden_size": 0.25},
 }

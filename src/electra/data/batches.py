@@ -69,13 +69,27 @@ class PretrainingBatches:
         A background thread stays up to `ahead_steps` batches ahead; close the iterator to end it. Its exceptions are
         raised here.
         """
-        if start_step < 0:
-            raise ValueError(f"start_step={start_step}: it must be 0 or more")
+        _check_start(start_step)
         return ahead(lambda: map(self.batch, count(start_step)), items=ahead_steps)
 
-    def batch(self, step: int) -> MaskedBatch:
-        """Batch number `step`, made here and now."""
-        counters = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+    def parts(
+        self, start_step: int, places: Sequence[range], *, pinned: bool = False, ahead_steps: int = 4
+    ) -> Iterator[list[MaskedBatch]]:
+        """As `batches`, of each batch a list of parts: its examples in each of `places`.
+
+        pinned: in page-locked memory, from which an accelerator copies while it computes.
+        """
+        _check_start(start_step)
+
+        def parts_of(step: int) -> list[MaskedBatch]:
+            made = [self.batch(step, part) for part in places]
+            return [(batch.pin_memory(), masked.pin_memory()) for batch, masked in made] if pinned else made
+
+        return ahead(lambda: map(parts_of, count(start_step)), items=ahead_steps)
+
+    def batch(self, step: int, places: range | None = None) -> MaskedBatch:
+        """Batch number `step`, made here and now, or those of its examples that are in `places`, alike to the bit."""
+        counters = step * self.batch_size + np.asarray(range(self.batch_size) if places is None else places)
         chosen = samples(counters, len(self.shards), seed=self.seed).tolist()
         examples = [self.shards[number] for number in chosen]
         batch = self._batch(examples)
@@ -89,6 +103,11 @@ class PretrainingBatches:
         layout = Layout.ragged(row_lengths(ids))
         types = token_types(ids, layout.lengths, self._sep_token_id)
         return Batch(torch.from_numpy(ids), torch.from_numpy(types), layout.positions(), layout)
+
+
+def _check_start(step: int) -> None:
+    if step < 0:
+        raise ValueError(f"start_step={step}: it must be 0 or more")
 
 
 def row_lengths(ids: Ids) -> list[int]:

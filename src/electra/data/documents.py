@@ -68,6 +68,25 @@ def read_documents(
     return documents_of(find_text_files(paths), decoding, text_field, progress)
 
 
+@dataclass(frozen=True)
+class Lines:
+    """The lines of all documents, from the start as often as they are asked for, so that no memory has to hold them.
+
+    The fields are what `read_documents` takes.
+    """
+
+    files: tuple[str, ...]
+    text_field: str = "text"
+    invalid_utf8: str = "refuse"
+    progress: Progress | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        documents = read_documents(
+            self.files, text_field=self.text_field, invalid_utf8=self.invalid_utf8, progress=self.progress
+        )
+        return (line for document in documents for line in document.lines)
+
+
 def documents_of(
     files: tuple[Path, ...], decoding: Decoding, text_field: str, progress: Progress | None, *, first_file: int = 0
 ) -> Iterator[Document]:

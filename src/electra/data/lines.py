@@ -35,19 +35,20 @@ def read_lines(path: Path, decoding: Decoding | None = None, *, on_bytes: BytesR
     one, for what is not text (as `decoding` has it), a compressed file that is damaged or cut short, and a file that
     changes while it is read.
     """
-    for line in _decoded(path, decoding or Decoding(), _split(_blocks(path, on_bytes), LONGEST_LINE_BYTES, _pieces)):
-        yield Line(line.number, line.text.strip(), line.replaced)
+    lines = _split(_blocks(path, on_bytes), LONGEST_LINE_BYTES, _pieces)
+    return _decoded(path, decoding or Decoding(), lines, strip=True)
 
 
 def read_whole_lines(
     path: Path, decoding: Decoding | None = None, *, on_bytes: BytesRead | None = None
 ) -> Iterator[Line]:
     """The same, every line whole and as it stands but for its line feed; one of over 128 MB is a `ValueError`."""
-    return _decoded(path, decoding or Decoding(), _split(_blocks(path, on_bytes), LONGEST_RECORD_BYTES, _whole))
+    lines = _split(_blocks(path, on_bytes), LONGEST_RECORD_BYTES, _whole)
+    return _decoded(path, decoding or Decoding(), lines, strip=False)
 
 
-def _decoded(path: Path, decoding: Decoding, lines: Iterator[tuple[int, bytes]]) -> Iterator[Line]:
-    number = 1
+def _decoded(path: Path, decoding: Decoding, lines: Iterator[tuple[int, bytes]], *, strip: bool) -> Iterator[Line]:
+    number, decode = 1, decoding.decode
     try:
         for number, line in lines:
             if len(line) > LONGEST_RECORD_BYTES:
@@ -55,8 +56,10 @@ def _decoded(path: Path, decoding: Decoding, lines: Iterator[tuple[int, bytes]])
                     f"a line of over {LONGEST_RECORD_BYTES >> 20} MB, which has to be read whole: divide its text, or "
                     f"give it as plain text"
                 )
-            text, replaced = decoding.decode(line)
-            yield Line(number, text.lstrip("\ufeff") if number == 1 else text, replaced)
+            text, replaced = decode(line)
+            if number == 1:
+                text = text.lstrip("\ufeff")
+            yield Line(number, text.strip() if strip else text, replaced)
     except NotTextError as error:
         raise ValueError(f"{path}:{number}: {error}") from error
 
@@ -125,7 +128,7 @@ def _raw_blocks(file: IO[bytes], on_bytes: BytesRead | None) -> Iterator[bytes]:
         yield block
     after = os.fstat(file.fileno())
     if (read, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
-        now = f"now {after.st_size:,}" if after.st_size != before.st_size else f"{read:,} were read"
+        now = f"now {after.st_size:,}" if after.st_size != before.st_size else "and was written to"
         raise ValueError(
             f"{file.name} changed while it was read (it had {before.st_size:,} bytes, {now}): start again when nothing "
             f"writes to it"

@@ -1,4 +1,4 @@
-"""Files of labelled examples (JSON lines, CSV, TSV) -> records that know the line they came from."""
+"""Files of labelled examples -> records that know the line they came from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ import gzip
 import json
 import lzma
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from electra.data.text_files import PathLike
+from electra.data import conll, fasttext, squad
+from electra.data.text_files import PathLike, needed
 
-FORMATS = ".jsonl, .csv and .tsv, each also compressed (.gz, .xz)"
+FORMATS = (
+    ".jsonl, .csv, .tsv, .conll (.bio, .iob), .json (SQuAD's) and .txt (fastText's or CoNLL's), each also compressed "
+    "(.gz, .xz), and .parquet"
+)
+
+Row = tuple[int, dict[str, Any]]
+"""A line's number and its columns."""
+Refuse = Callable[[str], None]
+"""What is told of a row that cannot be used; it raises, or the row is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Record:
     values: Mapping[str, Any]
     source: Path
     line: int
-    """The line it ends on in `source`, from 1."""
+    """The line it ends on in `source`, from 1 (of a Parquet file and of JSON: the row or question)."""
 
     @property
     def where(self) -> str:
@@ -33,22 +43,44 @@ class Record:
         return f"{self.source}:{self.line}"
 
 
-def read_records(path: PathLike) -> list[Record]:
-    """All records of one file, told by its suffix: .jsonl, .csv or .tsv (UTF-8), each also .gz or .xz.
+def read_records(path: PathLike, *, header: Sequence[str] = (), skipped: list[str] | None = None) -> list[Record]:
+    """All records of one file, told by its suffix: .jsonl, .csv, .tsv, .conll, .json, .txt (UTF-8; each also .gz or
+    .xz) and .parquet.
 
-    CSV and TSV begin with a line of column names; in TSV, quotes are ordinary characters. Raises `OSError` for a
-    missing file, and `ValueError`, naming file and line, for an unknown suffix, an empty file, text that is not UTF-8,
-    a line that is not a JSON object, and a row with too few or too many columns.
+    CSV and TSV begin with a line of column names; in TSV, quotes are ordinary characters. A .conll file has
+    `tokens` and `tags`, a .json file is one of SQuAD and has `id`, `question`, `context` and `answers`, a .txt file is
+    one of fastText and has `text` and `label`, or like a .conll file.
+
+    Args:
+        header: what the columns of a CSV or TSV file are called whose first line does not name any of them.
+        skipped: where given, the complaint about a row that cannot be used is added here and the row is left out.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it names file and line. An unknown suffix, an empty file, text that is not UTF-8, a line that is
+            not a JSON object, a row with too few or too many columns.
     """
     path = Path(path)
-    readers = {".jsonl": _json_lines, ".csv": _comma_separated, ".tsv": _tab_separated}
+    refuse = _raise if skipped is None else skipped.append
     kind = (path.with_suffix("") if path.suffix in (".gz", ".xz") else path).suffix
-    if kind not in readers:
-        raise ValueError(f"{path}: files of examples are {FORMATS}; save it as one of these")
-    with _opened(path) as file:
-        records = [Record(values, path, line) for line, values in readers[kind](path, file)]
+    if kind == ".parquet":
+        records = [Record(values, path, row) for row, values in _parquet(path)]
+    else:
+        readers: dict[str, Callable[[IO[str]], Iterator[Row]]] = {
+            ".jsonl": lambda file: _json_lines(path, file, refuse),
+            ".ndjson": lambda file: _json_lines(path, file, refuse),
+            ".csv": lambda file: _table(path, file, header, refuse, delimiter=",", quoting=csv.QUOTE_MINIMAL),
+            ".tsv": lambda file: _table(path, file, header, refuse, delimiter="\t", quoting=csv.QUOTE_NONE),
+            ".json": lambda file: squad.questions(path, file, refuse),
+            ".txt": lambda file: _plain(path, file, refuse),
+            **dict.fromkeys(conll.SUFFIXES, lambda file: conll.sentences(path, file, refuse)),
+        }
+        if kind not in readers:
+            raise ValueError(f"{path}: files of examples are {FORMATS}; save it as one of these")
+        with _opened(path) as file:
+            records = [Record(values, path, line) for line, values in readers[kind](file)]
     if not records:
-        raise ValueError(f"{path} holds no examples")
+        raise ValueError(f"{path} holds no examples" + (f" that can be used: {skipped[0]}" if skipped else ""))
     return records
 
 
@@ -73,6 +105,10 @@ def value_of(record: Record, column: str) -> Any:
     return value
 
 
+def _raise(complaint: str) -> None:
+    raise ValueError(complaint)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     opens: Any = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
@@ -85,37 +121,52 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         raise ValueError(f"{path} is not UTF-8 text ({error}): convert it, for example with iconv") from error
 
 
-def _json_lines(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(path: Path, file: IO[str], refuse: Refuse) -> Iterator[Row]:
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error.msg} at character {error.pos + 1})") from error
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}:{number}: a JSON {type(values).__name__}, where every line is to be an object")
-        yield number, values
+        except (json.JSONDecodeError, RecursionError) as error:
+            said = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            refuse(f"{path}:{number}: not JSON ({said})")
+            continue
+        if isinstance(values, dict):
+            yield number, values
+        else:
+            refuse(f"{path}:{number}: a JSON {type(values).__name__}, where every line is to be an object")
 
 
-def _comma_separated(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return _table(path, file, delimiter=",", quoting=csv.QUOTE_MINIMAL)
-
-
-def _tab_separated(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return _table(path, file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _table(path: Path, file: IO[str], **dialect: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def _table(path: Path, file: IO[str], header: Sequence[str], refuse: Refuse, **dialect: Any) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(file, strict=True, **dialect)
     try:
-        header = next(reader, [])
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise ValueError(f"{path}:{reader.line_num}: {len(row)} columns, the first line names {len(header)}")
-            yield reader.line_num, dict(zip(header, row, strict=True))
+        first = next(reader, [])
+        rows: Iterable[list[str]] = reader
+        if header and len(first) == len(header) and set(first).isdisjoint(header):
+            first, rows = list(header), chain([first], reader)
+        for row in rows:
+            if row and len(row) == len(first):
+                yield reader.line_num, dict(zip(first, row, strict=True))
+            elif row:
+                refuse(f"{path}:{reader.line_num}: {len(row)} columns, the first line names {len(first)}")
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def _plain(path: Path, file: IO[str], refuse: Refuse) -> Iterator[Row]:
+    """fastText's lines begin with a label; in other files with words and tags there is none."""
+    first = next(file, "")
+    lines: Any = chain([first], file)
+    labelled = first.startswith(fasttext.PREFIX)
+    return fasttext.lines(path, lines, refuse) if labelled else conll.sentences(path, lines, refuse)
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    parquet = needed("pyarrow.parquet", "reading .parquet files")
+    damage = needed("pyarrow", "reading .parquet files").ArrowException
+    try:
+        table = parquet.read_table(path)
+    except damage as error:
+        raise ValueError(f"{path} is damaged or no Parquet file ({error}): make or copy it again") from error
+    yield from enumerate(table.to_pylist(), 1)

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
+SEGMENTS = ("faithful", "packed")
+"""Ways to make examples of documents: by the law here, or by the one of module `packing`."""
+
 SHORTEST_LENGTH = 5
 """Tokens; the shortest target, and therefore the shortest length that a builder takes."""
 

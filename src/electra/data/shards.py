@@ -9,6 +9,7 @@ the number of each one's first sequence, and at last S (D int64). Megatron, NeMo
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import sys
 from array import array
@@ -59,13 +60,21 @@ class ShardWriter:
     hidden files stay, whatever ends the block or the process, and another writer can go on from a `mark` of this one.
     """
 
-    def __init__(self, folder: Path, name: str, *, dtype: npt.DTypeLike, going_on: Mark | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        dtype: npt.DTypeLike,
+        going_on: Mark | None = None,
+        may_be_empty: bool = False,
+    ) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         if self.dtype not in CODES:
             raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32")
         self._path = Path(folder) / name
         self._stack = ExitStack()
-        self._kept = going_on is not None
+        self._kept, self._may_be_empty = going_on is not None, may_be_empty
         start = going_on or Mark()
         self._fresh = start == Mark()
         self.sequences, self.tokens, self.documents = start.sequences, start.tokens, start.documents
@@ -108,6 +117,19 @@ class ShardWriter:
         self._documents.write(struct.pack("<q", self.sequences))
         self.documents += 1
 
+    def extend(self, shards: Shards) -> None:
+        """Append all sequences of other shards, and their documents."""
+        if shards.dtype != self.dtype:
+            raise ValueError(f"{shards.path} holds ids as {shards.dtype}, where they are written as {self.dtype}")
+        if len(shards):
+            with open(shards.path.with_suffix(".bin"), "rb") as file:
+                shutil.copyfileobj(file, self._bin, 2**20)
+        self._lengths.write(shards.lengths.astype("<i4").tobytes())
+        self._documents.write((shards.documents[1:] + self.sequences).astype("<i8").tobytes())
+        self.sequences += len(shards)
+        self.tokens += shards.tokens
+        self.documents += len(shards.documents) - 1
+
     def mark(self) -> Mark:
         """What is written now, and safely on the disk."""
         for file in self._files:
@@ -119,7 +141,7 @@ class ShardWriter:
         return self._path.with_name(f".{self._path.name}.{part}")
 
     def _write(self) -> None:
-        if self.sequences == 0:
+        if self.sequences == 0 and not self._may_be_empty:
             raise ValueError(f"{self._path.name}: no sequence was written")
         self.mark()
         self._write_index()
@@ -174,21 +196,22 @@ class Shards:
         places_at = lengths_at + 4 * sequences
         documents_at = places_at + 8 * sequences
         _insist(self.path.with_suffix(".idx"), documents_at + 8 * marks)
-        self._lengths = np.frombuffer(index, "<i4", sequences, lengths_at)
+        self.lengths = np.frombuffer(index, "<i4", sequences, lengths_at)
+        """`[sequences]`: each one's number of ids."""
         self._places = np.frombuffer(index, "<i8", sequences, places_at)
         self.documents = np.frombuffer(index, "<i8", marks, documents_at)
         """`[documents + 1]`: each document's first sequence, and at last the number of sequences."""
-        self._ids = _mapped(self.path.with_suffix(".bin"))
-        self.tokens = (int(self._places[-1]) // self.dtype.itemsize + int(self._lengths[-1])) if sequences else 0
+        self.tokens = (int(self._places[-1]) // self.dtype.itemsize + int(self.lengths[-1])) if sequences else 0
+        self._ids = _mapped(self.path.with_suffix(".bin"), may_be_empty=sequences == 0)
         _insist(self.path.with_suffix(".bin"), self.tokens * self.dtype.itemsize)
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self.lengths)
 
     def __getitem__(self, number: int) -> Ids:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sequence {number} of {len(self)}")
-        return np.frombuffer(self._ids, self.dtype, self._lengths[number], self._places[number])
+        return np.frombuffer(self._ids, self.dtype, self.lengths[number], self._places[number])
 
     def __iter__(self) -> Iterator[Ids]:
         return (self[number] for number in range(len(self)))
@@ -197,11 +220,13 @@ class Shards:
         return f"Shards({str(self.path)!r}: {len(self):,} sequences, {self.tokens:,} tokens)"
 
 
-def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+def _mapped(path: Path, *, may_be_empty: bool = False) -> npt.NDArray[np.uint8]:
     """The bytes of a file, without reading them."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: prepare the text again")
     if path.stat().st_size == 0:
+        if may_be_empty:
+            return np.empty(0, np.uint8)
         raise ValueError(f"{path} is empty: delete its folder and prepare the text again")
     return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 PathLike = str | os.PathLike[str]
 
-STDIN = "-"
+STDIN = ("-", "/dev/stdin")
 KINDS = {"": "text", ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 PARQUET = ".parquet"
 COMPRESSED = (".gz", ".xz", ".zst")
@@ -62,8 +62,8 @@ def needed(module: str, purpose: str) -> Any:
 
 
 def _files(path: Path) -> list[Path]:
-    if str(path) == STDIN:
-        raise ValueError("'-' (stdin) is read by the command line only: give a file, or save the text to one")
+    if str(path) in STDIN:
+        raise ValueError(f"{path} (stdin) is read by the command line only: give a file, or save the text to one")
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
         texts = [file for file in files if kind_of(file) and file.suffix]

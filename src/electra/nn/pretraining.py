@@ -55,6 +55,8 @@ class ReplacedTokenDetection(nn.Module):
     position and type embeddings and the LayerNorm after them (Google's code: one scope, electra/embeddings), so the
     generator's `embedding_size`, `vocab_size`, `max_position_embeddings` and `type_vocab_size` must be the
     discriminator's: else a ValueError names what differs.
+    untied: the generator keeps embeddings of its own (Google's untied_generator_embeddings); then only `vocab_size`
+    must be the same.
     discriminator_weight, generator_weight: 50 and 1 in the paper.  temperature: of the generator's samples.
     masking: the law by which `forward` masks when it is not told what is masked.
     tokenizer, or mask_token_id and special_token_ids (those never masked): needed for that, but for the published
@@ -66,6 +68,7 @@ class ReplacedTokenDetection(nn.Module):
         generator: Any,
         discriminator: Any,
         *,
+        untied: bool = False,
         discriminator_weight: float = 50.0,
         generator_weight: float = 1.0,
         temperature: float = 1.0,
@@ -75,7 +78,7 @@ class ReplacedTokenDetection(nn.Module):
         special_token_ids: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        _check_shareable(generator.config, discriminator.config)
+        _check_fit(generator.config, discriminator.config, untied)
         if temperature <= 0:
             raise ValueError(f"temperature is {temperature}: it must be above 0")
         self.generator = generator
@@ -87,7 +90,9 @@ class ReplacedTokenDetection(nn.Module):
         self.mask_token_id, self.special_token_ids = _special_ids(
             discriminator.config.vocab_size, tokenizer, mask_token_id, special_token_ids
         )
-        self.share_embeddings()
+        self.untied = untied
+        if not untied:
+            self.share_embeddings()
 
     def share_embeddings(self) -> None:
         """Make the generator's embeddings the discriminator's."""
@@ -172,9 +177,14 @@ def replace_tokens(input_ids: Tensor, masked: MaskedTokens, sampled_ids: Tensor)
     return torch.where(count > 0, total // count.clamp(min=1), input_ids)
 
 
-def _check_shareable(generator: Any, discriminator: Any) -> None:
-    for name in ("embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size"):
+def _check_fit(generator: Any, discriminator: Any, untied: bool) -> None:
+    shared = ("embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size")
+    for name in ("vocab_size",) if untied else shared:
         ours, theirs = getattr(generator, name), getattr(discriminator, name)
+        if ours != theirs and untied:
+            raise ValueError(
+                f"the generator's {name} is {ours} and the discriminator's {theirs}: one reads what the other writes"
+            )
         if ours != theirs:
             raise ValueError(
                 f"the generator's {name} is {ours} and the discriminator's {theirs}: they share their embeddings, "
@@ -182,12 +192,17 @@ def _check_shareable(generator: Any, discriminator: Any) -> None:
             )
 
 
+def special_ids_of(tokenizer: SpecialTokens) -> tuple[int | None, tuple[int, ...]]:
+    """Which id is [MASK], and which are never masked."""
+    named = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
+    return tokenizer.mask_token_id, tuple(i for i in named if i is not None)
+
+
 def _special_ids(
     vocab_size: int, tokenizer: SpecialTokens | None, mask_token_id: int | None, special: Sequence[int] | None
 ) -> tuple[int | None, tuple[int, ...]]:
     if tokenizer is not None:
-        named = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
-        return tokenizer.mask_token_id, tuple(i for i in named if i is not None)
+        return special_ids_of(tokenizer)
     if mask_token_id is None and vocab_size == _ENGLISH[0]:
         return _ENGLISH[2], _ENGLISH[1]
     given = () if special is None else tuple(special)

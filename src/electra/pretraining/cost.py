@@ -34,7 +34,9 @@ def step_flops(
     if generator is not None:
         forward += encoder_flops(generator, length) + mask_fraction * vocabulary_head_flops(generator)
     if discriminator is not None:
-        forward += encoder_flops(discriminator, length) + 2 * discriminator.hidden_size * (discriminator.hidden_size + 1)
+        forward += encoder_flops(discriminator, length) + 2 * discriminator.hidden_size * (
+            discriminator.hidden_size + 1
+        )
     return FORWARD_AND_BACKWARD * forward
 
 

@@ -9,8 +9,9 @@ import torch
 
 from electra.data.batches import PretrainingBatches
 from electra.data.shards import Shards
-from electra.nn.pretraining import ReplacedTokenDetection
+from electra.nn.masked_language import MaskedLanguageModeling
 from electra.pretraining.cost import effective_length, step_flops
+from electra.pretraining.objectives import Networks
 from electra.training import machine
 from electra.training.alarms import Alarm, Alarms
 from electra.training.health import Diverged
@@ -26,6 +27,7 @@ class Monitor:
 
     Args:
         batches: of the training text; the first one tells how long rows are.
+        coarse: whether products of float32 are computed in TF32.
         processes: how many compute a batch together, each on a device of this kind.
     """
 
@@ -33,18 +35,19 @@ class Monitor:
         self,
         run: Run,
         recipe: Recipe,
-        networks: ReplacedTokenDetection,
+        networks: Networks,
         batches: PretrainingBatches,
         report: Reporter,
         *,
         device: torch.device,
         precision: torch.dtype,
+        coarse: bool = False,
         processes: int = 1,
     ) -> None:
         self._run, self._recipe, self._report, self._device = run, recipe, report, device
         self._steps_per_epoch = batches.steps_per_epoch
         self._flops = flops_per_token(networks, batches, recipe.mask_fraction)
-        peak = machine.peak_flops(device, precision)
+        peak = machine.peak_flops(device, precision, coarse=coarse)
         self._peak_flops = None if peak is None else peak * processes
         entropy = unigram_entropy(batches.shards, networks.special_token_ids)
         self.alarms = Alarms(warmup_steps=recipe.warmup_steps, unigram_entropy=entropy)
@@ -89,11 +92,11 @@ class Monitor:
         self._report.alarm(str(alarm))
 
 
-def flops_per_token(networks: ReplacedTokenDetection, batches: PretrainingBatches, mask_fraction: float) -> float:
+def flops_per_token(networks: Networks, batches: PretrainingBatches, mask_fraction: float) -> float:
     """Operations of a training step for each of its tokens, for rows as long as those of the first batch."""
     return step_flops(
-        generator=getattr(getattr(networks, "generator", None), "config", None),
-        discriminator=getattr(getattr(networks, "discriminator", None), "config", None),
+        generator=networks.generator.config,
+        discriminator=None if isinstance(networks, MaskedLanguageModeling) else networks.discriminator.config,
         length=effective_length(batches.batch(0)[0].layout.lengths),
         mask_fraction=mask_fraction,
     )

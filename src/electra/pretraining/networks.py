@@ -1,25 +1,66 @@
-"""The two networks, with fresh weights."""
+"""The networks of a run, with fresh weights."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
 
+import torch
+from torch import nn
+
+from electra.config import ElectraConfig
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
+from electra.nn.encoder import ElectraAttentionHeads
 from electra.nn.initialize import initialize_like_google
+from electra.nn.masked_language import MaskedLanguageModeling
+from electra.nn.masking import Masking
 from electra.nn.pretraining import ReplacedTokenDetection
 from electra.pretraining.config import PretrainConfig
+from electra.pretraining.objectives import Networks
 from electra.text.tokenizer import ElectraTokenizer
 
 
-def build_networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> ReplacedTokenDetection:
-    """Both networks with fresh weights that follow from the seed."""
+def build_networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Networks:
+    """Both networks, or the one of `mlm`, with fresh weights that follow from the seed.
+
+    Their configurations keep the dropout of fine-tuning, 0.1, whatever it is in pretraining: Google's scripts build a
+    network anew for either.
+    """
     shape = config.discriminator
     shape.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
-    networks = ReplacedTokenDetection(
-        ElectraForMaskedLM(shape.generator(config.generator_fraction)),
-        ElectraForPreTraining(shape),
-        masking=config.masking,
-        tokenizer=tokenizer,
-    )
+    networks = _assembled(config, tokenizer, shape)
     initialize_like_google(networks, shape.initializer_range, torch.Generator().manual_seed(config.seed))
+    for module in networks.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = config.dropout
+    for module in networks.modules():
+        if isinstance(module, ElectraAttentionHeads):
+            module.dropout.p = config.attention_dropout
     return networks
+
+
+def _assembled(config: PretrainConfig, tokenizer: ElectraTokenizer, shape: ElectraConfig) -> Networks:
+    generator, masking = ElectraForMaskedLM(config.generator_of(shape)), _masking(config, tokenizer)
+    if config.objective == "mlm":
+        return MaskedLanguageModeling(generator, masking=masking, tokenizer=tokenizer)
+    return ReplacedTokenDetection(
+        generator, ElectraForPreTraining(shape), untied=config.untied, masking=masking, tokenizer=tokenizer
+    )
+
+
+def _masking(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Masking:
+    """The law of masking, which is told where words begin if it is to know."""
+    if not config.whole_words:
+        return config.masking
+    continuations = continuing_pieces(tokenizer)
+    if not continuations.any():
+        raise ValueError(
+            "whole_words: no piece of this vocabulary begins with ##, so that every piece is a word; leave it out"
+        )
+    return replace(config.masking, continuations=continuations)
+
+
+def continuing_pieces(tokenizer: ElectraTokenizer) -> torch.Tensor:
+    """Which tokens go on with the word of the one before: bool [V]"""
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_tokens)
+    return torch.tensor([piece.startswith("##") and piece not in special for piece in pieces])

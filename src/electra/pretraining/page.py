@@ -45,7 +45,10 @@ class Curve:
 CURVES = (
     Curve("Generator loss", "generator_loss", "nats for each masked token; the logarithm of the vocabulary at first"),
     Curve(
-        "Generator accuracy", "generator_accuracy", "of the likeliest token and of the sample", ("generator_sampled_accuracy",)
+        "Generator accuracy",
+        "generator_accuracy",
+        "of the likeliest token and of the sample",
+        ("generator_sampled_accuracy",),
     ),
     Curve("Discriminator loss", "discriminator_loss", "nats for each token; 0.69 is a coin, about 0.4 the base rate"),
     Curve("Discriminator AUC", "discriminator_auc", "a replaced token is scored above an original one; chance is 0.5"),
@@ -95,7 +98,8 @@ def read_run(folder: Path) -> RunFiles:
     config = folder / "config.toml"
     if not config.is_file():
         raise ValueError(
-            f"{folder} is no folder of a run: there is no config.toml in it. Give what `electra pretrain --output` was given"
+            f"{folder} is no folder of a run: there is no config.toml in it. "
+            "Give what `electra pretrain --output` was given"
         )
     metrics, samples = folder / "metrics.jsonl", folder / "samples.json"
     return RunFiles(
@@ -161,7 +165,7 @@ def _where(run: RunFiles) -> str:
         parts.append(f"{last['epoch']:.2f} times the text")
     resumed = sum(record["step"] > 0 for record in run.of_split("start"))
     if resumed:
-        parts.append(f"gone on with {resumed} times")
+        parts.append("gone on with once" if resumed == 1 else f"gone on with {resumed} times")
     return ", ".join(parts) + "."
 
 
@@ -240,8 +244,8 @@ def _samples(run: RunFiles) -> str:
     return section(
         "Held-out text",
         [coloured(map(_shown, row)) for row in rows if row],
-        note=f"as the networks saw it at step {run.samples.get('step', 0):,}: the likelier the discriminator takes a token for "
-        "replaced, the stronger its colour; what the generator replaced is underlined, with the original above it",
+        note=f"as the networks saw it at step {run.samples.get('step', 0):,}: the likelier the discriminator takes "
+        "a token for replaced, the stronger its colour; what the generator replaced is underlined, under the original",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 import torch
@@ -14,22 +14,44 @@ from electra.data.batches import MaskedBatch, PretrainingBatches
 from electra.data.shards import Shards
 from electra.hub.files import write_text, writing_folder
 from electra.pretraining.card import network_card
+from electra.pretraining.compilation import compile_layers
 from electra.pretraining.config import PretrainConfig
 from electra.pretraining.monitor import Monitor
 from electra.pretraining.networks import build_networks
+from electra.pretraining.objectives import published, share_of_loss, statistics
 from electra.pretraining.samples import SAMPLES, sample_rows, write_samples
+from electra.pretraining.starting import start
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.checkpoints import Checkpoint, restore
-from electra.training.health import discriminator_statistics, figures, generator_statistics, summary
+from electra.training.distributed import Processes
+from electra.training.health import figures, summary
 from electra.training.interruption import Interruption
-from electra.training.loop import Every, Window, train
+from electra.training.loop import EVERYWHERE, Every, Window, added, train
+from electra.training.memory import keep_freed_memory
 from electra.training.optimizer import Adam, linear_schedule
 from electra.training.progress import Reporter, Stopwatch, clock
 from electra.training.run import Run
 
+# what `losses` is called with: a part of a batch and, unless it is all of it, the whole batch's counts
+Part = tuple[MaskedBatch] | tuple[MaskedBatch, Tensor]
+
+
+def check_shares(config: PretrainConfig, processes: Processes) -> None:
+    """Refuse, with a ValueError, a batch that has fewer examples than parts that it is to be computed in."""
+    examples, parts = config.recipe.batch_size, config.accumulate
+    if processes.count * parts > examples:
+        raise ValueError(
+            f"a batch of {examples} examples cannot be shared by {processes.count} processes in {parts} parts each: "
+            f"give a batch_size of {processes.count * parts} or more, fewer processes, or a smaller accumulate"
+        )
+
 
 class Pretraining:
-    """The two networks in training: what a step computes, and what is done between steps."""
+    """The two networks in training: what a step computes, and what is done between steps.
+
+    processes: those that compute every batch together, each a share of it. All of them call the same methods at the
+    same steps; the first one alone talks and writes.
+    """
 
     def __init__(
         self,
@@ -38,38 +60,56 @@ class Pretraining:
         tokenizer: ElectraTokenizer,
         texts: tuple[Shards, Shards],
         report: Reporter,
+        processes: Processes | None = None,
     ) -> None:
         self.config, self.recipe, self.run, self.tokenizer, self.report = config, config.recipe, run, tokenizer, report
-        self.device = hardware.choose(config.device)
+        self.processes = processes or Processes(device=hardware.choose(config.device))
+        self.device = self.processes.device
         self.precision = hardware.precision(self.device, config.precision)
         self.text, self.held_out = texts
         self.networks = build_networks(config, tokenizer).to(self.device)
         self.optimizer = Adam(self.networks.named_parameters())
         self.window = Window()
         self.first_step = self._resume()
+        if not self.first_step and self.processes.first:
+            start(self.networks, config)  # the others get the weights as they are joined
+        if config.compile:
+            compile_layers(self.networks)
+        self._joined, self._part_of_step = self.processes.joined(self.networks)
+        self._exit_code = 0
         self.monitor = self._monitor()
         self.watch = Stopwatch(self.first_step, self.recipe.steps)
 
     def run_to_the_end(self) -> None:
         """Take all the steps that are left; leave with the exit code of a signal if one comes."""
-        steps, batches = self.recipe.steps, self._batches(self.text, self.recipe.batch_size)
+        steps, batches = self.recipe.steps, self.batches(self.text, self.recipe.batch_size)
         self._announce(batches)
-        if self.first_step < steps:
+        if self.first_step < steps and self.processes.first:
             self.monitor.start(self.first_step)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.networks.train()
+        stream = batches.parts(
+            self.first_step,
+            self._places(self.recipe.batch_size),
+            pinned=hardware.copies_faster_from_pinned(self.device),
+        )
         with (
+            hardware.matrix_products(self.device, self.config.precision),
             Interruption() as interruption,
-            closing(batches.batches(self.first_step)) as stream,  # type: ignore[type-var]
+            closing(stream),  # type: ignore[type-var]
             self.report.counting("pretraining") as count,
         ):
             taken = train(
-                self.losses,
-                ([batch] for batch in stream),
+                lambda part: self.losses(*part),
+                map(self._with_counts, stream),
                 self.optimizer,
                 rate=self.rate,
                 steps=steps,
                 first_step=self.first_step,
                 seed=self.config.seed,
+                rank=self.processes.rank,
+                part_of_step=self._part_of_step,
                 periodic=(
                     self.window.add,
                     lambda step, values: count(step, steps),
@@ -77,34 +117,58 @@ class Pretraining:
                     Every(self.recipe.evaluate_every, self.evaluate, last=steps),
                     Every(self.recipe.save_every, self.save, last=steps),
                 ),
-                stopped=interruption,
+                stopped=lambda: self._stopped(interruption),
             )
-        if interruption() and taken < steps:
+        if self._exit_code and taken < steps:
             self.save(taken, {})
             self.report.say(f"stopped after step {taken} of {steps}: the same command goes on from there")
-            raise SystemExit(interruption.exit_code)
+            raise SystemExit(self._exit_code)
+
+    def _stopped(self, interruption: Interruption) -> bool:
+        """Whether a signal has come to any of the processes: they all stop after the same step."""
+        self._exit_code = self.processes.highest(interruption.exit_code)
+        return self._exit_code > 0
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         recipe = self.recipe
         return linear_schedule(step, rate=recipe.learning_rate, steps=recipe.steps, warmup_steps=recipe.warmup_steps)
 
-    def losses(self, example: MaskedBatch) -> dict[str, Tensor]:
-        """A masked batch -> the loss [] and the statistics of both networks, [] each."""
+    def losses(self, example: MaskedBatch, whole: Tensor | None = None) -> dict[str, Tensor]:
+        """A masked batch -> the loss [] and the statistics of both networks, [] each.
+
+        whole: where the example is a part of a batch, the tokens and masked slots of the whole batch, float32 [2]; the
+        losses of all parts, over all processes, then add up to the loss of the whole.
+        """
         batch, masked = example[0].to(self.device), example[1].to(self.device)
+        network = self._joined if self.networks.training else self.networks
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            found = self.networks(batch, masked=masked)
-        return {
-            "loss": found.loss,
-            **generator_statistics(
-                found.generator_loss, found.generator_logits, masked.original_ids, found.sampled_ids, masked.weights
-            ),
-            **discriminator_statistics(found.discriminator_loss, found.discriminator_logits, found.labels),
-        }
+            found = network(batch, masked=masked)
+        loss = found.loss if whole is None else share_of_loss(self.networks, found, whole)
+        return {"loss": loss, **statistics(found, batch.layout.tokens)}
+
+    def _places(self, size: int) -> list[range]:
+        """Which examples of a batch this process computes, in parts."""
+        return self.processes.share(size, self.config.accumulate)
+
+    def _with_counts(self, parts: Sequence[MaskedBatch]) -> list[Part]:
+        """The parts of this process, each with the counts of the whole batch; a batch in one part needs none."""
+        if self.processes.count == self.config.accumulate == 1:
+            return [(part,) for part in parts]
+        counts = torch.zeros(2)
+        for batch, masked in parts:
+            counts += torch.stack([torch.tensor(float(batch.layout.tokens)), masked.weights.sum()])
+        if hardware.copies_faster_from_pinned(self.device):
+            counts = counts.pin_memory()
+        whole = self.processes.sum(counts.to(self.device, non_blocking=True))
+        return [(part, whole) for part in parts]
 
     def log(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures of the steps since the last time."""
+        self.window.totals = self.processes.totals(self.window.totals, once=EVERYWHERE)
         totals, seconds = self.window.read(), self.watch.lap()
+        if not self.processes.first:
+            return
         found = {
             "loss": totals["loss"] / totals["steps"],
             **figures(totals),
@@ -124,13 +188,17 @@ class Pretraining:
     def evaluate(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures on held-out text: always the same examples, masks and samples' uniforms."""
         size = min(self.recipe.batch_size, len(self.held_out))
-        batches = self._batches(self.held_out, size)
+        batches = self.batches(self.held_out, size)
         window = Window()
         self.networks.eval()
         for number in range(max(1, min(self.config.evaluate_examples, len(self.held_out)) // size)):
-            window.add(step, self.losses(batches.batch(number)))
+            parts = self._with_counts([batches.batch(number, places) for places in self._places(size)])
+            window.add(step, added([self.losses(*part) for part in parts]))
         self.networks.train()
+        window.totals = self.processes.totals(window.totals, once=EVERYWHERE)
         totals = window.read()
+        if not self.processes.first:
+            return
         self._show(step)
         found = {"loss": totals["loss"] / totals["steps"], **figures(totals)}
         self.run.log({"step": step, "split": "held_out", **found, "seconds": self.watch.lap()})
@@ -138,14 +206,22 @@ class Pretraining:
 
     def _show(self, step: int) -> None:
         """Keep some held-out text as the networks see it now, for the report."""
-        batch, masked = self._batches(self.held_out, min(SAMPLES, len(self.held_out))).batch(0)
+        batch, masked = self.batches(self.held_out, min(SAMPLES, len(self.held_out))).batch(0)
         self.networks.eval()
         rows = sample_rows(self.networks, (batch.to(self.device), masked.to(self.device)), self.tokenizer)
         self.networks.train()
         write_samples(self.run.folder / "samples.json", step, rows)
 
     def save(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Write a checkpoint, unless the weights are no longer numbers."""
+        """Write a checkpoint, unless the weights are no longer numbers; the others wait until it is there."""
+        self.window.totals = self.processes.totals(self.window.totals, once=EVERYWHERE)
+        if self.processes.first:
+            self._write_checkpoint(step)
+        else:
+            self.window.totals = {}  # the first one has counted it
+        self.processes.wait()
+
+    def _write_checkpoint(self, step: int) -> None:
         weights: dict[str, Tensor] = dict(self.networks.named_parameters())
         if not torch.nn.utils.get_total_norm(weights.values()).isfinite():
             raise self.monitor.diverged(step, "a weight")
@@ -153,8 +229,8 @@ class Pretraining:
         self.run.checkpoints.save(Checkpoint(step, groups))
 
     def publish(self) -> None:
-        """Write the two networks as model folders, each with the tokenizer and a card."""
-        for name, model in (("discriminator", self.networks.discriminator), ("generator", self.networks.generator)):
+        """Write the networks as model folders, each with the tokenizer and a card."""
+        for name, model in published(self.networks).items():
             with writing_folder(self.run.folder / name) as folder:
                 model.save_pretrained(folder)
                 self.tokenizer.save_pretrained(folder)
@@ -162,18 +238,22 @@ class Pretraining:
 
     def _resume(self) -> int:
         """Take over the last checkpoint if there is one; the step to go on from."""
-        found = self.run.checkpoints.latest()
-        step = found.step if found else 0
+        found = self.run.checkpoints.latest() if self.processes.first else None
+        step = self.processes.tell(found.step if found else 0)
         if found:
             restore(dict(self.networks.named_parameters()), found.tensors["networks"])
             self.optimizer.load_moments(found.tensors["optimizer"])
             self.window = Window({name: total.to(self.device) for name, total in found.tensors["window"].items()})
             self.report.say(f"going on after step {step} of {self.recipe.steps}")
-        self.run.rewind(step)
+        if step:
+            self.processes.spread([*self.networks.parameters(), *self.optimizer.moments().values()])
+        if self.processes.first:
+            self.run.rewind(step)
+        self.processes.wait()
         return step
 
     def _monitor(self) -> Monitor:
-        batches = self._batches(self.text, self.recipe.batch_size)
+        batches = self.batches(self.text, self.recipe.batch_size)
         return Monitor(
             self.run,
             self.recipe,
@@ -182,16 +262,19 @@ class Pretraining:
             self.report,
             device=self.device,
             precision=self.precision,
+            coarse=self.config.precision == "tf32",
+            processes=self.processes.count,
         )
 
-    def _batches(self, text: Shards, batch_size: int) -> PretrainingBatches:
+    def batches(self, text: Shards, batch_size: int) -> PretrainingBatches:
+        """The batches of a text, masked as the settings say."""
         mask, sep = self.tokenizer.mask_token_id, self.tokenizer.sep_token_id
         assert mask is not None and sep is not None  # noqa: PT018  `_tokenizer` has seen to both
         return PretrainingBatches(
             text,
             batch_size=batch_size,
             seed=self.config.seed,
-            masking=self.config.masking,
+            masking=self.networks.masking,
             special_ids=self.networks.special_token_ids,
             mask_token_id=mask,
             sep_token_id=sep,

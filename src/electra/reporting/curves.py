@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
 
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; those that vanish on white or black are left out
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 INK = "#123456"  # stands for the page's own colour of text until the drawing is done
-MOST_POINTS = 400  # of a line: more cannot be seen, and the page stays small
+MOST_POINTS = 1200  # of a chart's lines together, so that the page stays small however long a run was
 
 Points = Sequence[tuple[float, float]]
 
@@ -70,7 +72,7 @@ def svg(chart: Chart) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": chart.title,
         "font.family": "sans-serif",
@@ -92,12 +94,12 @@ def svg(chart: Chart) -> str:
     return _for_a_page(buffer.getvalue())
 
 
-def thinned(points: Points, most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """At most so many points, each the mean of its neighbours; the last stays where it is."""
+def thinned(points: Points, most: int) -> list[tuple[float, float]]:
+    """At most so many points, each the mean of those in its stretch."""
     if len(points) <= most:
         return list(points)
     edges = [round(number * len(points) / most) for number in range(most + 1)]
-    return [_mean(points[first:last]) for first, last in zip(edges, edges[1:], strict=False)]
+    return [_mean(points[first:last]) for first, last in pairwise(edges)]
 
 
 def smoothed(points: Points) -> list[tuple[float, float]]:
@@ -112,13 +114,14 @@ def _mean(points: Points) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
-def _draw(chart: Chart, axes: object) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _draw(chart: Chart, axes: Any) -> None:
+    """The chart on matplotlib's axes."""
     for line in chart.lines:
-        points = thinned(line.points)
-        style = {"color": COLOURS[line.colour % len(COLOURS)], "linestyle": "--" if line.dashed else "-"}
+        points = thinned(line.points, max(60, MOST_POINTS // (2 * len(chart.lines))))
+        style: dict[str, Any] = {
+            "color": COLOURS[line.colour % len(COLOURS)],
+            "linestyle": "--" if line.dashed else "-",
+        }
         marker = "." if len(points) == 1 else ""
         if line.smooth and len(points) > 20:
             axes.plot(*zip(*points, strict=True), alpha=0.3, linewidth=0.8, **style)
@@ -146,4 +149,5 @@ def _for_a_page(drawn: str) -> str:
     """Only the `<svg>` itself, in the page's colour of text, with no style that would reach outside of it."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    return drawn.replace(INK, "currentColor").strip()
+    drawn = re.sub(r"(\d+\.\d\d)\d+", r"\1", drawn)  # hundredths of a point are enough
+    return re.sub(r"\s*\n\s*", "\n", drawn).replace(INK, "currentColor").strip()

@@ -34,7 +34,7 @@ def _row(cells: Sequence[object], *, differs: bool = False) -> str:
 
 def _cell(value: object) -> str:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f'<td{" class=number" if number else ""}>{escape(_text(value))}</td>'
+    return f"<td{' class=number' if number else ''}>{escape(_text(value))}</td>"
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,7 @@ from electra.tasks.joint_question_answering import JointQuestionAnswering
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.replaced_tokens import ReplacedTokens
-from electra.tasks.task import Task, suggestion
+from electra.tasks.task import LabelledTask, Task, suggestion
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.text_generation import TextGeneration
 from electra.tasks.text_ranking import TextRanking
@@ -31,6 +31,16 @@ TASKS: tuple[type[Task[Any]], ...] = (
     TextGeneration,
     FeatureExtraction,
     ReplacedTokens,
+)
+
+# where examples look like those of several tasks, they are of the first
+LABELLED_TASKS: tuple[type[LabelledTask[Any]], ...] = (
+    MultipleChoice,
+    QuestionAnswering,
+    JointQuestionAnswering,
+    TokenClassification,
+    TextRanking,
+    TextClassification,
 )
 
 

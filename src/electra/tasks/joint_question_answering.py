@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import nn
 
 from electra.batch import Batch
-from electra.tasks.question_answering import QuestionAnswering
+from electra.tasks.question_answering import SMALLEST, QuestionAnswering
 from electra.tasks.spans import Span
+from electra.tasks.task import TrainingBatch, TrainingItem
+
+NO_ANSWER_THRESHOLD = -2.75
+"""Google's qa_na_threshold, for the logit of there being no answer (configure_finetuning.py)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,10 @@ class JointQuestionAnswering(QuestionAnswering):
     surest of an answer; 0 for a head that does not judge it.
     """
 
+    aliases: ClassVar[tuple[str, ...]] = ("joint-question-answering",)
     architecture: ClassVar[str] = "ElectraForJointQuestionAnswering"
+
+    no_answer_threshold: float = NO_ANSWER_THRESHOLD
 
     def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
         """The beams of each row."""
@@ -54,3 +64,13 @@ class JointQuestionAnswering(QuestionAnswering):
         chosen = allowed[np.lexsort((last[allowed], first[allowed], -output.score[allowed]))][:count]
         spans = [Span(int(first[i]), int(last[i]), float(output.score[i])) for i in chosen]
         return output.impossible, spans
+
+    def no_answer_odds(self, impossible: float, best: float) -> float:
+        """The head's own logit."""
+        return math.log(max(impossible, SMALLEST)) - math.log(max(1 - impossible, SMALLEST))
+
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
+        """Labels: `start_positions`, `end_positions`, and `is_impossible` of the question, int64 [B]."""
+        labels = torch.tensor([item.labels for item in items]).unbind(-1)
+        names = ("start_positions", "end_positions", "is_impossible")
+        return TrainingBatch.of(items, dict(zip(names, labels, strict=True)))

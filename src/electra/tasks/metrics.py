@@ -1,55 +1,321 @@
-"""Figures of merit: scikit-learn's and seqeval's, imported when they are asked for."""
+"""Figures of merit: scikit-learn's and seqeval's, imported when they are asked for.
+
+What a model said of labelled examples, beside what is right, is an `Outcomes`: it has scores of all examples or of some
+of them (a bootstrap draws those), and says how right each answer is (paired tests compare that).
+"""
 
 from __future__ import annotations
 
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+
+IOB2_PREFIXES = {"B", "I", "O"}
 
 
-def single_label_scores(predicted: Sequence[int], expected: Sequence[int], labels: int) -> dict[str, float]:
-    """Accuracy, F1 averaged over the labels, and Matthews' correlation; label numbers below `labels`."""
-    metrics = _library("sklearn.metrics")
-    every = list(range(labels))
+class Outcomes(ABC):
+    """What was said of each of n examples, and what is right."""
+
+    main: ClassVar[str]
+    """The name of the score that says most in one figure; the more, the better."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many examples."""
+
+    @abstractmethod
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Metrics by name, of the examples with these numbers (one may come several times); None: of all."""
+
+    @abstractmethod
+    def rightness(self) -> np.ndarray:
+        """[n]: how right each answer is by itself; the more, the better."""
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and support for each label; nothing where there are none."""
+        return {}
+
+    def for_resampling(self) -> Outcomes:
+        """The same in a form from which the scores that can be are quickly computed a thousand times."""
+        return self
+
+
+@dataclass(frozen=True)
+class LabelOutcomes(Outcomes):
+    """One of the labels for each of m decisions: numbers of labels, int [m].
+
+    `owner`, int [m]: the example that each decision is of, in rising order, where an example has several (a sentence's
+    words); `count` is then how many examples there are.
+    """
+
+    main: ClassVar[str] = "accuracy"
+
+    predicted: np.ndarray
+    expected: np.ndarray
+    labels: tuple[str, ...]
+    owner: np.ndarray | None = None
+    count: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.expected) if self.count is None else self.count
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Accuracy, F1 averaged over the labels, Matthews' correlation and, of two labels, the second one's F1."""
+        metrics = needed("sklearn.metrics")
+        expected, predicted, times = self._decisions(chosen)
+        every = list(range(len(self.labels)))
+        each = metrics.f1_score(expected, predicted, labels=every, average=None, zero_division=0, sample_weight=times)
+        found = {
+            "accuracy": metrics.accuracy_score(expected, predicted, sample_weight=times),
+            "macro_f1": each.mean(),
+            "matthews": metrics.matthews_corrcoef(expected, predicted, sample_weight=times),
+        }
+        return _floats(found | ({"f1": each[1]} if len(self.labels) == 2 else {}))
+
+    def _decisions(self, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every pair of a right and a said label that there is, and how often: what scores are computed from."""
+        times = None if chosen is None else np.bincount(chosen, minlength=len(self))
+        if times is not None and self.owner is not None:
+            times = times[self.owner]
+        cells = np.bincount(self.expected * len(self.labels) + self.predicted, weights=times)
+        (pairs,) = cells.nonzero()
+        return pairs // len(self.labels), pairs % len(self.labels), cells[pairs]
+
+    def rightness(self) -> np.ndarray:
+        """Whether a decision is right; of several, the share that is (1 of none)."""
+        right = _booleans(self.predicted == self.expected)
+        if self.owner is None:
+            return right
+        total = np.bincount(self.owner, minlength=len(self))
+        return np.where(total > 0, np.bincount(self.owner, right, minlength=len(self)) / np.maximum(total, 1), 1.0)
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        metrics = needed("sklearn.metrics")
+        found = metrics.precision_recall_fscore_support(
+            self.expected, self.predicted, labels=list(range(len(self.labels))), zero_division=0
+        )
+        return _table(self.labels, found)
+
+
+def word_outcomes(
+    predicted: Sequence[Sequence[int]], expected: Sequence[Sequence[int]], labels: tuple[str, ...]
+) -> LabelOutcomes:
+    """One of the labels for each word of each example."""
+    owner = np.repeat(np.arange(len(expected)), list(map(len, expected)))
+    said, right = (np.fromiter(chain.from_iterable(side), dtype=int) for side in (predicted, expected))
+    return LabelOutcomes(said, right, labels, owner, len(expected))
+
+
+@dataclass(frozen=True)
+class SetOutcomes(Outcomes):
+    """Any of the labels for each: bool [n, K]."""
+
+    main: ClassVar[str] = "micro_f1"
+
+    predicted: np.ndarray
+    expected: np.ndarray
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """F1 over all decisions and averaged over the labels, and how often all of an example's labels are right."""
+        metrics = needed("sklearn.metrics")
+        expected, predicted = _of(self.expected, chosen).astype(int), _of(self.predicted, chosen).astype(int)
+        return _floats(
+            {
+                "micro_f1": metrics.f1_score(expected, predicted, average="micro", zero_division=0),
+                "macro_f1": metrics.f1_score(expected, predicted, average="macro", zero_division=0),
+                "accuracy": metrics.accuracy_score(expected, predicted),
+            }
+        )
+
+    def rightness(self) -> np.ndarray:
+        return _booleans((self.predicted == self.expected).all(-1))
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        metrics = needed("sklearn.metrics")
+        expected, predicted = self.expected.astype(int), self.predicted.astype(int)
+        return _table(self.labels, metrics.precision_recall_fscore_support(expected, predicted, zero_division=0))
+
+
+@dataclass(frozen=True)
+class NumberOutcomes(Outcomes):
+    """A number for each, or several: float [n] or [n, K]."""
+
+    main: ClassVar[str] = "pearson"
+
+    predicted: np.ndarray
+    expected: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Pearson's and Spearman's correlation, NaN where all numbers are the same, and the mean squared error."""
+        metrics, statistics = needed("sklearn.metrics"), needed("scipy.stats")
+        expected, predicted = _of(self.expected, chosen).ravel(), _of(self.predicted, chosen).ravel()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", statistics.ConstantInputWarning)  # NaN says it
+            return _floats(
+                {
+                    "pearson": statistics.pearsonr(predicted, expected).statistic,
+                    "spearman": statistics.spearmanr(predicted, expected).statistic,
+                    "mean_squared_error": metrics.mean_squared_error(expected, predicted),
+                }
+            )
+
+    def rightness(self) -> np.ndarray:
+        """Minus the squared error."""
+        errors = np.square(self.predicted - self.expected).reshape(len(self), -1).mean(-1)
+        return np.asarray(-errors)
+
+
+@dataclass(frozen=True)
+class EntityOutcomes(Outcomes):
+    """Entities, from tags such as O, B-PER and I-PER for each word of each example."""
+
+    main: ClassVar[str] = "f1"
+
+    predicted: Sequence[Sequence[str]]
+    expected: Sequence[Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Precision, recall and F1 of whole entities, F1 as conlleval counts, and the accuracy of the tags.
+
+        The first three are strict: an entity begins with B-. conlleval takes an I- that follows nothing of its type
+        for a beginning too. Tags of other schemes than IOB2 are counted as conlleval does.
+        """
+        metrics = needed("seqeval.metrics")
+        picked = range(len(self)) if chosen is None else chosen
+        expected, predicted = ([list(tags[i]) for i in picked] for tags in (self.expected, self.predicted))
+        found = {
+            name: getattr(metrics, f"{name}_score")(expected, predicted, zero_division=0, **self._strictness())
+            for name in ("f1", "precision", "recall")
+        }
+        found["conlleval_f1"] = metrics.f1_score(expected, predicted, zero_division=0)
+        return _floats({**found, "accuracy": metrics.accuracy_score(expected, predicted)})
+
+    def _strictness(self) -> dict[str, Any]:
+        prefixes = {tag[:1] for tags in chain(self.predicted, self.expected) for tag in tags}
+        return {"mode": "strict", "scheme": needed("seqeval.scheme").IOB2} if prefixes <= IOB2_PREFIXES else {}
+
+    def for_resampling(self) -> EntityCounts:
+        """Numbers of entities, from which precision, recall and F1 follow."""
+        scheme = self._strictness().get("scheme")
+        pairs = zip(self.expected, self.predicted, strict=True)
+        counts = [_entity_counts(list(right), list(said), scheme) for right, said in pairs]
+        return EntityCounts(np.array(counts).reshape(len(self), 3))
+
+    def rightness(self) -> np.ndarray:
+        """Whether all tags of an example are right."""
+        return _booleans([list(a) == list(b) for a, b in zip(self.predicted, self.expected, strict=True)])
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        metrics = needed("seqeval.metrics")
+        expected, predicted = ([list(tags) for tags in side] for side in (self.expected, self.predicted))
+        found = metrics.classification_report(
+            expected, predicted, output_dict=True, zero_division=0, **self._strictness()
+        )
+        return {
+            label: _floats({_REPORT_NAMES[name]: value for name, value in row.items()})
+            for label, row in found.items()
+            if not label.endswith(" avg")
+        }
+
+
+@dataclass(frozen=True)
+class EntityCounts(Outcomes):
+    """int [n, 3]: how many entities of each example were found, were said and are none, and were missed."""
+
+    main: ClassVar[str] = "f1"
+
+    counts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Precision, recall and F1: three decisions, weighted with how often each was made."""
+        metrics = needed("sklearn.metrics")
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            [1, 0, 1], [1, 1, 0], sample_weight=_of(self.counts, chosen).sum(0), average="binary", zero_division=0
+        )
+        return _floats({"f1": f1, "precision": precision, "recall": recall})
+
+    def rightness(self) -> np.ndarray:
+        return _booleans(self.counts[:, 1:].sum(-1) == 0)
+
+
+@dataclass(frozen=True)
+class ChoiceOutcomes(Outcomes):
+    """Which of its choices for each example: int [n]."""
+
+    main: ClassVar[str] = "accuracy"
+
+    predicted: np.ndarray
+    expected: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Accuracy."""
+        accuracy = needed("sklearn.metrics").accuracy_score
+        return _floats({"accuracy": accuracy(_of(self.expected, chosen), _of(self.predicted, chosen))})
+
+    def rightness(self) -> np.ndarray:
+        return _booleans(self.predicted == self.expected)
+
+
+def _entity_counts(expected: list[str], predicted: list[str], scheme: Any) -> tuple[int, int, int]:
+    """How many entities of one example were found, made up and missed."""
+    right, said = (_entities(tags, scheme) for tags in (expected, predicted))
+    return len(right & said), len(said - right), len(right - said)
+
+
+def _entities(tags: list[str], scheme: Any) -> set[Any]:
+    if scheme is None:
+        return set(needed("seqeval.metrics.sequence_labeling").get_entities(tags))
+    found = needed("seqeval.scheme").Entities([tags], scheme)
+    return {(entity.tag, entity.start, entity.end) for entity in found.entities[0]}
+
+
+def _of(values: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
+    return values if chosen is None else values[chosen]
+
+
+def _booleans(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=float)
+
+
+def _floats(values: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
+_REPORT_NAMES = {"precision": "precision", "recall": "recall", "f1-score": "f1", "support": "support"}
+
+
+def _table(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float]]:
+    rows = zip(*columns, strict=True)
     return {
-        "accuracy": float(metrics.accuracy_score(expected, predicted)),
-        "macro_f1": float(metrics.f1_score(expected, predicted, labels=every, average="macro", zero_division=0)),
-        "matthews": float(metrics.matthews_corrcoef(expected, predicted)),
+        label: _floats(dict(zip(_REPORT_NAMES.values(), row, strict=True)))
+        for label, row in zip(labels, rows, strict=True)
     }
 
 
-def multi_label_scores(predicted: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> dict[str, float]:
-    """F1 over all decisions and averaged over the labels, and how often all of an example's labels are right."""
-    metrics = _library("sklearn.metrics")
-    return {
-        "micro_f1": float(metrics.f1_score(expected, predicted, average="micro", zero_division=0)),
-        "macro_f1": float(metrics.f1_score(expected, predicted, average="macro", zero_division=0)),
-        "accuracy": float(metrics.accuracy_score(expected, predicted)),
-    }
-
-
-def regression_scores(predicted: Sequence[float], expected: Sequence[float]) -> dict[str, float]:
-    """Pearson's and Spearman's correlation, and the mean squared error."""
-    metrics, statistics = _library("sklearn.metrics"), _library("scipy.stats")
-    return {
-        "pearson": float(statistics.pearsonr(predicted, expected).statistic),
-        "spearman": float(statistics.spearmanr(predicted, expected).statistic),
-        "mean_squared_error": float(metrics.mean_squared_error(expected, predicted)),
-    }
-
-
-def entity_scores(predicted: list[list[str]], expected: list[list[str]]) -> dict[str, float]:
-    """Precision, recall and F1 of whole entities (as conlleval counts them), and the accuracy of the tags."""
-    metrics = _library("seqeval.metrics")
-    return {
-        "f1": float(metrics.f1_score(expected, predicted, zero_division=0)),
-        "precision": float(metrics.precision_score(expected, predicted, zero_division=0)),
-        "recall": float(metrics.recall_score(expected, predicted, zero_division=0)),
-        "accuracy": float(metrics.accuracy_score(expected, predicted)),
-    }
-
-
-def _library(name: str) -> Any:
+def needed(name: str) -> Any:
+    """A module that scores are computed by; an `ImportError` that says how to install it."""
     try:
         return import_module(name)
     except ImportError as error:

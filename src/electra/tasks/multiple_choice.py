@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from electra.batch import Batch
+from electra.tasks.metrics import ChoiceOutcomes
 from electra.tasks.pairs import PairedTask, token_ids
-from electra.tasks.task import Encoded, of_each
+from electra.tasks.rankings import list_loss
+from electra.tasks.task import (
+    Column,
+    Encoded,
+    LabelledTask,
+    TrainingBatch,
+    TrainingItem,
+    label_fields,
+    label_of,
+    of_each,
+)
 from electra.tasks.texts import Choices, read_choices
 
 
@@ -24,14 +37,15 @@ class EncodedChoices(Encoded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultipleChoice(PairedTask[EncodedChoices]):
+class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
     """A text and choices -> `[{"label", "choice", "score"}]`, best first.
 
     `label` is the choice's number, from 0 on; the scores are probabilities and add up to 1. The example is a dict with
     `choices` and with `text` (or `question`, or `context`), and each choice is a row of its own:
     `[CLS] text [SEP] choice [SEP]`, as for SWAG. With both `context` and `question` a row is
     `[CLS] context [SEP] question choice [SEP]`, as for RACE. What a row has no room for is taken from the first of its
-    two texts, not from a choice.
+    two texts, not from a choice. An example to learn from has a `label` too: the number of the right choice, from 0
+    on, or its letter, from A on.
 
     Attributes:
         truncation: True is "only_first"; see `PairedTask`.
@@ -41,6 +55,14 @@ class MultipleChoice(PairedTask[EncodedChoices]):
     name: ClassVar[str] = "multiple-choice"
     architecture: ClassVar[str] = "ElectraForMultipleChoice"
     parts: ClassVar[tuple[str, ...]] = ("text", "choices", "question", "context")
+    usual_length: ClassVar[int] = 512
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("choices", ("choices", "options", "endings"), "the choices"),
+        Column("text", ("text", "sentence"), "the text that is gone on from", required=False),
+        Column("context", ("context", "article", "passage"), "the text that is asked about", required=False),
+        Column("question", ("question",), "the question", required=False),
+        Column("label", ("label", "answer"), "the number of the right choice"),
+    )
 
     top_k: int | None = None
 
@@ -48,6 +70,19 @@ class MultipleChoice(PairedTask[EncodedChoices]):
         super().__post_init__()
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all choices")
+
+    @classmethod
+    def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A question that is empty is none."""
+        return {key: value for key, value in values.items() if key != "question" or value != ""}
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        of_each(_right, examples)
+        return cls().with_options(**options)
+
+    def config_fields(self) -> dict[str, Any]:
+        return {**label_fields(("LABEL_0",)), "problem_type": None}
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedChoices]:
         found = of_each(read_choices, examples)
@@ -69,3 +104,44 @@ class MultipleChoice(PairedTask[EncodedChoices]):
         scores = torch.tensor(outputs).softmax(-1).tolist()
         order = sorted(range(len(scores)), key=lambda i: -scores[i])
         return [{"label": i, "choice": encoded.choices[i], "score": scores[i]} for i in order[: self.top_k]]
+
+    def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
+        """An item for every example, its choices' rows together."""
+        right = of_each(_right, examples)
+        encoded = self.encode_all(examples, tokenizer)
+        return [TrainingItem(e.rows, label) for e, label in zip(encoded, right, strict=True)]
+
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
+        """Labels: `targets`, float32 [R]: 1 for the row of a right choice, 0 for the others."""
+        targets = [float(i == item.labels) for item in items for i in range(len(item.rows))]
+        return TrainingBatch.of(items, {"targets": torch.tensor(targets)})
+
+    def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor:
+        """Cross-entropy over each example's choices, of which examples may have different numbers."""
+        logits = model(batch.batch, num_choices=1).logits[:, 0]
+        return list_loss(logits.float(), batch.sizes, batch.labels["targets"])
+
+    def for_scoring(self) -> Self:
+        return replace(self, top_k=1)
+
+    def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> ChoiceOutcomes:
+        said = np.array([answers[0]["label"] for answers in predictions])
+        return ChoiceOutcomes(said, np.array(of_each(_right, examples)))
+
+
+def _right(example: Any) -> int:
+    """The number of the right choice."""
+    label, count = label_of(example, "label", "answer"), len(read_choices(example).choices)
+    number = label
+    if isinstance(label, str):
+        letters = string.ascii_uppercase[:count]
+        number = letters.index(label) if len(label) == 1 and label in letters else _whole(label)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < count:
+        raise ValueError(
+            f"the label {label!r} is none of the {count} choices: give its number, 0 to {count - 1}, or its letter"
+        )
+    return number
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,11 +13,12 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
+from electra.tasks.answers import AnswerOutcomes
 from electra.tasks.calls import spread
 from electra.tasks.pairs import SPECIAL_TOKENS, join, token_ids
 from electra.tasks.spans import Span, best_spans
-from electra.tasks.task import Encoded, Task, of_each
-from electra.tasks.texts import Question, read_question
+from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, of_each
+from electra.tasks.texts import Answer, Question, read_answers, read_question
 from electra.tasks.tokens import Tokens, tokenize_with_words
 from electra.tasks.windows import strided
 
@@ -25,6 +27,10 @@ log = logging.getLogger("electra")
 MAX_LENGTH = 384
 """Google's and transformers' row for a question and a window of its context."""
 DOC_STRIDE = 128
+SCORED_ANSWER_TOKENS = 30
+"""The longest answer that counts in SQuAD's figures: Google's configure_finetuning.py, and transformers' run_qa.py."""
+SMALLEST = 1e-12
+"""A probability that is none, in logarithms."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class EncodedQuestion(Encoded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionAnswering(Task[EncodedQuestion]):
+class QuestionAnswering(LabelledTask[EncodedQuestion]):
     """A question and a context -> `{"score", "start", "end", "answer"}`, or a list of these, best first.
 
     `start` and `end` are characters of the context. Within a window of the context, a start's probability times its
@@ -57,12 +63,25 @@ class QuestionAnswering(Task[EncodedQuestion]):
         max_question_len: a longer question is cut to so many tokens.
         handle_impossible_answer: that the context does not answer the question is an answer too: an empty one.
         align_to_words: extend answers to whole words.
+        no_answer_threshold: in scores, no answer is given where its log odds against the best answer are above this.
+
+    An example to learn from has `answers` too: a list of `{"text", "answer_start"}`, the character at which each
+    begins, or SQuAD's `{"text": [...], "answer_start": [...]}`; an empty one where the context has no answer. The first
+    is learnt. Windows without all of it, and those of contexts without an answer, have theirs at [CLS], as in Google's
+    qa_tasks.py.
     """
 
     name: ClassVar[str] = "question-answering"
     architecture: ClassVar[str] = "ElectraForQuestionAnswering"
     parts: ClassVar[tuple[str, ...]] = ("question", "context")
     one_is_bare: ClassVar[bool] = True
+    usual_length: ClassVar[int] = 512
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("question", ("question",), "the question"),
+        Column("context", ("context", "paragraph"), "the text with the answer"),
+        Column("answers", ("answers", "answer"), "the answers"),
+        Column("is_impossible", ("is_impossible",), "whether there is no answer", required=False),
+    )
 
     max_length: int = MAX_LENGTH
     max_seq_len: int | None = None
@@ -72,6 +91,9 @@ class QuestionAnswering(Task[EncodedQuestion]):
     max_question_len: int = 64
     handle_impossible_answer: bool = False
     align_to_words: bool = True
+    no_answer_threshold: float = 0.0
+    # whether an answer says how likely it is that there is none: for scores
+    judging: bool = field(default=False, metadata={"derived": True})
 
     def __post_init__(self) -> None:
         if self.max_seq_len is not None:
@@ -90,6 +112,22 @@ class QuestionAnswering(Task[EncodedQuestion]):
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
         return cls(max_length=min(MAX_LENGTH, config.max_position_embeddings)).with_options(**options)
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        of_each(read_answers, examples)
+        return cls().with_options(**options)
+
+    @classmethod
+    def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        example = dict(values)
+        if example.pop("is_impossible", False):
+            example["answers"] = []
+        read_question(example)
+        return {
+            **example,
+            "answers": [{"text": answer.text, "answer_start": answer.start} for answer in read_answers(example)],
+        }
 
     def arrange(self, inputs: Any) -> Any:
         """Questions of one context, or a context for each of them, may be given as lists under their names."""
@@ -149,10 +187,66 @@ class QuestionAnswering(Task[EncodedQuestion]):
             for span in spans:
                 _add(answers, encoded.context.text, bounds[start + span.first][0], bounds[start + span.last][1], span)
         found = list(answers.values())
+        if self.judging:
+            return self._judged(found, min(impossible))
         if self.handle_impossible_answer:
             found.append({"score": min(impossible), "start": 0, "end": 0, "answer": ""})
         found.sort(key=lambda answer: -answer["score"])
         return found[0] if self.top_k == 1 else found[: self.top_k]
+
+    def _judged(self, answers: Sequence[dict[str, Any]], impossible: float) -> dict[str, Any]:
+        """The best answer, and as `no_answer` the log odds of there being none."""
+        nothing: dict[str, Any] = {"score": 0.0, "start": 0, "end": 0, "answer": ""}
+        best = max([*answers, nothing], key=lambda answer: answer["score"])
+        return {**best, "no_answer": self.no_answer_odds(impossible, float(best["score"]))}
+
+    def no_answer_odds(self, impossible: float, best: float) -> float:
+        """The logarithm of how much likelier no answer is than the best answer."""
+        return math.log(max(impossible, SMALLEST)) - math.log(max(best, SMALLEST))
+
+    def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
+        """An item for every window; its labels are `(first, last, impossible)`, columns of the row."""
+        answers = [found[0] if found else None for found in of_each(read_answers, examples)]
+        encoded = self.encode_all(examples, tokenizer)
+        made = of_each(lambda pair: _labelled(*pair), zip(encoded, answers, strict=True))
+        return [item for items in made for item in items]
+
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
+        """Labels: `start_positions` and `end_positions`, int64 [B]."""
+        first, last, _ = torch.tensor([item.labels for item in items]).unbind(-1)
+        return TrainingBatch.of(items, {"start_positions": first, "end_positions": last})
+
+    def for_scoring(self) -> Self:
+        return replace(self, judging=True, max_answer_len=max(self.max_answer_len, SCORED_ANSWER_TOKENS))
+
+    def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> AnswerOutcomes:
+        expected = [[answer.text for answer in found] for found in of_each(read_answers, examples)]
+        said = [answer["answer"] for answer in predictions]
+        odds = [answer["no_answer"] for answer in predictions]
+        # where every question has an answer, none is held back
+        threshold = self.no_answer_threshold if not all(expected) else math.inf
+        return AnswerOutcomes.of(said, odds, expected, threshold)
+
+
+def _labelled(encoded: EncodedQuestion, answer: Answer | None) -> list[TrainingItem]:
+    """A window with the answer's first and last column, or [CLS] twice where it has not all of it."""
+    tokens = None if answer is None else _tokens_of(answer, encoded.context)
+    made = []
+    for row, (start, stop) in zip(encoded.rows, encoded.windows, strict=True):
+        first = last = 0
+        if tokens and start <= tokens[0] and tokens[1] < stop:
+            first, last = (encoded.begins + token - start for token in tokens)
+        made.append(TrainingItem((row,), (first, last, int(answer is None))))
+    return made
+
+
+def _tokens_of(answer: Answer, context: Tokens) -> tuple[int, int]:
+    """The first and the last token that the answer has characters of."""
+    end = answer.start + len(answer.text)
+    touched = [i for i, (start, stop) in enumerate(context.spans) if start < end and stop > answer.start]
+    if not touched:
+        raise ValueError(f"the answer {answer.text!r} has no token of its context in it")
+    return touched[0], touched[-1]
 
 
 def _add(answers: dict[str, dict[str, Any]], context: str, start: int, end: int, span: Span) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -14,14 +15,27 @@ from torch import nn
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
 from electra.tasks import metrics, score_functions
+from electra.tasks.classification import ClassificationTask
 from electra.tasks.score_functions import SCORE_FUNCTIONS
 from electra.tasks.sequences import check_truncation, encode_texts
-from electra.tasks.task import Encoded, LabelledTask, TrainingBatch, TrainingRow, label_of, of_each
+from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, label_of, of_each
 from electra.tasks.texts import Text, read_text
+
+PAIRS = {
+    "text": "text_pair",
+    "sentence1": "sentence2",
+    "text_a": "text_b",
+    "question1": "question2",
+    "premise": "hypothesis",
+    "question": "sentence",
+}
+"""What a file calls a text, and what it calls the second of a pair."""
+FRACTION = re.compile(r"-?\d+\.\d+")
+TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question", "sentence")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextClassification(LabelledTask[Encoded]):
+class TextClassification(ClassificationTask[Encoded]):
     """A text or a pair -> `{"label", "score"}`, or a list of these, best first.
 
     Attributes:
@@ -32,16 +46,23 @@ class TextClassification(LabelledTask[Encoded]):
             sigmoid for one label or several labels at once, softmax for one of several, none for regression.
         truncation: what to do with a text longer than `max_length`: True (as "longest_first"), "only_first" and
             "only_second" cut it, False is an error.
+        decision_threshold: of several labels, those whose score is at least this are said, in scores of such answers.
     """
 
     name: ClassVar[str] = "text-classification"
     aliases: ClassVar[tuple[str, ...]] = ("sentiment-analysis",)
     architecture: ClassVar[str] = "ElectraForSequenceClassification"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("text", TEXT_COLUMNS, "the text"),
+        Column("text_pair", tuple(PAIRS.values()), "the second text", required=False),
+        Column("label", ("label", "labels", "class", "category", "score"), "the label"),
+    )
 
     problem_type: str | None = None
     top_k: int | str | None = "best"
     function_to_apply: str | None = "default"
     truncation: bool | str = True
+    decision_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,17 +79,25 @@ class TextClassification(LabelledTask[Encoded]):
             max_length=config.max_position_embeddings,
             labels=tuple(config.id2label[i] for i in range(config.num_labels)),
             problem_type=config.problem_type,
+            decision_threshold=getattr(config, "decision_threshold", 0.5),
         )
         return task.with_options(**options)
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        """Several labels for each if one is a list, regression if all are fractions, else a label for each."""
+        """Several labels for each if one is a list, regression if all are fractions, else a label for each.
+
+        With `labels` or `problem_type` among the options, that is what the examples have.
+        """
         found = of_each(lambda example: label_of(example, "label", "labels"), examples)
+        if "labels" in options:
+            return cls().with_options(**options)
+        if options.get("problem_type") == "regression":
+            return cls(labels=("LABEL_0",)).with_options(**options)
         if any(isinstance(label, (list, tuple)) for label in found):
             names = _in_order({name for labels in found for name in labels})
             return cls(labels=names, problem_type="multi_label_classification").with_options(**options)
-        if found and all(isinstance(label, float) for label in found):
+        if found and all(map(_is_fraction, found)):
             return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
         names = _in_order(set(found))
         if len(names) < 2:
@@ -111,16 +140,16 @@ class TextClassification(LabelledTask[Encoded]):
         """transformers: a string gives a list with its best label, a pair gives the dict alone."""
         return [answer] if isinstance(example, str) and "top_k" not in options else answer
 
-    def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
+    def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
         targets = of_each(self.target, examples)
         encoded = self.encode_all(examples, tokenizer)
-        return [TrainingRow(e.rows[0], target) for e, target in zip(encoded, targets, strict=True)]
+        return [TrainingItem(e.rows, target) for e, target in zip(encoded, targets, strict=True)]
 
-    def training_batch(self, rows: Sequence[TrainingRow]) -> TrainingBatch:
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
         """Labels: int64 [B] for a single label, float32 [B, K] for several, float32 [B] ([B, K]) for regression."""
         whole = self.problem == "single_label_classification"
-        labels = torch.tensor([row.labels for row in rows], dtype=torch.int64 if whole else torch.float32)
-        return TrainingBatch(Batch.from_rows([row.row for row in rows]), labels, len(rows))
+        labels = torch.tensor([item.labels for item in items], dtype=torch.int64 if whole else torch.float32)
+        return TrainingBatch.of(items, {"labels": labels})
 
     def target(self, example: Any) -> int | float | tuple[float, ...]:
         """What the network should say of a labelled example: a label's number, a number, or 0 and 1 for each label."""
@@ -141,18 +170,17 @@ class TextClassification(LabelledTask[Encoded]):
         function = "none" if self.problem == "regression" else "default"
         return self.with_options(top_k=None if several else "best", function_to_apply=function)
 
-    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
-        expected: list[Any] = of_each(self.target, examples)
+    def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
+        expected = np.array(of_each(self.target, examples))
         if self.problem == "single_label_classification":
-            labels = [self.labels.index(answer["label"]) for answer in predictions]
-            return metrics.single_label_scores(labels, expected, len(self.labels))
+            said = np.array([self.labels.index(answer["label"]) for answer in predictions])
+            return metrics.LabelOutcomes(said, expected, self.labels)
         if self.problem == "multi_label_classification":
-            decided = np.array([self._by_label(answers) for answers in predictions]) >= 0.5
-            return metrics.multi_label_scores(decided.astype(int), np.array(expected).astype(int))  # type: ignore[arg-type]
+            scores = np.array([self._by_label(answers) for answers in predictions])
+            return metrics.SetOutcomes(scores >= self.decision_threshold, expected.astype(bool), self.labels)
         if len(self.labels) > 1:
-            predicted = np.array([self._by_label(answers) for answers in predictions])
-            return metrics.regression_scores(predicted.ravel(), np.array(expected).ravel())  # type: ignore[arg-type]
-        return metrics.regression_scores([answer["score"] for answer in predictions], expected)
+            return metrics.NumberOutcomes(np.array([self._by_label(answers) for answers in predictions]), expected)
+        return metrics.NumberOutcomes(np.array([answer["score"] for answer in predictions]), expected)
 
     def _by_label(self, answers: Sequence[dict[str, Any]]) -> list[float]:
         scores = {answer["label"]: answer["score"] for answer in answers}
@@ -173,7 +201,16 @@ def _in_order(labels: set[Any]) -> tuple[str, ...]:
     return tuple(sorted(map(str, labels)))
 
 
+def _is_fraction(label: Any) -> bool:
+    """A number with a fraction's point, as CSV files have them too."""
+    return isinstance(label, float) or (isinstance(label, str) and FRACTION.fullmatch(label) is not None)
+
+
 def _number(label: Any) -> float:
-    if isinstance(label, (int, float)) and not isinstance(label, bool) and math.isfinite(label):
-        return float(label)
+    try:
+        number = math.nan if isinstance(label, bool) else float(label)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
     raise ValueError(f"the label of a regression is a finite number, not {label!r}")

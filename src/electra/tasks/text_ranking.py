@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, permutations
 from typing import Any, ClassVar, Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.tasks import score_functions
 from electra.tasks.pairs import PairedTask, token_ids
+from electra.tasks.rankings import RankingOutcomes, list_loss, margin_loss, pair_loss
+from electra.tasks.relevance import Relevance, gathered, read_labelled_ranking, read_relevance
 from electra.tasks.score_functions import SCORE_FUNCTIONS
-from electra.tasks.task import Encoded, of_each
+from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, label_fields, of_each
 from electra.tasks.texts import Ranking, read_ranking
 
 ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 """torch's modules that a configuration may name -> ours."""
+OBJECTIVES = ("pointwise", "pairwise", "listwise", "margin-mse")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class EncodedRanking(Encoded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRanking(PairedTask[EncodedRanking]):
+class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
     """A query and texts -> `[{"corpus_id", "score"}]`, best first; `corpus_id` is a text's number, from 0 on.
 
     A row is `[CLS] query [SEP] text [SEP]`; where it is too long, the longer of the two is cut.
@@ -42,17 +47,35 @@ class TextRanking(PairedTask[EncodedRanking]):
             the configuration names as its `sentence_transformers` activation, else sigmoid for one label and softmax
             for several.
         label: by whose score to rank, a label's name or number. Default: the only label, or the second of two.
+        objective: what is learnt of examples. "pointwise": of each text whether it is relevant (binary cross-entropy,
+            of two outputs cross-entropy); "pairwise": of each pair which is the more relevant (RankNet); "listwise":
+            a softmax over a query's texts; "margin-mse": a teacher's differences. Default: "margin-mse" with scores of
+            a teacher, else "listwise" where every query has a relevant text and another, else "pointwise".
+
+    An example to learn from has `labels` too, a number for each of the texts, 0 for one that is not relevant, or the
+    `scores` that a teacher gave them.
     """
 
     name: ClassVar[str] = "text-ranking"
     architecture: ClassVar[str] = "ElectraForSequenceClassification"
     parts: ClassVar[tuple[str, ...]] = ("query", "texts")
     usual_truncation: ClassVar[str] = "longest_first"
+    usual_length: ClassVar[int] = 256
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("query", ("query", "question"), "the query"),
+        Column("texts", ("texts", "passages", "documents"), "the texts to rank", required=False),
+        Column("text", ("passage", "text", "document"), "a text", required=False),
+        Column("positive", ("positive", "positives"), "a text that answers the query", required=False),
+        Column("negative", ("negative", "negatives"), "texts that do not", required=False),
+        Column("label", ("label", "labels", "relevance"), "how relevant a text is", required=False),
+        Column("scores", ("scores", "score"), "a teacher's scores", required=False),
+    )
 
     top_k: int | None = None
     return_documents: bool = False
     function_to_apply: str | None = "default"
     label: str | int | None = None
+    objective: str | None = None
     # both are read off the configuration, and are no options
     labels: tuple[str, ...] = field(default=("LABEL_0",), metadata={"derived": True})
     activation: str | None = field(default=None, metadata={"derived": True})
@@ -62,6 +85,8 @@ class TextRanking(PairedTask[EncodedRanking]):
         object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all texts")
+        if self.objective not in (None, *OBJECTIVES):
+            raise ValueError(f"objective={self.objective!r}: choose of {', '.join(OBJECTIVES)}")
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -73,6 +98,33 @@ class TextRanking(PairedTask[EncodedRanking]):
         task.function()  # an activation or a label that is unknown is refused before a model is loaded
         task.label_number()
         return task
+
+    @classmethod
+    def recognises(cls, names: Collection[str]) -> bool:
+        return "query" in names and not set(names).isdisjoint({"texts", "passages", "passage", "positive", "positives"})
+
+    @classmethod
+    def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return read_labelled_ranking(values)
+
+    @classmethod
+    def gather(cls, examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+        """Lines of one query and one text each are one example for each query."""
+        return gathered(examples)
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        task = cls(labels=tuple(options.pop("labels", ("LABEL_0",)))).with_options(**options)
+        known = of_each(lambda example: read_relevance(example, task.objective), examples)
+        if task.objective is not None:
+            return task
+        if all(each.teacher for each in known):
+            return replace(task, objective="margin-mse")
+        told_apart = all(any(each.labels) and len(set(each.labels)) > 1 for each in known)
+        return replace(task, objective="listwise" if told_apart else "pointwise")
+
+    def config_fields(self) -> dict[str, Any]:
+        return {**label_fields(self.labels), "problem_type": None}
 
     def function(self) -> str:
         """Which of SCORE_FUNCTIONS makes the scores."""
@@ -123,6 +175,52 @@ class TextRanking(PairedTask[EncodedRanking]):
         order = sorted(range(len(outputs)), key=lambda i: -outputs[i])[: self.top_k]
         texts = [{"text": encoded.texts[i]} if self.return_documents else {} for i in order]
         return [{"corpus_id": i, "score": outputs[i], **text} for i, text in zip(order, texts, strict=True)]
+
+    def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
+        """Items of one text with its label, of two (the better one first, and by how much) or of all of a query."""
+        known = of_each(lambda example: read_relevance(example, self.objective), examples)
+        encoded = self.encode_all(examples, tokenizer)
+        made = of_each(lambda pair: self._items(*pair), zip(encoded, known, strict=True))
+        return [item for items in made for item in items]
+
+    def check(self, examples: Sequence[Any], tokenizer: Any) -> None:
+        of_each(lambda example: read_relevance(example, None), examples)
+
+    def _items(self, encoded: EncodedRanking, known: Relevance) -> list[TrainingItem]:
+        rows, values = encoded.rows, known.labels
+        if self.objective == "pointwise":
+            return [TrainingItem((row,), (value,)) for row, value in zip(rows, values, strict=True)]
+        if self.objective == "listwise":
+            total = sum(values)
+            return [TrainingItem(rows, tuple(value / total for value in values))] if total else []
+        scores = known.teacher or values  # a teacher may well find the less relevant of two texts the better one
+        better = [(i, j) for i, j in permutations(range(len(rows)), 2) if values[i] > values[j]]
+        return [TrainingItem((rows[i], rows[j]), (scores[i] - scores[j],)) for i, j in better]
+
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
+        """Labels: `targets`, float32: the numbers of every item, one after the other."""
+        targets = torch.tensor([number for item in items for number in item.labels])
+        return TrainingBatch.of(items, {"targets": targets})
+
+    def loss(self, model: nn.Module, batch: TrainingBatch) -> Tensor:
+        logits, targets = model(batch.batch).logits.float(), batch.labels["targets"]
+        if self.objective == "pointwise":
+            if len(self.labels) == 2:
+                return F.cross_entropy(logits, (targets > 0).long())
+            return F.binary_cross_entropy_with_logits(logits[:, self.label_number()], targets)
+        scores = logits[:, self.label_number()]
+        if self.objective == "listwise":
+            return list_loss(scores, batch.sizes, targets)
+        pairs = scores.view(-1, 2)
+        return margin_loss(pairs, targets) if self.objective == "margin-mse" else pair_loss(pairs)
+
+    def for_scoring(self) -> Self:
+        return replace(self, top_k=None, function_to_apply="none")
+
+    def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> RankingOutcomes:
+        expected = of_each(lambda example: read_relevance(example, None), examples)
+        said = [{each["corpus_id"]: each["score"] for each in ranking} for ranking in predictions]
+        return RankingOutcomes.of([[by[i] for i in range(len(by))] for by in said], [each.labels for each in expected])
 
 
 def _activation(config: ElectraConfig) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,56 @@ class Question:
 def read_question(example: Any) -> Question:
     """A dict with the keys `question` and `context`."""
     return Question(_string(example, "question", "context"), _string(example, "context", "question"))
+
+
+class Answer(NamedTuple):
+    """An answer, and at which character of its context it begins."""
+
+    text: str
+    start: int
+
+
+def read_answers(example: Any) -> list[Answer]:
+    """The answers of a labelled question, none where there is no answer; each must stand in the context.
+
+    `answers` is a list of dicts with `text` and `answer_start` (or of strings: the first place where one stands in
+    the context is taken), one such dict, or one with a list under each name.
+    """
+    context = read_question(example).context
+    given = example.get("answers")
+    if given is None:
+        raise ValueError(f"a labelled question has 'answers', a list; this one has {_shown(example)}")
+    return [_placed(answer, context) for answer in _answers(given)]
+
+
+def _answers(given: Any) -> list[Any]:
+    """One dict or string for each answer."""
+    if isinstance(given, Mapping) and isinstance(given.get("text"), (list, tuple)):
+        starts = given.get("answer_start")
+        starts = [None] * len(given["text"]) if starts is None else list(starts)
+        if len(starts) != len(given["text"]):
+            raise ValueError(f"'answers' has {len(given['text'])} texts and {len(starts)} starts: each text has one")
+        return [{"text": text, "answer_start": start} for text, start in zip(given["text"], starts, strict=True)]
+    if isinstance(given, (str, Mapping)):
+        return [given] if given else []
+    if not isinstance(given, (list, tuple)):
+        raise ValueError(f"'answers' is a list of answers, not {_shown(given)}")
+    return list(given)
+
+
+def _placed(given: Any, context: str) -> Answer:
+    """An answer, found in its context."""
+    fields = given if isinstance(given, Mapping) else {"text": given}
+    text, start = fields.get("text"), fields.get("answer_start", fields.get("start"))
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"an answer is a text that is not empty, not {_shown(given)}")
+    if start is None:
+        start = context.find(text)
+    if not isinstance(start, int) or start < 0 or context[start : start + len(text)] != text:
+        found = context.find(text)
+        where = "is not in its context" if found < 0 else f"is at character {found} of its context, not at {start}"
+        raise ValueError(f"the answer {text!r} {where}")
+    return Answer(text, start)
 
 
 @dataclass(frozen=True)

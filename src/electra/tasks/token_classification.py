@@ -14,8 +14,9 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.nn.losses import IGNORED
 from electra.tasks import metrics
+from electra.tasks.classification import ClassificationTask
 from electra.tasks.entities import STRATEGIES, entities, without
-from electra.tasks.task import LabelledTask, TrainingBatch, TrainingRow, label_of, of_each, suggestion
+from electra.tasks.task import Column, TrainingBatch, TrainingItem, label_of, of_each, suggestion
 from electra.tasks.texts import Words, read_single_text, read_words
 from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
 
@@ -24,7 +25,7 @@ OUTSIDE = "O"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenClassification(LabelledTask[EncodedTokens]):
+class TokenClassification(ClassificationTask[EncodedTokens]):
     """A text, or a list of words -> the entities found, each a dict.
 
     Without aggregation `{"entity", "score", "index", "word", "start", "end"}` for every token, with it
@@ -45,6 +46,10 @@ class TokenClassification(LabelledTask[EncodedTokens]):
     name: ClassVar[str] = "token-classification"
     aliases: ClassVar[tuple[str, ...]] = ("ner",)
     architecture: ClassVar[str] = "ElectraForTokenClassification"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("tokens", ("tokens", "words"), "the words"),
+        Column("tags", ("tags", "ner_tags", "ner", "labels", "chunk", "pos"), "their tags"),
+    )
 
     aggregation_strategy: str = "none"
     ignore_labels: Sequence[str] = (OUTSIDE,)
@@ -69,8 +74,19 @@ class TokenClassification(LabelledTask[EncodedTokens]):
         return cls(max_length=config.max_position_embeddings, labels=labels).with_options(**options)
 
     @classmethod
+    def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Words and tags are lists of strings; a string, as CSV files have it, is a list with spaces in between."""
+        example = {key: value.split() if isinstance(value, str) else value for key, value in values.items()}
+        for key, value in example.items():
+            if not isinstance(value, list):
+                raise ValueError(f"{key!r} is to be a list of words, not {value!r}")
+        return {key: [str(word) for word in value] for key, value in example.items()}
+
+    @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        """The labels of examples `{"tokens", "tags"}`; O comes first."""
+        """The labels of examples `{"tokens", "tags"}`; O comes first. `labels` among the options are what they have."""
+        if "labels" in options:
+            return cls().with_options(**options)
         found = {str(tag) for tags in of_each(_tags, examples) for tag in tags}
         if len(found) < 2:
             raise ValueError(f"the examples' tags are {sorted(found)}: a classifier learns to tell at least two apart")
@@ -117,16 +133,16 @@ class TokenClassification(LabelledTask[EncodedTokens]):
         found = entities(encoded.tokens, scores, self.labels, self.aggregation_strategy, tokenizer)
         return without(found, self.ignore_labels)
 
-    def training_rows(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingRow]:
-        """A row for every window, its labels -100 but for each word's first token, in the window that judges it."""
+    def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
+        """An item for every window, its labels -100 but for each word's first token, in the window that judges it."""
         targets = of_each(self.target, examples)
         encoded = self.encode_all([{"tokens": example["tokens"]} for example in examples], tokenizer)
-        return [row for e, target in zip(encoded, targets, strict=True) for row in _labelled(e, target)]
+        return [item for e, target in zip(encoded, targets, strict=True) for item in _labelled(e, target)]
 
-    def training_batch(self, rows: Sequence[TrainingRow]) -> TrainingBatch:
+    def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
         """Labels: int64 [T], -100 where none counts."""
-        labels = torch.tensor([label for row in rows for label in row.labels])
-        return TrainingBatch(Batch.from_rows([row.row for row in rows]), labels, int((labels != IGNORED).sum()))
+        labels = torch.tensor([label for item in items for label in item.labels])
+        return TrainingBatch.of(items, {"labels": labels}, int((labels != IGNORED).sum()))
 
     def target(self, example: Any) -> list[int]:
         """The numbers of a labelled example's tags, one for each word."""
@@ -138,14 +154,14 @@ class TokenClassification(LabelledTask[EncodedTokens]):
     def for_scoring(self) -> Self:
         return replace(self, aggregation_strategy="none", ignore_labels=())
 
-    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+    def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
         """Of entities where the labels are of the kind O, B-PER, I-PER; else of each word's label."""
         expected = of_each(self.target, examples)
         predicted = [self._tags_of(*pair) for pair in zip(predictions, examples, strict=True)]
         if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
-            return metrics.entity_scores(predicted, [[self.labels[i] for i in tags] for tags in expected])
-        flat = [self.labels.index(tag) for tags in predicted for tag in tags]
-        return metrics.single_label_scores(flat, [i for tags in expected for i in tags], len(self.labels))
+            return metrics.EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
+        numbers = [[self.labels.index(tag) for tag in tags] for tags in predicted]
+        return metrics.word_outcomes(numbers, expected, self.labels)
 
     def _tags_of(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[str]:
         """Each word's label: its first token's. A word without tokens (control characters) has the first label."""
@@ -181,7 +197,7 @@ def _tags(example: Any) -> list[Any]:
     return list(tags)
 
 
-def _labelled(encoded: EncodedTokens, target: Sequence[int]) -> list[TrainingRow]:
+def _labelled(encoded: EncodedTokens, target: Sequence[int]) -> list[TrainingItem]:
     words = encoded.tokens.words or ()
     begins = [i == 0 or words[i] != words[i - 1] for i in range(len(words))]
     made = []
@@ -190,5 +206,5 @@ def _labelled(encoded: EncodedTokens, target: Sequence[int]) -> list[TrainingRow
         for i in range(window.first, window.last):
             if begins[i]:
                 labels[1 + i - window.start] = target[words[i]]
-        made.append(TrainingRow(row, labels))
+        made.append(TrainingItem((row,), labels))
     return made

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers import normalizers, pre_tokenizers
 
-from electra.text.backend import Casing, build_normalizer
+from electra.text.backend import Casing, build_backend, build_normalizer
 from electra.text.learning import Learning, learn_tokens
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocab_file import SPECIAL_TOKENS, describe, infer_casing, read_tokens
@@ -59,6 +60,8 @@ def train_vocabulary(
     max_characters: int | None = None,
     model_max_length: int | None = None,
     progress: bool = False,
+    unicode_form: str | None = None,
+    split_digits: bool = False,
 ) -> ElectraTokenizer:
     """Learn a WordPiece vocabulary of at most `size` tokens, the five special ones included.
 
@@ -67,13 +70,29 @@ def train_vocabulary(
     `texts` is read twice, so give a list, or an object whose `__iter__` starts again; an iterator is kept in memory.
     A pair of pieces is merged when it is there `min_frequency` times. Of the characters the `max_characters` most
     frequent are kept (default: a quarter of `size`, at least 256); words with others become [UNK].
-    Raises ValueError when there is no text, or `size` has no room for the characters.
+    `unicode_form`: "NFC" (as `compose_accents`) or "NFKC" (ﬁ and ２ become fi and 2, too) is made
+    first; BERT makes none.
+    `split_digits`: every digit is a word of its own; BERT takes 2024 for one word.
+    Raises ValueError when there is no text, `size` has no room for the characters, or `unicode_form` is another.
     """
+    if unicode_form not in (None, "NFC", "NFKC"):
+        raise ValueError(f"unicode_form={unicode_form!r}: allowed is None, 'NFC' or 'NFKC'")
+    compose_accents = compose_accents or unicode_form == "NFC"
     casing = Casing(lowercase, strip_accents, chinese_chars, compose_accents)
     learning = Learning(size, SPECIAL_TOKENS, min_frequency, max_characters or max(size // 4, 256), progress)
-    tokens = learn_tokens(texts, build_normalizer(casing), BertPreTokenizer(), learning)
+    normalizer: Any = build_normalizer(casing)
+    pre_tokenizer: Any = pre_tokenizers.BertPreTokenizer()
+    if unicode_form == "NFKC":
+        normalizer = normalizers.Sequence([normalizers.NFKC(), normalizer])
+    if split_digits:
+        pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizer])
+    tokens = learn_tokens(texts, normalizer, pre_tokenizer, learning)
     if len(tokens) < size:
         logger.info("the texts give %d tokens, fewer than the %d asked for", len(tokens), size)
+    if unicode_form == "NFKC" or split_digits:
+        backend = build_backend({token: number for number, token in enumerate(tokens)}, casing, "[UNK]")
+        backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizer
+        return ElectraTokenizer(tokenizer_object=backend, model_max_length=model_max_length)
     return ElectraTokenizer(
         tokens,
         do_lower_case=lowercase,

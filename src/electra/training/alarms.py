@@ -38,11 +38,16 @@ class Alarm:
         return {"step": self.step, "split": "alarm", **told}
 
 
+GRACE_TOKENS = 20_000_000
+
+
 def grace(warmup_steps: int) -> int:
     """The steps in which nothing is said about learning: twice the warm-up, and no fewer than 5,000.
 
-    A healthy discriminator calls no token replaced for thousands of steps, as 85 of 100 are original and it cannot yet
-    tell; and a generator first learns how frequent tokens are. So a run of fewer steps gets no alarm but `gradients`.
+    Nor is anything said before 20 million tokens were seen. A healthy generator first learns how frequent tokens are;
+    as soon as it has, replaced tokens are no longer the odd ones, and the discriminator's area under the curve falls
+    from 0.8 back to 0.55 and its recall to 0, until both networks learn to read context. That takes thousands of steps
+    and, in small batches, more. So a shorter run gets no alarm but `gradients`.
     """
     return max(2 * warmup_steps, 5000)
 
@@ -53,21 +58,21 @@ class Alarms:
     - `recall`: after `grace_steps`, the discriminator found fewer than 1 of 1000 replaced tokens in each of the last 10
       reports. It calls everything original: a rate too high for the size does that (5e-4 for base, say).
     - `discriminator`: after `grace_steps`, the mean area under the curve of the last 10 reports is below 0.55, where
-      chance is 0.5. Healthy runs pass 0.55 within some hundred steps.
+      chance is 0.5.
     - `generator`: after `grace_steps`, the mean loss of the last 10 reports is not 0.02 nats below the entropy of the
-      tokens' frequencies (what knowing no context costs), or, where that is not known, not 0.1 below the first report's.
-    - `forgetting`: after `grace_steps`, the mean generator loss of the last 10 reports is 0.5 nats above the lowest that
-      it was: the run has broken down without a number that is none.
-    - `replacements`: after `grace_steps`, the generator's samples were right for more than 8 of 10 masked tokens in each
-      of the last 10 reports, so that at most 3 of 100 tokens are replaced (at 15 % masked). Those of the paper's models
-      are right for 5 to 6 of 10.
+      tokens' frequencies (what knowing no context costs); where that is not known, not 0.1 below the first report's.
+    - `forgetting`: after `grace_steps`, the mean generator loss of the last 10 reports is 0.5 nats above the lowest
+      that it was: the run has broken down without a number that is none.
+    - `replacements`: after `grace_steps`, the generator's samples were right for more than 8 of 10 masked tokens in
+      each of the last 10 reports, so that at most 3 of 100 tokens are replaced (at 15 % masked). Those of the paper's
+      models are right for 5 to 6 of 10.
     - `gradients`: after the warm-up, the gradients' norm before clipping was more than 10 times the median of the 20
       reports before in each of the last 3.
 
     Args:
         warmup_steps: in which the learning rate grows.
         unigram_entropy: of the training text's tokens, in nats; None: not known.
-        grace_steps: by default those of `grace`.
+        grace_steps: by default those of `grace`; what is said "after" them also waits for 20 million tokens.
     """
 
     def __init__(
@@ -116,7 +121,8 @@ class Alarms:
         return found if len(found) == reports else []
 
     def _settled(self, step: int) -> bool:
-        return step > self.grace_steps
+        tokens = self._reports[-1].get("tokens_seen")
+        return step > self.grace_steps and (not isinstance(tokens, int) or tokens > GRACE_TOKENS)
 
     def _recall(self, step: int) -> str | None:
         recalls = self._recent("discriminator_recall")
@@ -161,7 +167,9 @@ class Alarms:
             return None
         usual, last = median(norms[:BEFORE]), norms[BEFORE:]
         if min(last) > LARGEST_NORM_RATIO * usual:
-            return f"the gradients' norm was {min(last):.3g} and more in {ROW_OF_NORMS} reports, after {usual:.3g} before"
+            return (
+                f"the gradients' norm was {min(last):.3g} and more in {ROW_OF_NORMS} reports, after {usual:.3g} before"
+            )
         return None
 
 

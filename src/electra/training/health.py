@@ -58,6 +58,14 @@ def generator_statistics(
 
 
 @torch.no_grad()
+def masked_statistics(loss: Tensor, logits: Tensor, original_ids: Tensor, weights: Tensor, tokens: int) -> Statistics:
+    """Of a network that learns to guess masked tokens and nothing else, on one batch of so many tokens -> name: []."""
+    found = generator_statistics(loss, logits, original_ids, original_ids, weights)
+    del found["generator_sampled_correct"]  # nothing is sampled
+    return {**found, "tokens": torch.full_like(found["masked"], tokens)}
+
+
+@torch.no_grad()
 def discriminator_statistics(loss: Tensor, logits: Tensor, labels: Tensor) -> Statistics:
     """Of the discriminator on one batch of real tokens: loss [] (mean), logits, labels [T] (1: replaced) -> name: [].
 
@@ -92,6 +100,8 @@ def _ordered_pairs(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
 def figures(totals: Mapping[str, float]) -> dict[str, float | None]:
     """The figures to report, from summed statistics as plain numbers; None for one that is not defined.
 
+    Of masked language modelling there are the first two.
+
     - `generator_loss`, `discriminator_loss`: means over masked slots and over tokens;
     - `generator_accuracy`: of the likeliest token; `generator_sampled_accuracy`: of the sampled one;
     - `replaced`: the share of tokens that were replaced, the base rate that the next four have to be held against;
@@ -99,6 +109,11 @@ def figures(totals: Mapping[str, float]) -> dict[str, float | None]:
     - `discriminator_auc`: the probability that a replaced token is scored above an original one of the same batch
       (chance: 0.5).
     """
+    if "replaced" not in totals:
+        return {
+            "generator_loss": _ratio(totals["generator_loss_sum"], totals["masked"]),
+            "generator_accuracy": _ratio(totals["generator_correct"], totals["masked"]),
+        }
     tokens, replaced, called, found = (totals[name] for name in ("tokens", "replaced", "called", "found"))
     return {
         "generator_loss": _ratio(totals["generator_loss_sum"], totals["masked"]),
@@ -115,7 +130,7 @@ def figures(totals: Mapping[str, float]) -> dict[str, float | None]:
 
 def summary(found: Mapping[str, float | None]) -> str:
     """The main figures in a line, each with a short name; what is not defined is a dash."""
-    shown = ((short, found[name]) for name, short in _SHOWN.items())
+    shown = ((short, found[name]) for name, short in _SHOWN.items() if name in found)
     return "  ".join(f"{short} {'-' if value is None else format(value, '.3f')}" for short, value in shown)
 
 

@@ -7,11 +7,13 @@ from types import FrameType, TracebackType
 from typing import Any
 
 # 75 is EX_TEMPFAIL: "try again later", which is what Slurm and others requeue on. 130 is what a shell shows for Ctrl-C.
+# SIGUSR1 and SIGUSR2 are what clusters send some minutes before the end, by default or by choice.
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+EXIT_CODES |= {signal.Signals[name]: 75 for name in ("SIGUSR1", "SIGUSR2") if name in signal.Signals.__members__}
 
 
 class Interruption:
-    """Within this block SIGTERM and SIGINT only set `received`; a second one acts as it did before the block.
+    """Within this block SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 only set `received`; a second one acts as before it.
 
     Outside the main thread, where Python allows no handlers, nothing is caught.
     """
@@ -26,7 +28,7 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """75 for SIGTERM, 130 for SIGINT, 0 when none has come."""
+        """130 for SIGINT, 75 for the others, 0 when none has come."""
         return EXIT_CODES[self.received] if self.received is not None else 0
 
     def __enter__(self) -> Interruption:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,9 @@ from electra.training.optimizer import Adam
 
 Part = TypeVar("Part")
 Work = Callable[[int, Mapping[str, Tensor]], None]
+
+EVERYWHERE = ("gradient_norm", "steps")
+"""Of what a `Window` sums, that which is the same in every process; the rest is a process's share."""
 
 
 def train(
@@ -24,6 +28,8 @@ def train(
     steps: int,
     first_step: int = 0,
     seed: int = 0,
+    rank: int = 0,
+    part_of_step: Callable[[bool], AbstractContextManager[None]] = lambda last: nullcontext(),
     clip_norm: float = 1.0,
     periodic: Sequence[Work] = (),
     stopped: Callable[[], bool] = lambda: False,
@@ -36,7 +42,9 @@ def train(
             parts gives the same gradient.
         batches: one for every step from `first_step` on, each in one or more parts.
         rate: the learning rate of a step, counted from 0.
-        seed: dropout follows from (seed, step) alone, so a run that is resumed draws what the uninterrupted one draws.
+        seed, rank: dropout follows from (seed, step, rank) alone, so a run that is resumed draws what the uninterrupted
+            one draws. `rank` is this process's number among those that compute a batch together.
+        part_of_step: the block that a part is computed in, told whether it is the step's last (see `Processes.joined`).
         clip_norm: the highest global norm of the gradients.
         periodic: called after every step with the number of steps taken and the step's values (those of `losses`, and
             `gradient_norm` before clipping), all still on their device. See `Every`.
@@ -44,12 +52,13 @@ def train(
     """
     step = first_step
     for step, batch in zip(range(first_step + 1, steps + 1), batches, strict=False):
-        seed_dropout(seed, step - 1)
+        seed_dropout(seed, step - 1, rank)
         values: dict[str, Tensor] = {}
-        for part in batch:
-            found = losses(part)
-            found["loss"].backward()  # type: ignore[no-untyped-call]
-            values = {name: values.get(name, 0) + value.detach() for name, value in found.items()}
+        for number, part in enumerate(batch, start=1):
+            with part_of_step(number == len(batch)):
+                found = losses(part)
+                found["loss"].backward()  # type: ignore[no-untyped-call]
+            values = added([values, found])
         values["gradient_norm"] = optimizer.clip(clip_norm)
         optimizer.step(rate(step - 1))
         optimizer.zero_grad()
@@ -58,6 +67,14 @@ def train(
         if stopped():
             break
     return step
+
+
+def added(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The sum of the parts' values by name, without their graphs."""
+    total: dict[str, Tensor] = {}
+    for part in parts:
+        total |= {name: total.get(name, 0) + value.detach() for name, value in part.items()}
+    return total
 
 
 def seed_dropout(seed: int, step: int, rank: int = 0) -> None:

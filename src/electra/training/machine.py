@@ -43,17 +43,20 @@ def device_name(device: torch.device) -> str:
     return _processor() if device.type == "cpu" else device.type
 
 
-def peak_flops(device: torch.device, precision: torch.dtype) -> float | None:
+def peak_flops(device: torch.device, precision: torch.dtype, *, coarse: bool = False) -> float | None:
     """The floating-point operations a second that matrix products reach at most; None where that is not known.
 
     Of GPUs what their makers say; of a processor the best of a few products of 1024 x 1024 on the threads in use,
-    measured once in a process (a tenth of a second or so).
+    measured once in a process (a tenth of a second or so). coarse: float32 whose products are computed in TF32, at half
+    of the rate of 16 bits.
     """
     if device.type == "cpu":
         return _measured_peak(precision)
     if device.type != "cuda":
         return None
-    return tabled_peak(torch.cuda.get_device_name(device), precision)
+    name = torch.cuda.get_device_name(device)
+    half = tabled_peak(name, torch.bfloat16) if coarse else None
+    return half / 2 if half is not None else tabled_peak(name, precision)
 
 
 def tabled_peak(name: str, precision: torch.dtype) -> float | None:

@@ -1,0 +1,68 @@
+"""CoNLL files -> sentences of words and tags: a word to a line, its columns apart, a blank line after a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".train", ".testa", ".testb")
+"""The last three as in eng.train of CoNLL-2003."""
+DOCUMENT = "-DOCSTART-"
+"""What stands in place of a word where a document begins."""
+BEGINNINGS = ("B", "S", "U")
+ENDINGS = ("E", "S", "L", "U")
+PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
+
+
+def sentences(path: Path, file: IO[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each sentence's last line, and its `tokens` and `tags`: the first and the last column.
+
+    Columns are separated by tabs, or else by white space. Tags of entities become IOB2, whichever of IOB1, IOB2, BIOES
+    and BILOU they are in.
+    """
+    words: list[list[str]] = []
+    complaint, number = "", 0
+    for number, line in enumerate(_with_end(file), 1):
+        fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
+        if any(fields) and fields[0] != DOCUMENT:
+            words.append(fields)
+            wrong = _wrong(fields, words[0])
+            complaint = complaint or (f"{path}:{number}: {wrong}" if wrong else "")
+        elif words:
+            if complaint:
+                refuse(complaint)
+            else:
+                yield number - 1, {"tokens": [word for word, *_ in words], "tags": iob2([tag for *_, tag in words])}
+            words, complaint = [], ""
+
+
+def _wrong(fields: Sequence[str], first: Sequence[str]) -> str:
+    if len(fields) < 2:
+        return f"{len(fields)} column, where a word and its tag are needed"
+    if len(fields) != len(first):
+        return f"{len(fields)} columns, the sentence's first line has {len(first)}"
+    return ""
+
+
+def iob2(tags: Sequence[str]) -> list[str]:
+    """Tags in which every entity begins with B- and goes on with I-, from IOB1, IOB2, BIOES or BILOU.
+
+    Where something is no such tag (parts of speech), all are returned as they are.
+    """
+    parts = [tag.partition("-") for tag in tags]
+    if not all(prefix == "O" if not dash else prefix in PREFIXES and kind for prefix, dash, kind in parts):
+        return list(tags)
+    made: list[str] = []
+    before, ended = "", True  # the type of the entity that the last word was in, and whether it ended there
+    for prefix, _, kind in parts:
+        begins = prefix in BEGINNINGS or kind != before or ended
+        made.append(f"{'B' if begins else 'I'}-{kind}" if kind else "O")
+        before, ended = kind, prefix in ENDINGS
+    return made
+
+
+def _with_end(file: IO[str]) -> Iterator[str]:
+    """The lines, and a blank one that ends the last sentence."""
+    yield from file
+    yield ""

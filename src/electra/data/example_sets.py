@@ -1,0 +1,175 @@
+"""Documents -> the two sets of examples, for training and held out, in one pass that can go on from a mark."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from electra.data.decoding import Decoding
+from electra.data.documents import Document, Progress, documents_of
+from electra.data.packing import Packer
+from electra.data.segments import examples_of
+from electra.data.shards import Mark, ShardWriter, smallest_type
+from electra.data.tokenize import tokenized
+from electra.data.unfinished import read_mark, write_mark
+from electra.text.tokenizer import ElectraTokenizer
+
+TRAIN, HELD_OUT = "train", "held_out"
+TOKENS_BETWEEN_MARKS = 2**24
+"""Read tokens after which what is done is put on the disk: seconds of work, which is what a kill can cost."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _State:
+    """How far a preparation is: after a document, all that it needs to go on with the next."""
+
+    documents: int = 0
+    file: int = 0
+    documents_before_file: int = 0
+    tokens_read: int = 0
+    tokens_kept: int = 0
+    replaced: int = 0
+    first_replaced: str = ""
+    by_set: dict[str, int] = field(default_factory=lambda: {TRAIN: 0, HELD_OUT: 0})
+    """Documents in each of the two sets."""
+
+
+class ExampleSets:
+    """Both sets, written into `folder` from the last mark in it to the end.
+
+    recipe: what decides the examples, by the names of `prepare`'s options.
+    first_document: the number of the first document, which decides with the seed how faithful examples are made.
+    """
+
+    def __init__(
+        self, folder: Path, tokenizer: ElectraTokenizer, recipe: Mapping[str, Any], *, first_document: int = 0
+    ) -> None:
+        self._folder, self._recipe, self._first = folder, recipe, first_document
+        self._tokenizer = tokenizer
+        self._ids = dict(zip(("cls_token_id", "sep_token_id"), _ends(tokenizer), strict=True))
+        mark = read_mark(folder) or {}
+        self._state = _State(**mark.get("state", {}))
+        dtype = smallest_type(len(tokenizer))
+        self._writers = {
+            name: ShardWriter(folder, name, dtype=dtype, going_on=Mark(**mark.get(name, {})), may_be_empty=True)
+            for name in (TRAIN, HELD_OUT)
+        }
+        self._packers = {
+            name: Packer(length=recipe["length"], open_examples=mark.get("open", {}).get(name, ()), **self._ids)
+            for name in (TRAIN, HELD_OUT)
+        }
+
+    def write_files(self, files: tuple[Path, ...], decoding: Decoding, progress: Progress | None) -> dict[str, Any]:
+        """Write both sets of the examples of files; how much was read, and how much is in them.
+
+        Files before the marked one are not read again. Raises `ValueError` where one of the sets has no example.
+        """
+        state = self._state
+        documents = documents_of(files, decoding, self._recipe["text_field"], progress, first_file=state.file)
+        return self.write(documents, files, least=1)
+
+    def write(self, documents: Iterable[Document], files: Sequence[Path] = (), *, least: int = 0) -> dict[str, Any]:
+        """The same for documents from the start (of the marked one of `files`), of which those that are done are passed
+        over; each set must have `least` examples."""
+        state, period = self._state, round(1 / self._recipe["held_out_fraction"])
+        next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
+        with self._writers[TRAIN], self._writers[HELD_OUT]:
+            left = islice(documents, state.documents - state.documents_before_file, None)
+            for document, sentences in tokenized(left, self._tokenizer.backend_tokenizer):
+                self._count(document, sum(map(len, sentences)), files)
+                name = HELD_OUT if state.documents % period == period // 2 else TRAIN
+                self._add(name, self._examples(name, sentences))
+                if self._recipe["segments"] == "faithful":
+                    self._writers[name].end_document()
+                state.by_set[name] += 1
+                state.documents += 1
+                if state.tokens_read >= next_mark:
+                    self._mark()
+                    next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
+            for name, packer in self._packers.items():
+                self._add(name, packer.end())
+            if least:
+                _check_enough(self._writers, state.documents, self._recipe["held_out_fraction"])
+        self._tell()
+        return self._counts()
+
+    def _count(self, document: Document, tokens: int, files: Sequence[Path]) -> None:
+        state = self._state
+        if files and document.source is not files[state.file]:
+            state.file, state.documents_before_file = files.index(document.source), state.documents
+        state.tokens_read += tokens
+        if document.replaced:
+            state.replaced += document.replaced
+            state.first_replaced = state.first_replaced or f"{document.source}:{document.line}"
+
+    def _examples(self, name: str, sentences: list[list[int]]) -> Iterator[list[int]]:
+        if self._recipe["segments"] == "packed":
+            return self._packers[name].add(list(chain.from_iterable(sentences)))
+        return examples_of(
+            sentences,
+            length=self._recipe["length"],
+            seed=self._recipe["seed"],
+            document=self._first + self._state.documents,
+            **self._ids,
+        )
+
+    def _add(self, name: str, examples: Iterator[list[int]]) -> None:
+        writer, packed, sep = self._writers[name], self._recipe["segments"] == "packed", self._ids["sep_token_id"]
+        for example in examples:
+            writer.add(example)
+            separators = example.count(sep)
+            self._state.tokens_kept += len(example) - separators - (separators if packed else 1)
+            if packed:  # a packed example has several documents, and the marks are of whole sequences
+                writer.end_document()
+
+    def _mark(self) -> None:
+        marks = {name: asdict(writer.mark()) for name, writer in self._writers.items()}
+        left = {name: packer.open_examples for name, packer in self._packers.items()}
+        write_mark(self._folder, {"state": asdict(self._state), **marks, "open": left})
+
+    def _counts(self) -> dict[str, Any]:
+        state = self._state
+        counts: dict[str, Any] = {
+            "tokens_read": state.tokens_read,
+            "tokens_kept": state.tokens_kept,
+            "replaced": state.replaced,
+        }
+        for name, writer in self._writers.items():
+            counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": state.by_set[name]}
+        return counts
+
+    def _tell(self) -> None:
+        state = self._state
+        share = state.tokens_kept / max(1, state.tokens_read)
+        logger.info("prepared %s tokens of text, %.1f %% of them are in the examples", state.tokens_read, 100 * share)
+        if state.replaced:
+            logger.warning(
+                "%s places in the text were not %s and are U+FFFD now, the first in the document at %s",
+                f"{state.replaced:,}",
+                self._recipe["encoding"],
+                state.first_replaced,
+            )
+
+
+def _ends(tokenizer: ElectraTokenizer) -> tuple[int, int]:
+    """The ids of [CLS] and [SEP]."""
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise ValueError("the tokenizer has no cls_token or no sep_token: pretraining needs both")
+    return tokenizer.cls_token_id, tokenizer.sep_token_id
+
+
+def _check_enough(writers: Mapping[str, ShardWriter], documents: int, held_out_fraction: float) -> None:
+    if writers[TRAIN].sequences == 0:
+        raise ValueError(f"the text ({documents} documents) gives no example to train on: give more text")
+    if writers[HELD_OUT].sequences == 0:
+        remedy = f"a held_out_fraction of {1 / documents:.2g} or more" if documents > 1 else "blank lines"
+        raise ValueError(
+            f"the text has {documents} document(s), too few to hold out {held_out_fraction:g} of them for evaluation: "
+            f"give more text or {remedy} (blank lines separate documents)"
+        )

@@ -1,0 +1,86 @@
+"""Several fits that differ in their seed: the best one is kept, and what failed is begun again with another seed."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from electra.finetuning.config import FinetuneConfig
+from electra.finetuning.trial import Outcome, shown
+from electra.training.progress import Reporter
+
+
+def run_seeds(config: FinetuneConfig, trial: Callable[[int], Outcome], report: Reporter) -> list[Outcome]:
+    """An outcome for each seed that was tried, in their order; the model folder of the best one alone is left.
+
+    One that fails is begun again with the first seed that no other has, `config.restarts` times in all. Which seeds
+    are tried follows from the outcomes alone, so that a command that goes on tries the same ones.
+
+    Raises:
+        ValueError: no fit came to an end.
+    """
+    waiting = deque(range(config.seed, config.seed + config.seeds))
+    following, last = waiting[-1] + 1, waiting[-1] + config.restarts
+    tried: list[Outcome] = []
+    while waiting:
+        outcome = trial(waiting.popleft())
+        tried.append(outcome)
+        if outcome.usable:
+            report.say(f"seed {outcome.seed}: {shown(outcome.scores)}")
+        if outcome.failure is not None and following <= last:
+            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}: begun again with seed {following}")
+            waiting.append(following)
+            following += 1
+        elif outcome.failure is not None:
+            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}, and restarts are used up ({config.restarts})")
+        _keep_only(config, best(tried))
+    if not any(outcome.usable for outcome in tried):
+        raise ValueError(
+            f"no fit came to an end: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
+            "Give a lower --rate, or look at the examples"
+        )
+    return tried
+
+
+def best(tried: Sequence[Outcome]) -> Outcome:
+    """That with the best main score; of several, the first. One that learnt something goes before one that did not."""
+    return max(tried, key=lambda outcome: (outcome.usable, *outcome.rank))
+
+
+def result(tried: Sequence[Outcome], examples: int) -> dict[str, Any]:
+    """What scores.json holds: the scores of the kept model, and over the seeds their mean and deviation.
+
+    Both are over the fits that did not fail, or over all that have scores where every one did.
+    """
+    kept, counted = best(tried), [outcome for outcome in tried if outcome.failure is None]
+    counted = counted or [outcome for outcome in tried if outcome.usable]
+    found: dict[str, Any] = {
+        "scores": kept.scores,
+        "main": kept.main,
+        "examples": examples,
+        "seconds": round(sum(outcome.seconds for outcome in tried), 1),
+        "seed": kept.seed,
+        "step": kept.step,
+    }
+    if kept.threshold is not None:
+        found["threshold"] = kept.threshold
+    if len(counted) > 1:
+        columns = {name: [outcome.scores[name] for outcome in counted] for name in kept.scores}
+        found["seeds"] = len(counted)
+        found["mean"] = {name: statistics.mean(values) for name, values in columns.items()}
+        found["deviation"] = {name: statistics.stdev(values) for name, values in columns.items()}
+        found["by_seed"] = {str(outcome.seed): outcome.scores for outcome in counted}
+    failures = {str(outcome.seed): outcome.failure for outcome in tried if outcome.failure is not None}
+    return found | ({"failures": failures} if failures else {})
+
+
+def _keep_only(config: FinetuneConfig, kept: Outcome) -> None:
+    """Remove the models of the other seeds, and all checkpoints of seeds that are done."""
+    for folder in config.unfinished.glob("seed-*"):
+        if (folder / "outcome.json").is_file():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            if folder.name != f"seed-{kept.seed}":
+                shutil.rmtree(folder / "fitted", ignore_errors=True)

@@ -1,0 +1,104 @@
+"""The weights to start from, where networks are given: read, checked and taken over."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from electra.config import PRESETS, ElectraConfig
+from electra.models.base import ElectraPreTrainedModel
+from electra.models.language import ElectraForMaskedLM, ElectraForPreTraining
+from electra.nn.pretraining import ReplacedTokenDetection
+from electra.pretraining.config import SHRINK, PretrainConfig
+from electra.pretraining.objectives import Networks
+
+SHAPE = (
+    *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps"),
+)
+
+
+@torch.no_grad()
+def start(networks: Networks, config: PretrainConfig) -> None:
+    """Take over the weights of the given networks; what they do not have (a head) stays as it was drawn.
+
+    Embeddings that are shared are those of the discriminator, or of the generator where it alone is given.
+
+    Raises:
+        ValueError: a network of another shape, or two whose embeddings differ though they are to share them.
+        OSError: there is no such folder or repository.
+    """
+    if config.init_generator not in (None, SHRINK):
+        _take(networks.generator, str(config.init_generator), config)
+    if not isinstance(networks, ReplacedTokenDetection) or config.init_discriminator is None:
+        return
+    shared = networks.discriminator.electra.embeddings.word_embeddings.weight
+    before = shared.clone()
+    _take(networks.discriminator, config.init_discriminator, config)
+    if config.init_generator == SHRINK:
+        shrink(networks.discriminator, networks.generator)
+    elif config.init_generator is not None and not config.untied and not torch.allclose(before, shared, atol=1e-6):
+        raise ValueError(
+            f"{config.init_generator} and {config.init_discriminator} have different word embeddings, so they were not "
+            "trained together, and the generator cannot use the discriminator's: give one of them, or untied"
+        )
+
+
+def _take(network: ElectraPreTrainedModel, name: str, config: PretrainConfig) -> None:
+    """Copy the weights of a folder or hub name into the network."""
+    kind = ElectraForMaskedLM if isinstance(network, ElectraForMaskedLM) else ElectraForPreTraining
+    given, found = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    _check_shape(given.config, network, name, config)
+    if kind is ElectraForMaskedLM and not given.config.tie_word_embeddings:
+        raise ValueError(f"{name} has an output layer apart from its word embeddings; here they are one")
+    weights = dict(given.named_parameters())
+    for own, parameter in network.named_parameters():
+        if own not in found["missing_keys"]:
+            parameter.copy_(weights[own])
+
+
+def _check_shape(given: ElectraConfig, network: ElectraPreTrainedModel, name: str, config: PretrainConfig) -> None:
+    wanted = network.config
+    differing = [field for field in SHAPE if getattr(given, field) != getattr(wanted, field)]
+    if not differing:
+        return
+    told = "; ".join(f"{field} {getattr(given, field)}, here {getattr(wanted, field)}" for field in differing)
+    if differing == ["vocab_size"]:
+        remedy = "give its own vocabulary as vocab, or leave vocab out"
+    else:
+        fitting = [f"size {size}" for size in PRESETS if _has_shape_of(given, size, config, network)]
+        remedy = f"give {' or '.join(fitting)}" if fitting else f"give one of the shape of size {config.size}"
+    raise ValueError(f"{name} does not fit: {told}. Its shape and vocabulary must be those of the run: {remedy}")
+
+
+def _has_shape_of(given: ElectraConfig, size: str, config: PretrainConfig, network: ElectraPreTrainedModel) -> bool:
+    shape = ElectraConfig.preset(size)
+    if not isinstance(network, ElectraForPreTraining):
+        shape = config.generator_of(shape)
+    return all(getattr(given, field) == getattr(shape, field) for field in SHAPE if field != "vocab_size")
+
+
+def shrink(discriminator: ElectraPreTrainedModel, generator: ElectraPreTrainedModel) -> None:
+    """Fill the generator's layers with evenly spaced units of the discriminator's; its head stays as it was drawn.
+
+    Of every axis of n units the generator's m are numbers i * n // m: the uniform selection of Xu and others,
+    "Initializing Models with Larger Ones" (2024), which keeps a unit's place the same in all layers. Where the
+    discriminator has no projection of its embeddings, the generator's picks those units.
+    """
+    given = dict(discriminator.base_model.named_parameters())
+    for name, parameter in generator.base_model.named_parameters():
+        if name.startswith("embeddings."):
+            continue
+        if name in given:
+            parameter.copy_(evenly_spaced(given[name], parameter.shape))
+        elif name.endswith("weight"):
+            parameter.copy_(evenly_spaced(torch.eye(parameter.shape[1]), parameter.shape))
+        else:
+            parameter.zero_()
+
+
+def evenly_spaced(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Of every axis as many evenly spaced entries as `shape` has: [n, …] -> shape"""
+    for axis, (large, small) in enumerate(zip(tensor.shape, shape, strict=True)):
+        tensor = tensor.index_select(axis, torch.arange(small, device=tensor.device) * large // small)
+    return tensor

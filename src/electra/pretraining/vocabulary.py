@@ -1,0 +1,96 @@
+"""The tokenizer of a run: the given one, that of a given network, or one trained; and whether it suits the text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from electra.data.documents import Document, Lines, read_documents
+from electra.data.sources import describe_sources
+from electra.data.text_files import find_text_files
+from electra.hub.files import write_text, writing_folder
+from electra.pretraining.config import PretrainConfig
+from electra.text.fit import problems_of, report_of
+from electra.text.tokenizer import ElectraTokenizer
+from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.training.progress import Reporter
+from electra.training.run import Run
+
+SAMPLED_CHARACTERS = 2**20
+SAMPLED_FROM_DOCUMENT = 2**13
+
+
+def tokenizer_of(config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter) -> ElectraTokenizer:
+    """The given tokenizer, else that of the network to start from, else one trained on the files.
+
+    The last two are kept in the run folder, and going on uses them from there.
+
+    Before a new run, it says what is bad about it for this text.
+    """
+    if config.vocab is not None:
+        tokenizer = _given(config.vocab)
+    elif config.init_tokenizer is not None:
+        tokenizer = _of_network(config.init_tokenizer, run)
+    else:
+        tokenizer = _trained(config, files, run, report)
+    if not run.checkpoints.steps():
+        for problem in problems_of(report_of(tokenizer, _sample(config, files))):
+            report.say(f"warning: {problem}")
+    return tokenizer
+
+
+def _given(vocab: Path) -> ElectraTokenizer:
+    return _checked(ElectraTokenizer.from_pretrained(vocab) if vocab.is_dir() else read_vocabulary(vocab), str(vocab))
+
+
+def _of_network(name: str, run: Run) -> ElectraTokenizer:
+    folder = run.folder / "tokenizer"
+    if not (folder.is_dir() and run.checkpoints.steps()):
+        tokenizer = _checked(ElectraTokenizer.from_pretrained(name), name)
+        with writing_folder(folder) as partial:
+            tokenizer.save_pretrained(partial)
+    return ElectraTokenizer.from_pretrained(folder)
+
+
+def _checked(tokenizer: ElectraTokenizer, name: str) -> ElectraTokenizer:
+    if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
+        raise ValueError(f"{name} needs [MASK], [CLS] and [SEP] for pretraining: add those that it does not have")
+    return tokenizer
+
+
+def _trained(config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter) -> ElectraTokenizer:
+    folder = run.folder / "tokenizer"
+    sources, size = describe_sources(find_text_files(files)), config.recipe.vocab_size
+    made_from = {"files": sources, "size": size, "cased": config.cased, **config.reading}
+    origin = folder / "made_from.json"
+    if origin.is_file() and (run.checkpoints.steps() or json.loads(origin.read_text("utf-8")) == made_from):
+        return ElectraTokenizer.from_pretrained(folder)
+    with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
+        lines = Lines(files, progress=count, **config.reading)
+        train_vocabulary(lines, size=size, lowercase=not config.cased).save_pretrained(partial)
+        write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
+    return ElectraTokenizer.from_pretrained(folder)
+
+
+def _sample(config: PretrainConfig, files: tuple[str, ...]) -> Iterator[str]:
+    """A million characters of the documents that are held out from training, a few thousand of each."""
+    period = round(1 / config.held_out_fraction)
+    documents = read_documents(files, **config.reading)
+    taken = 0
+    for document in islice(documents, period // 2, None, period):
+        for line in _beginning(document):
+            yield line
+            taken += len(line)
+        if taken >= SAMPLED_CHARACTERS:
+            return
+
+
+def _beginning(document: Document) -> Iterator[str]:
+    taken = 0
+    for line in document.lines:
+        if taken >= SAMPLED_FROM_DOCUMENT:
+            return
+        yield line[:SAMPLED_FROM_DOCUMENT]
+        taken += len(line)

@@ -1,0 +1,177 @@
+"""Tasks by name: those of Google's code and of GLUE, and one's own in a TOML file.
+
+A name stands for a task, the columns of its files, what their labels mean, the score that counts, and Google's
+settings for fine-tuning (configure_finetuning.py).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from electra.tasks.task import suggestion
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedTask:
+    """What is known of a task's files, and how it is learnt.
+
+    Attributes:
+        task: the name of the task.
+        columns: names of the file's columns that are looked for, by the task's name for the part.
+        header: what the columns are called of a file that does not name them.
+        options: the task's options, such as its labels in their order.
+        label_names: what the labels in the files stand for.
+        label_range: the lowest and the highest label of a regression: these become 0 and 1.
+        both_orders: learn from every pair in both orders, as Google's code does where the order means nothing.
+        metric: the score that counts.
+        settings: of fine-tuning, where they are not the usual ones: epochs, batch_size, rate, max_length and the like.
+    """
+
+    task: str
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    label_range: tuple[float, float] | None = None
+    both_orders: bool = False
+    metric: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A record's values with their labels as the task has them."""
+        if "label" not in values or not (self.label_names or self.label_range):
+            return dict(values)
+        label = values["label"]
+        if self.label_range:
+            low, high = self.label_range
+            return {**values, "label": (_number(label) - low) / (high - low)}
+        return {**values, "label": self.label_names.get(str(label), label)}
+
+    def arranged(self, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The examples to learn from: where the order of a pair means nothing, each in both orders."""
+        made = [dict(example) for example in examples]
+        if self.both_orders:
+            made += [{**one, "text": one["text_pair"], "text_pair": one["text"]} for one in made]
+        return made
+
+
+def _number(label: Any) -> float:
+    try:
+        return float(label)
+    except (TypeError, ValueError):
+        raise ValueError(f"the label of a regression is a number, not {label!r}") from None
+
+
+LABEL_COLUMNS = ("gold_label", "is_duplicate", "Quality", "label")
+"""What GLUE's files call the label."""
+
+
+def _pair(*labels: str, columns: tuple[str, str] = ("sentence1", "sentence2"), **known: Any) -> NamedTask:
+    """A pair of texts with one of two or three labels; in files these are names, or numbers in this order."""
+    first, second = columns
+    return _labels(*labels, columns={"text": (first, "text_a"), "text_pair": (second, "text_b")}, **known)
+
+
+def _labels(*labels: str, columns: Mapping[str, Any], metric: str = "accuracy", **known: Any) -> NamedTask:
+    """A text with one of two or three labels."""
+    known["columns"] = {**columns, "label": LABEL_COLUMNS}
+    numbers = {str(i): label for i, label in enumerate(labels)}
+    options = {"labels": labels, "problem_type": "single_label_classification"}
+    return NamedTask(task="text-classification", options=options, label_names=numbers, metric=metric, **known)
+
+
+# Epochs and lengths: configure_finetuning.py, lines 134 to 146. Metrics: those of GLUE, SQuAD and CoNLL.
+NAMED_TASKS: dict[str, NamedTask] = {
+    "cola": _labels(
+        "unacceptable",
+        "acceptable",
+        metric="matthews",
+        columns={"text": ("sentence", "text")},
+        header=("source", "label", "mark", "sentence"),
+    ),
+    "sst2": _labels("negative", "positive", columns={"text": ("sentence", "text")}),
+    "mrpc": _pair(
+        "not_equivalent",
+        "equivalent",
+        columns=("#1 String", "#2 String"),
+        both_orders=True,
+    ),
+    "stsb": NamedTask(
+        task="text-classification",
+        columns={"text": ("sentence1", "text_a"), "text_pair": ("sentence2", "text_b"), "label": ("score", "label")},
+        options={"labels": ("LABEL_0",), "problem_type": "regression"},
+        label_range=(0.0, 5.0),
+        both_orders=True,
+        metric="spearman",
+        settings={"epochs": 10},
+    ),
+    "qqp": _pair("not_duplicate", "duplicate", columns=("question1", "question2")),
+    "mnli": _pair("contradiction", "entailment", "neutral"),
+    "qnli": _pair("entailment", "not_entailment", columns=("question", "sentence")),
+    "rte": _pair("entailment", "not_entailment", settings={"epochs": 10}),
+    "wnli": _pair("not_entailment", "entailment"),
+    "squad1": NamedTask(task="joint-question-answering", metric="f1", settings={"epochs": 2, "max_length": 512}),
+    "squad2": NamedTask(task="joint-question-answering", metric="f1", settings={"epochs": 2, "max_length": 512}),
+    "chunking": NamedTask(
+        task="token-classification",
+        columns={"tags": ("chunk", "chunk_tags", "tags")},
+        metric="f1",
+        settings={"max_length": 256},
+    ),
+    "ner": NamedTask(task="token-classification", columns={"tags": ("ner", "ner_tags", "tags")}, metric="f1"),
+}
+
+
+def named_task(name: str, catalogue: Path | None = None) -> NamedTask | None:
+    """What a name stands for, in the catalogue first; None for a name that is in neither."""
+    return {**NAMED_TASKS, **(read_catalogue(catalogue) if catalogue else {})}.get(name)
+
+
+def read_catalogue(path: Path) -> dict[str, NamedTask]:
+    """Tasks by name from a TOML file: a table for each, with `NamedTask`'s attributes as its keys.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is not TOML, or a table has no `task`, an unknown key or a value of another kind; it names the
+            file and the table.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not TOML ({error})") from error
+    return {name: _from_table(f"{path}: [{name}]", table) for name, table in tables.items()}
+
+
+_KINDS: dict[str, type] = {
+    "task": str,
+    "columns": dict,
+    "header": list,
+    "options": dict,
+    "label_names": dict,
+    "label_range": list,
+    "both_orders": bool,
+    "metric": str,
+    "settings": dict,
+}
+
+
+def _from_table(where: str, table: Any) -> NamedTask:
+    if not isinstance(table, dict) or "task" not in table:
+        raise ValueError(f'{where} is to be a table with a task in it, such as task = "text-classification"')
+    known = [each.name for each in fields(NamedTask)]
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f"{where} has a key {key!r} that is unknown{suggestion(key, known)}")
+        if not isinstance(value, _KINDS[key]):
+            raise ValueError(f"{where}: {key} is {value!r}, where a {_KINDS[key].__name__} belongs")
+    made = dict(table)
+    columns = table.get("columns", {})
+    made["columns"] = {part: (name,) if isinstance(name, str) else tuple(name) for part, name in columns.items()}
+    for key in ("header", "label_range"):
+        if key in made:
+            made[key] = tuple(made[key])
+    return NamedTask(**made)

@@ -1,0 +1,73 @@
+"""The threshold for several labels, and what scores say of a model that says nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from electra.config import ElectraConfig
+from electra.finetune import finetune
+from electra.finetuning.scoring import best_threshold, tells_nothing
+from electra.models import ElectraForSequenceClassification
+from electra.pipelines import pipeline
+from electra.tasks.text_classification import TextClassification
+from tests.finetuning.toy import WORDS, settings, write
+
+TASK = TextClassification(labels=("a", "b"), problem_type="multi_label_classification", top_k=None)
+
+
+def test_the_threshold_with_the_best_score_is_found() -> None:
+    scores = [(0.30, 0.05), (0.25, 0.20), (0.02, 0.35), (0.21, 0.01)]
+    answers = [[{"label": "a", "score": a}, {"label": "b", "score": b}] for a, b in scores]
+    examples = [{"label": label} for label in (["a"], ["a"], ["b"], [])]
+    found = best_threshold(TASK, answers, examples)
+    assert found == 0.25  # 0.22 to 0.25 are right everywhere: the one closest to 0.5
+    right = [replace(TASK, decision_threshold=t).score(answers, examples)["micro_f1"] for t in (found, 0.5)]
+    assert right == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "nothing"),
+    [
+        ({"accuracy": 0.9, "matthews": 0.0}, True),
+        ({"accuracy": 0.5, "matthews": 0.1, "f1": 0.0}, False),
+        ({"f1": 0.0, "accuracy": 0.8}, True),
+        ({"pearson": math.nan, "mean_squared_error": 2.0}, True),
+        ({"accuracy": 0.0}, False),
+    ],
+)
+def test_scores_of_one_answer_to_everything(scores: dict[str, float], nothing: bool) -> None:
+    assert tells_nothing(scores) is nothing
+
+
+def test_a_multi_label_model_keeps_its_threshold(folder: Path, tmp_path: Path) -> None:
+    """Few of many labels are right for a text: 0.5 is too high for a model that has learnt little."""
+    draw = random.Random(0)
+    texts = [draw.sample(WORDS, k=3) for _ in range(160)]
+    rows = [{"text": " ".join(words), "label": words} for words in texts]
+    train, held_out = write(tmp_path / "a.jsonl", rows[:120]), write(tmp_path / "b.jsonl", rows[120:])
+    config = settings(folder, tmp_path, train=train, eval=held_out, epochs=1, rate=1e-3)
+    found = finetune(config)
+    assert 0 < found["threshold"] < 1
+    written = ElectraConfig.from_pretrained(config.output)
+    assert written.decision_threshold == found["threshold"]
+    judge = pipeline("text-classification", str(config.output), top_k=None)
+    assert judge.options.decision_threshold == found["threshold"]
+    answers = judge([row["text"] for row in rows[120:]])
+    tuned, usual = (
+        replace(judge.options, decision_threshold=t).score(answers, rows[120:])["micro_f1"]
+        for t in (found["threshold"], 0.5)
+    )
+    assert tuned == pytest.approx(found["scores"]["micro_f1"])
+    assert tuned > usual
+    assert json.loads((config.output / "scores.json").read_text())["threshold"] == found["threshold"]
+
+
+def test_a_folder_without_a_threshold_has_the_usual_one(folder: Path) -> None:
+    model = ElectraForSequenceClassification.from_pretrained(folder)
+    assert TextClassification.from_config(model.config).decision_threshold == 0.5

@@ -1,0 +1,110 @@
+"""Several seeds: the best is kept, what fails is begun again with another."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from electra.finetune import finetune
+from electra.finetuning import trial as trials
+from electra.finetuning.fit import Fitting
+from electra.finetuning.seeds import best, result, run_seeds
+from electra.finetuning.trial import Outcome
+from electra.training.progress import Reporter
+from tests.finetuning.toy import examples, settings, write
+
+SILENT = Reporter(quiet=True)
+
+
+def outcome(seed: int, accuracy: float | None, failure: str | None = None) -> Outcome:
+    scores = {} if accuracy is None else {"matthews": 0.0, "accuracy": accuracy}
+    return Outcome(seed, scores, "accuracy", step=3, seconds=1.0, failure=failure)
+
+
+def tried(folder: Path, tmp_path: Path, outcomes: dict[int, Outcome], **changes: Any) -> list[int]:
+    config = settings(folder, tmp_path, **changes)
+    return [one.seed for one in run_seeds(config, outcomes.__getitem__, SILENT)]
+
+
+def test_a_seed_that_fails_is_begun_again_with_one_that_no_other_has(folder: Path, tmp_path: Path) -> None:
+    outcomes = {seed: outcome(seed, 0.5, "it learnt nothing" if seed in (4, 6) else None) for seed in range(4, 9)}
+    assert tried(folder, tmp_path, outcomes, seed=4, seeds=2, restarts=2) == [4, 5, 6, 7]
+    assert tried(folder, tmp_path, outcomes, seed=4, seeds=2, restarts=1) == [4, 5, 6]
+    assert tried(folder, tmp_path, outcomes, seed=4, seeds=2, restarts=0) == [4, 5]
+
+
+def test_when_every_seed_diverges_it_is_an_error_that_names_each(folder: Path, tmp_path: Path) -> None:
+    outcomes = {seed: outcome(seed, None, "the loss is nan") for seed in range(9)}
+    with pytest.raises(ValueError, match=r"seed 0: the loss is nan; seed 1: the loss is nan.*--rate"):
+        tried(folder, tmp_path, outcomes, restarts=1)
+
+
+def test_the_best_is_kept_and_failures_do_not_count() -> None:
+    outcomes = [outcome(0, 0.7), outcome(1, 0.9, "it learnt nothing"), outcome(2, 0.8), outcome(3, None, "nan")]
+    assert best(outcomes).seed == 2
+    found = result(outcomes, 10)
+    assert (found["seed"], found["seeds"], found["scores"]["accuracy"]) == (2, 2, 0.8)
+    assert found["mean"]["accuracy"] == pytest.approx(0.75)
+    assert found["deviation"]["accuracy"] == pytest.approx(statistics.stdev([0.7, 0.8]))
+    assert found["failures"] == {"1": "it learnt nothing", "3": "nan"}
+    assert best([outcome(0, None, "nan"), outcome(1, 0.1, "it learnt nothing")]).seed == 1
+    assert best([outcome(0, math.nan), outcome(1, -0.1)]).seed == 1
+
+
+def test_a_diverged_fit_is_begun_again_and_that_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seed 0 is made to diverge: seed 1 takes its place, and writes what it would have written by itself."""
+    losses = Fitting.losses
+
+    def diverging(self: Fitting, part: Any) -> Any:
+        found = losses(self, part)
+        return {**found, "loss": found["loss"] * (math.nan if self.seed == 0 else 1)}
+
+    alone = settings(folder, tmp_path, epochs=1, seed=1, output=tmp_path / "alone")
+    finetune(alone)
+    monkeypatch.setattr(Fitting, "losses", diverging)
+    config = settings(folder, tmp_path, epochs=1, quiet=False)
+    found = finetune(config)
+    assert "seed 0 failed, the loss is nan at step 1: begun again with seed 1" in capsys.readouterr().err
+    assert found["failures"] == {"0": "the loss is nan at step 1"}
+    model = "model.safetensors"
+    assert (config.output / model).read_bytes() == (alone.output / model).read_bytes()
+    assert json.loads((config.output / "scores.json").read_text())["seed"] == 1
+
+
+def test_a_fit_that_learns_nothing_is_begun_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a rate of next to nothing, every answer is the same. That is said, and the best is kept."""
+    monkeypatch.setattr(trials, "STEPS_TO_LEARN", 5)
+    rows = [{"text": example["text"], "label": "yes" if i % 3 else "no"} for i, example in enumerate(examples(60))]
+    train = write(tmp_path / "noise.jsonl", rows)
+    found = finetune(settings(folder, tmp_path, train=train, rate=1e-9, epochs=2, restarts=1))
+    assert found["scores"]["matthews"] == 0
+    assert list(found["failures"]) == ["0", "1"]
+    assert "it learnt nothing: the loss is 0.6" in found["failures"]["0"]
+    learnt = finetune(settings(folder, tmp_path, output=tmp_path / "learnt"))
+    assert "failures" not in learnt
+
+
+def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 3, "rate": 3e-3}
+    each = {}
+    for seed in (1, 2):
+        config = settings(folder, tmp_path, **options, seed=seed, output=tmp_path / f"seed-{seed}")
+        each[seed] = finetune(config)["scores"]["accuracy"]
+    assert len(set(each.values())) == 2
+    found = finetune(settings(folder, tmp_path, **options, seed=1, seeds=2))
+    kept = max(each, key=each.__getitem__)
+    assert found["seed"] == kept
+    assert kept == 2  # and not the first
+    written = (tmp_path / "out/model.safetensors").read_bytes()
+    assert written == (tmp_path / f"seed-{kept}/model.safetensors").read_bytes()
+    assert found["mean"]["accuracy"] == pytest.approx(statistics.mean(each.values()))
+    assert {int(seed): scores["accuracy"] for seed, scores in found["by_seed"].items()} == each

@@ -1,0 +1,137 @@
+"""The renderers: escaped, self-contained, the same every time."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from electra.reporting import curves
+from electra.reporting.curves import MOST_POINTS, Chart, Line, figure, smoothed, svg, thinned
+from electra.reporting.page import code, notice, page, paragraph, section
+from electra.reporting.tables import side_by_side, table
+from electra.reporting.tokens import ShownToken, coloured
+
+NASTY = '<script>alert("1")</script>&amp;'
+VOID = {"meta", "br", "path", "use", "line"}
+
+
+class Tags(HTMLParser):
+    """Which tags are open, which were seen, and what text was."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: object) -> None:
+        self.seen.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def chart(points: int = 50, **changes: object) -> Chart:
+    line = Line(NASTY, [(step, 1 / (1 + step)) for step in range(points)], smooth=True)
+    base = Line("base $rate_1$", [(0, 0.5), (points, 0.5)], 1, dashed=True)
+    return Chart(**({"title": NASTY, "lines": (line, base), "marks": ((5, NASTY),), "note": NASTY} | changes))  # type: ignore[arg-type]
+
+
+def whole() -> str:
+    token = ShownToken(NASTY, 0.9, instead_of=NASTY, note=NASTY)
+    parts = [
+        notice(NASTY, NASTY),
+        paragraph(NASTY),
+        code(NASTY),
+        table((NASTY, "value"), [(NASTY, NASTY), ("b", 2)], caption=NASTY),
+        side_by_side({NASTY: {NASTY: NASTY}, "other": {}}, name=NASTY),
+        coloured([token, ShownToken(f"##{NASTY}", 0.1)]),
+        figure(chart()),
+    ]
+    return page(NASTY, [section(NASTY, parts, note=NASTY)])
+
+
+def test_everything_is_escaped_and_closed() -> None:
+    tags = Tags(whole())
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert tags.text.count(NASTY) >= 17
+
+
+def test_a_page_fetches_nothing() -> None:
+    text = whole()
+    outside = set(re.findall(r"""(?:href|src|url\()\s*=?\s*["']?([^"')>\s]+)""", text))
+    assert all(target.startswith("#") for target in outside)
+    assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}  # names of SVG, not addresses
+    assert "prefers-color-scheme" in text or "color-scheme: light dark" in text
+
+
+def test_a_drawing_is_in_the_page_s_colour_and_the_same_every_time() -> None:
+    drawn = svg(chart())
+    assert drawn == svg(chart())
+    assert drawn.startswith("<svg")
+    assert "currentColor" in drawn
+    assert curves.INK not in drawn
+    assert "<style" not in drawn
+    assert ">base $rate_1$</text>" in drawn  # as it was given, not as a formula
+    assert re.search(r"\d{4}-\d\d-\d\d", drawn) is None
+
+
+def test_a_drawing_stays_small_however_long_the_run() -> None:
+    assert len(svg(chart(100_000))) < 60_000
+    assert len(thinned([(x, x) for x in range(10_000)], 100)) == 100
+    assert len(thinned([(x, x) for x in range(99)], MOST_POINTS)) == 99
+
+
+def test_means_of_neighbours_move_nothing() -> None:
+    straight = [(float(x), 2.0 * x) for x in range(200)]
+    assert all(y == pytest.approx(2 * x) for x, y in smoothed(straight)[50:150])
+    assert all(y == pytest.approx(2 * x) for x, y in thinned(straight, 10))
+
+
+def test_a_chart_of_nothing_is_nothing() -> None:
+    assert figure(Chart("empty", [Line("a", [])])) == ""
+    assert "<svg" in figure(Chart("one", [Line("a", [(1, 2.0)]), Line("b", [])]))
+    assert section("nothing", ["", ""]) == ""
+
+
+def test_without_matplotlib_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'electra\[report\]'"):
+        figure(chart())
+
+
+def test_a_replaced_token_is_marked_with_its_original() -> None:
+    shown = coloured(
+        [
+            ShownToken("the", 0.0),
+            ShownToken("road", 0.93, "river", "P = 0.93"),
+            ShownToken("##s", 2.0),
+            ShownToken("##", 0),
+        ]
+    )
+    assert '<ruby><span class="marked" style="background: rgb(230 120 0 / 0.93)" title="P = 0.93">road</span>' in shown
+    assert "<rt>river</rt>" in shown
+    assert "</ruby><span" in shown  # a piece that goes on with a word has no space before it
+    assert "/ 1.00" in shown
+    assert 'dir="auto"' in shown
+
+
+def test_what_differs_between_columns_comes_first() -> None:
+    shown = side_by_side({"a": {"same": 1, "other": 0.00012345}, "b": {"same": 1, "other": 1234567}}, name="setting")
+    rows = re.findall(r"<tr.*?</tr>", shown)
+    assert "other" in rows[1]
+    assert "differs" in rows[1]
+    assert "0.0001234" in rows[1]
+    assert "1,234,567" in rows[1]
+    assert "differs" not in rows[2]

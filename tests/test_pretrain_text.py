@@ -1,0 +1,91 @@
+"""What text a run may be given, how it is made into examples, and what is said about its vocabulary."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from electra.pretrain import pretrain
+from electra.pretraining.session import Pretraining
+from tests.test_pretrain import SPECIAL, WORDS, sentence, small, weights
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 documents of a few sentences."""
+    draw = random.Random(0)
+    documents = ["\n".join(sentence(draw) for _ in range(draw.randint(4, 12))) for _ in range(120)]
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n\n".join(documents) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def vocab(text: Path) -> Path:
+    path = text.with_name("vocab.txt")
+    path.write_text("\n".join([*SPECIAL, ".", *(word for words in WORDS.values() for word in words)]) + "\n")
+    return path
+
+
+def test_packed_segments_train_and_go_on_with_the_same_bits(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"segments": "packed", "steps": 6, "save_every": 3, "report_every": 5}
+    whole = pretrain(small(text, vocab, tmp_path / "whole", **options))
+    [told] = whole.glob("examples/*/shards.json")
+    counts = json.loads(told.read_text())
+    assert counts["tokens_kept"] == counts["tokens_read"] > 0
+    with monkeypatch.context() as broken:
+        broken.setattr(Pretraining, "log", lambda *_: (_ for _ in ()).throw(RuntimeError("gone")))
+        with pytest.raises(RuntimeError, match="gone"):
+            pretrain(small(text, vocab, tmp_path / "run", **options))
+    resumed, expected = weights(pretrain(small(text, vocab, tmp_path / "run", **options))), weights(whole)
+    assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
+    with pytest.raises(ValueError, match='other settings: segments: "packed" before, "faithful" now'):
+        pretrain(small(text, vocab, tmp_path / "run", **(options | {"segments": "faithful"})))
+
+
+def test_the_text_may_come_in_records_or_from_stdin(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same documents give the same weights, whatever they come in."""
+    table = tmp_path / "text.jsonl"
+    documents = text.read_text().strip().split("\n\n")
+    table.write_text("".join(json.dumps({"body": document}) + "\n" for document in documents))
+    expected = weights(pretrain(small(text, vocab, tmp_path / "text", steps=2)))
+    from_table = weights(pretrain(small(table, vocab, tmp_path / "table", steps=2, text_field="body")))
+    piped = small(Path("-"), vocab, tmp_path / "piped", steps=2)
+    for coming in (text.read_bytes(), b""):  # the second time it goes on, and all is done
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(coming)))
+        pretrain(piped)
+        assert (piped.output / "stdin.txt").read_bytes() == text.read_bytes()
+    for found in (from_table, weights(piped.output)):
+        assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_a_vocabulary_that_does_not_suit_the_text_is_told(
+    vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(f"The cats of Zürich number {number}\nare many." for number in range(60)))
+    pretrain(small(path, None, tmp_path / "run", vocab_size=90, steps=1, quiet=False))
+    told = capsys.readouterr().err
+    assert "warning: the tokenizer makes all letters small" in told
+    assert "warning: the tokenizer takes accents away" in told
+    pretrain(small(path, vocab, tmp_path / "given", steps=1, quiet=False))
+    assert "of the words are unknown to the tokenizer" in capsys.readouterr().err
+    pretrain(small(path, None, tmp_path / "cased", vocab_size=120, cased=True, steps=1, quiet=False))
+    assert "warning: the tokenizer" not in capsys.readouterr().err
+
+
+def test_bytes_that_are_no_text_are_refused_or_replaced(text: Path, vocab: Path, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.read_bytes() + b"\ncaf\xe9\n")
+    with pytest.raises(ValueError, match=r"text\.txt:\d+: byte 0xe9"):
+        pretrain(small(path, vocab, tmp_path / "run", steps=1))
+    pretrain(small(path, vocab, tmp_path / "run", steps=1, invalid_utf8="replace"))
