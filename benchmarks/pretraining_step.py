@@ -139,14 +139,14 @@ def measure(size: str, dropout: float, steps: int) -> tuple[dict[str, list[float
     }
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     rates = []
-    for number in range(steps + 2):
+    for number in range(steps + 1):
         for side, process in processes.items():
             assert process.stdin
             assert process.stdout
             process.stdin.write("\n")
             process.stdin.flush()
             taken, rate = map(float, process.stdout.readline().split())
-            if number > 1:  # the first two warm up
+            if number:  # the first warms up
                 seconds[side].append(taken)
                 rates.append(rate)
     for process in processes.values():

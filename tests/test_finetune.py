@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from electra.finetune import finetune
-from electra.finetuning.examples import read_examples
+from electra.finetuning.examples import load_examples
 from electra.finetuning.scoring import score
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
@@ -55,28 +55,50 @@ def test_token_classification_end_to_end(folder: Path, tmp_path: Path) -> None:
     assert model.config.id2label == {0: "O", 1: "B-RED"}
 
 
-def test_seeds_give_a_mean_and_the_same_seed_the_same_weights(folder: Path, tmp_path: Path) -> None:
-    config = settings(folder, tmp_path, epochs=1, rate=1e-3)
-    alone = finetune(config)
-    weights = (tmp_path / "out/model.safetensors").read_bytes()
-    both = finetune(settings(folder, tmp_path, epochs=1, rate=1e-3, seeds=2, output=tmp_path / "two"))
-    assert (tmp_path / "two/model.safetensors").read_bytes() == weights
-    assert both["scores"] == alone["scores"]
-    second = finetune(settings(folder, tmp_path, epochs=1, rate=1e-3, seed=1, output=tmp_path / "second"))
-    accuracies = [alone["scores"]["accuracy"], second["scores"]["accuracy"]]
-    assert both["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
-    assert both["deviation"]["accuracy"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / math.sqrt(2))
-
-
-def test_columns_of_pairs_are_found(tmp_path: Path) -> None:
+def test_the_task_and_its_columns_are_found(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
-    path.write_text("question1\tquestion2\tlabel\nwhy\twhen\t0\n")
-    [(example, record)] = read_examples(path, "text-classification")
-    assert example == {"text": "why", "text_pair": "when", "label": "0"}
-    assert record.line == 2
-    path.write_text("text\tverdict\tlabel\nwhy\tgood\t0\n")
-    [(example, _)] = read_examples(path, "text-classification", "verdict")
-    assert example == {"text": "why", "label": "good"}
+    path.write_text("question1\tquestion2\tlabel\tverdict\nred\tgreen\t0\tgood\nblue\tgrey\t1\tbad\n")
+    found = load_examples(settings(folder, tmp_path, task=None, train=path, eval=path))
+    assert found.task.name == "text-classification"
+    assert found.held_out[0] == {"text": "red", "text_pair": "green", "label": "0"}
+    found = load_examples(settings(folder, tmp_path, train=path, eval=path, columns="label=verdict"))
+    assert found.held_out[1] == {"text": "blue", "text_pair": "grey", "label": "bad"}
+    assert found.task.config_fields()["id2label"] == {0: "bad", 1: "good"}
+    config = settings(
+        folder,
+        tmp_path,
+        task=None,
+        train=write(tmp_path / "w.jsonl", [{"words": ["red"], "ner": ["B"]}, {"words": ["blue"], "ner": ["O"]}]),
+    )
+    assert load_examples(replace(config, eval=config.train)).task.name == "token-classification"
+
+
+def test_a_named_task_brings_its_settings_and_its_score(folder: Path, tmp_path: Path) -> None:
+    """What is given wins over what the task says, and that over what is usual."""
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text(
+        '[red]\ntask = "text-classification"\nmetric = "matthews"\nsettings = { epochs = 2, batch_size = 20 }\n'
+    )
+    options: dict[str, Any] = {"task": "red", "catalogue": catalogue, "epochs": None, "batch_size": 40}
+    config = settings(folder, tmp_path, **options)
+    found = finetune(config)
+    assert found["main"] == "matthews"
+    steps = [json.loads(line)["step"] for line in (config.output / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 200 * 2 / 40
+    catalogue.write_text('[red]\ntask = "text-classification"\nsettings = { epoch = 2 }\n')
+    with pytest.raises(ValueError, match=r"the task has a setting 'epoch'; allowed are .*epochs"):
+        finetune(replace(config, output=tmp_path / "other"))
+
+
+def test_broken_examples_are_left_out_and_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write(tmp_path / "broken.jsonl", [*examples(40), {"text": 3, "label": "no"}, {"label": "yes"}])
+    finetune(settings(folder, tmp_path, train=train, epochs=1, skip_invalid=True, quiet=False))
+    said = capsys.readouterr().err
+    assert "40 examples to learn from" in said
+    assert "2 examples cannot be used and are left out; " in said
+    assert "broken.jsonl:42" in said
 
 
 # -- what is refused -----------------------------------------------------------------
@@ -123,7 +145,15 @@ def test_unusable_examples(
         ({"layer_decay": 0.0}, "layer_decay is 0.0"),
         ({"warmup": 1.0}, "warmup is 1.0"),
         ({"seeds": 0}, "seeds is 0"),
-        ({"task": "text-clasification"}, "task is 'text-clasification'"),
+        ({"lora": 0}, "lora is 0"),
+        ({"restarts": -1}, "restarts is -1"),
+        ({"patience": 0}, "patience is 0"),
+        ({"evaluate_every": 0}, "evaluate_every is 0"),
+        ({"class_weights": "rare"}, "class_weights is 'rare'"),
+        ({"teacher_share": 0.0}, r"teacher_share is 0\.0"),
+        ({"temperature": 0.0}, r"temperature is 0\.0"),
+        ({"teacher": "m", "class_weights": "balanced"}, "teacher and class_weights are both given"),
+        ({"output": Path("a.unfinished")}, "hold unfinished work"),
     ],
 )
 def test_unusable_options(folder: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:

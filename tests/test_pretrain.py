@@ -269,7 +269,8 @@ def test_the_command_line_reaches_it(text: Path, vocab: Path, tmp_path: Path) ->
         ({"size": "smal"}, r"unknown size 'smal': the sizes are tiny, small, small\+\+, base, large; meant small\?"),
         ({"vocab_size": 100}, r"vocab \(.*\) and vocab_size \(100\) are both given"),
         ({"cased": True}, r"vocab \(.*\) and cased are both given"),
-        ({"precision": "float16"}, "precision is float16: allowed is one of auto, float32, bfloat16"),
+        ({"precision": "float16"}, "precision is float16: allowed is one of auto, float32, tf32, bfloat16"),
+        ({"accumulate": 0}, "accumulate is 0: allowed is 1 or more"),
         ({"keep_checkpoints": 0}, "keep_checkpoints is 0"),
     ],
 )

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from electra.data.prepare import prepare
 from electra.pretrain import pretrain
 from electra.pretraining.session import Pretraining
+from electra.text.vocabulary import read_vocabulary
+from electra.training.run import Run
 from tests.test_pretrain import SPECIAL, WORDS, sentence, small, weights
 
 
@@ -89,3 +92,30 @@ def test_bytes_that_are_no_text_are_refused_or_replaced(text: Path, vocab: Path,
     with pytest.raises(ValueError, match=r"text\.txt:\d+: byte 0xe9"):
         pretrain(small(path, vocab, tmp_path / "run", steps=1))
     pretrain(small(path, vocab, tmp_path / "run", steps=1, invalid_utf8="replace"))
+
+
+def test_examples_that_others_prepared_are_taken_as_they_are(text: Path, vocab: Path, tmp_path: Path) -> None:
+    tokenizer = read_vocabulary(vocab)
+    folder = prepare(text, tokenizer, tmp_path / "there", length=24, held_out_fraction=0.1)[0].path.parent
+    run = pretrain(small(folder, vocab, tmp_path / "run", steps=2))
+    expected, found = weights(pretrain(small(text, vocab, tmp_path / "own", steps=2))), weights(run)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert not (run / "examples").exists()
+    with pytest.raises(ValueError, match="prepared with length 24, not 16 and segments faithful, not packed"):
+        pretrain(small(folder, vocab, tmp_path / "other", length=16, segments="packed"))
+    with pytest.raises(ValueError, match="give the tokenizer that they were prepared with"):
+        pretrain(small(folder, None, tmp_path / "other"))
+    more = tmp_path / "more.txt"
+    more.write_text(vocab.read_text() + "more\n")
+    with pytest.raises(ValueError, match="another tokenizer"):
+        pretrain(small(folder, more, tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_refused_run_is_removed_but_not_what_was_prepared_in_part(tmp_path: Path, begun: bool) -> None:
+    run = Run(tmp_path / "run", {}).__enter__()
+    if begun:
+        (run.folder / "examples" / ".0123.unfinished").mkdir(parents=True)
+    run.__exit__(ValueError, ValueError(), None)
+    assert run.folder.exists() == begun

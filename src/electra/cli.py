@@ -26,6 +26,7 @@ VERBS = {
     "quickstart": "A model's whole life in a few minutes, on text Python carries.",
     "pretrain": "Text files in, a pretrained generator and discriminator out.",
     "finetune": "Fit a pretrained model to a task with labelled examples.",
+    "evaluate": "Scores of a fitted model on labelled examples, and how sure they are.",
     "predict": "Answers for the texts of a file or of stdin, as JSON lines.",
     "convert": "Google's TensorFlow checkpoints to model folders, and back.",
     "report": "A page of a run's curves, alarms, and text as its networks see it.",

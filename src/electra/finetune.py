@@ -20,6 +20,7 @@ from electra.finetuning.objectives import balanced_weights, distilled, load_teac
 from electra.finetuning.seeds import best, result, run_seeds
 from electra.finetuning.trial import Outcome, run_trial
 from electra.hub.files import write_text, writing_folder
+from electra.tasks.named import named_task
 from electra.training.interruption import Interruption
 from electra.training.progress import Reporter
 
@@ -48,7 +49,9 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     _require_packages(config)
     device = hardware.choose(config.device)
     report = Reporter(quiet=config.quiet)
-    examples = load_examples(config)
+    named = None if config.task is None else named_task(config.task, config.catalogue)
+    config = config.with_usual(named.settings if named else {})
+    examples = load_examples(config, named)
     objective = _objective(config, examples, device)
     _announce(examples, report)
 
@@ -120,6 +123,8 @@ def _announce(examples: Examples, report: Reporter) -> None:
     report.say(
         f"{task.name}: {examples.learnt:,} examples to learn from, {len(examples.held_out):,} to score with{shown}"
     )
+    if examples.skipped:
+        report.alarm(f"{len(examples.skipped):,} examples cannot be used and are left out; {examples.skipped[0]}")
     rows = [row for item in examples.items for row in item.rows]
     full = sum(len(row) >= task.max_length for row in rows)
     if full:

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from electra import hardware
-from electra.data.prepare import open_prepared, prepare
+from electra.data.prepare import open_prepared
 from electra.data.stdin import with_stdin
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
+from electra.pretraining.examples import examples_of
 from electra.pretraining.objectives import published
 from electra.pretraining.page import write_report
 from electra.pretraining.plan import make_plan, sampled, show
@@ -31,11 +32,16 @@ def pretrain(config: PretrainConfig) -> Path | None:
 
     In it are afterwards `discriminator` and `generator` (model folders with tokenizer and card), `metrics.jsonl`,
     `config.toml`, `checkpoints` and `report.html`. SIGTERM and SIGINT end it after the step with a checkpoint and
-    the exit code 75 or 130; the same call goes on from there, or from the last checkpoint when it was killed. With `config.dry_run`,
-    what the run would take is printed and None returned; nothing is written.
+    the exit code 75 or 130; the same call goes on from there, or from the last checkpoint when it was killed. With
+    `config.dry_run`, what the run would take is printed and None returned; nothing is written.
+
+    In each of several processes that torchrun or srun started, it computes a share of every batch; the first one writes
+    and speaks for all, and the others return None.
 
     Raises:
-        ValueError: the text, the vocabulary or the run folder is not usable, or the loss is no longer a number.
+        ValueError: the text, the vocabulary or the run folder is not usable, the loss is no longer a number, or a batch
+            has fewer examples than there are processes.
+        ConnectionError: another process has ended; its own message says why.
         ImportError: the tracker's package is not installed.
         OSError: a file cannot be read or written.
     """
@@ -68,12 +74,10 @@ def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Pat
         try:
             training.run_to_the_end()
         except Diverged:
-            write_report([run.folder], run.folder / "report.html")
+            _write_report(run.folder, report)
             raise
         training.publish()
-        write_report([run.folder], run.folder / "report.html")
-    if not can_draw():
-        report.say(f"{INSTALL}, then electra report {run.folder}")
+        _write_report(run.folder, report)
     report.say(f"done: {' and '.join(str(run.folder / name) for name in published(training.networks))}")
     return run.folder
 
@@ -87,28 +91,24 @@ def _follow(config: PretrainConfig, processes: Processes) -> None:
     Pretraining(config, run, tokenizer, texts, Reporter(quiet=True), processes).run_to_the_end()
 
 
-def _session(
-    config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None
-) -> Pretraining:
+def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None) -> Pretraining:
     """The two networks with their text, prepared if it was not yet."""
     files = with_stdin(config.files, run.folder / "stdin.txt")
     tokenizer = tokenizer_of(config, files, run, report)
-    with report.counting("tokenizing the text") as count:
-        texts = prepare(
-            files,
-            tokenizer,
-            run.folder / "examples",
-            length=config.recipe.length,
-            segments=config.segments,
-            seed=config.seed,
-            held_out_fraction=config.held_out_fraction,
-            **config.reading,
-            progress=count,
-            reuse_only=bool(run.checkpoints.steps()),
-        )
+    texts = examples_of(config, files, tokenizer, run, report)
     if processes is not None:
         processes.tell((tokenizer, texts[0].path.parent))
     return Pretraining(config, run, tokenizer, texts, report, processes)
+
+
+def _write_report(folder: Path, report: Reporter) -> None:
+    """The run's page; that it cannot be written or drawn must not be the end of a run that is done."""
+    try:
+        write_report([folder], folder / "report.html")
+    except Exception as error:
+        report.say(f"the report was not written: {error!r}. For another try: electra report {folder}")
+    if not can_draw():
+        report.say(f"{INSTALL}, then electra report {folder}")
 
 
 def _print_plan(config: PretrainConfig, report: Reporter) -> None:

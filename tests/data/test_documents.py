@@ -167,11 +167,11 @@ def test_without_zstandard_the_error_names_the_command(tmp_path: Path, monkeypat
 
 
 def test_bytes_that_are_no_text_are_replaced_and_counted_where_that_is_asked_for(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.txt", b"caf\xe9 \xff\xfe\n\xef\xbf\xbd meant\n\ngood\n\nbad: \xc3\n")
+    path = write(tmp_path / "a.txt", b"caf\xe9 \xff\xfe \xef\xbf\xbd meant\n\ngood\n\nbad: \xc3\n")
     fails(path, "a.txt:1:", "0xe9", "invalid_utf8")
     found = list(read_documents(path, invalid_utf8="replace"))
     assert [document.replaced for document in found] == [3, 0, 1]
-    assert found[0].lines == ["caf\ufffd \ufffd\ufffd", "\ufffd meant"]
+    assert found[0].lines == ["caf\ufffd \ufffd\ufffd \ufffd meant"]
     fails(path, "invalid_utf8='replac': allowed is refuse or replace; meant replace?", invalid_utf8="replac")
     fails(write(tmp_path / "b.txt", b"zero \0 byte"), "b.txt:1:", "binary", invalid_utf8="replace")
 

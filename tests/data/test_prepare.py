@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from electra.data import example_sets
+from electra.data import example_sets, tokenize
 from electra.data.packing import pieces
 from electra.data.prepare import open_prepared, prepare, read_recipe
 from electra.data.segments import examples_of
@@ -110,7 +110,6 @@ CHANGES: dict[str, Any] = {
     "held_out_fraction": 0.2,
     "encoding": "latin-1",
     "text_field": "body",
-    "invalid_utf8": "replace",
 }
 
 
@@ -296,6 +295,21 @@ def test_after_a_full_disk_what_was_marked_is_kept_and_goes_on(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert contents(prepare(text, tokenizer, tmp_path / "prepared", **settings())[0].path.parent) == whole
+
+
+def test_after_a_bad_line_what_was_marked_is_kept_for_replacing(
+    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of work do not have to be done again because of one byte."""
+    text.write_bytes(text.read_bytes() + b"\n\ncaf\xe9\n")
+    whole = contents(prepare(text, tokenizer, tmp_path / "whole", **settings(invalid_utf8="replace"))[0].path.parent)
+    monkeypatch.setattr(example_sets, "TOKENS_BETWEEN_MARKS", 700)
+    monkeypatch.setattr(tokenize, "GROUP_CHARACTERS", 1000)  # so that some are done when the bad one is read
+    with pytest.raises(ValueError, match="0xe9"):
+        prepare(text, tokenizer, tmp_path / "prepared", **settings())
+    assert len(list((tmp_path / "prepared").glob(".*.unfinished/mark.json"))) == 1
+    made = prepare(text, tokenizer, tmp_path / "prepared", **settings(invalid_utf8="replace"))[0].path.parent
+    assert contents(made) == whole
 
 
 def test_packed_examples_hold_every_token_once_and_in_order(

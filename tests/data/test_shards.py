@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from electra.data import shards
-from electra.data.shards import Shards, ShardWriter, smallest_type
+from electra.data.shards import Mark, Shards, ShardWriter, smallest_type
 
 SEQUENCES = [[2, 45, 3], [2, 65535, 7, 3], [2, 3], [9]]
 
@@ -96,3 +96,45 @@ def test_files_that_are_missing_empty_or_something_else(tmp_path: Path) -> None:
         Shards(tmp_path, "train")
     with pytest.raises(ValueError, match="dtype=float32"):
         ShardWriter(tmp_path, "other", dtype="f4")
+
+
+def test_shards_are_appended_with_their_documents(tmp_path: Path) -> None:
+    first = write(tmp_path)
+    with ShardWriter(tmp_path, "empty", dtype="u2", may_be_empty=True):
+        pass
+    empty = Shards(tmp_path, "empty")
+    assert (len(empty), empty.tokens, list(empty)) == (0, 0, [])
+    with ShardWriter(tmp_path, "joined", dtype="u2") as writer:
+        writer.extend(empty)
+        writer.extend(first)
+        writer.add([5])
+        writer.end_document()
+        writer.extend(first)
+    joined = Shards(tmp_path, "joined")
+    assert [ids.tolist() for ids in joined] == [*SEQUENCES, [5], *SEQUENCES]
+    assert joined.documents.tolist() == [0, 3, 4, 5, 8, 9]
+    with pytest.raises(ValueError, match="holds ids as uint16"), ShardWriter(tmp_path, "other", dtype="i4") as writer:
+        writer.extend(first)
+
+
+def test_a_writer_goes_on_from_a_mark(tmp_path: Path) -> None:
+    """What was written after the mark does not count, and the end is the same to the byte."""
+    (tmp_path / "whole").mkdir()
+    write(tmp_path / "whole")
+    with ShardWriter(tmp_path, "train", dtype="u2", going_on=Mark()) as writer:
+        for sequence in SEQUENCES[:3]:
+            writer.add(sequence)
+        writer.end_document()
+        mark = writer.mark()
+        writer.add([1, 2, 3, 4])
+        writer.end_document()
+    assert mark == Mark(sequences=3, tokens=9, documents=1)
+    with ShardWriter(tmp_path, "train", dtype="u2", going_on=mark) as writer:
+        writer.add(SEQUENCES[3])
+        writer.end_document()
+    for suffix in (".bin", ".idx"):
+        made, expected = (folder / f"train{suffix}" for folder in (tmp_path, tmp_path / "whole"))
+        assert made.read_bytes() == expected.read_bytes()
+    (tmp_path / ".train.lengths").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\.train\.lengths is shorter than it was marked to be"):
+        ShardWriter(tmp_path, "train", dtype="u2", going_on=mark).__enter__()

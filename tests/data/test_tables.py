@@ -160,8 +160,10 @@ def test_a_record_that_is_too_long_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(lines, "LONGEST_RECORD_BYTES", 2**20)
     monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
     path = write(tmp_path / "a.jsonl", as_json_lines(["short", "x" * 2**21]))
+    read: list[int] = []
     with pytest.raises(ValueError, match=r"a\.jsonl:2: a line of over 1 MB"):
-        list(read_documents(path))
+        list(read_documents(path, progress=lambda done, total: read.append(done)))
+    assert read[-1] < 1.1 * 2**20  # it is not read to its end
 
 
 def test_a_long_text_of_a_record_is_cut_into_lines_and_documents(

@@ -12,7 +12,7 @@ import pytest
 
 from electra.config import ElectraConfig
 from electra.finetune import finetune
-from electra.finetuning.scoring import best_threshold, tells_nothing
+from electra.finetuning.scoring import best_decision, tells_nothing
 from electra.models import ElectraForSequenceClassification
 from electra.pipelines import pipeline
 from electra.tasks.text_classification import TextClassification
@@ -25,7 +25,7 @@ def test_the_threshold_with_the_best_score_is_found() -> None:
     scores = [(0.30, 0.05), (0.25, 0.20), (0.02, 0.35), (0.21, 0.01)]
     answers = [[{"label": "a", "score": a}, {"label": "b", "score": b}] for a, b in scores]
     examples = [{"label": label} for label in (["a"], ["a"], ["b"], [])]
-    found = best_threshold(TASK, answers, examples)
+    found = best_decision(TASK, answers, examples)
     assert found == 0.25  # 0.22 to 0.25 are right everywhere: the one closest to 0.5
     right = [replace(TASK, decision_threshold=t).score(answers, examples)["micro_f1"] for t in (found, 0.5)]
     assert right == [1.0, 0.0]

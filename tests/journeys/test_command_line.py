@@ -59,6 +59,9 @@ def test_a_model_s_life_in_commands(run: Path, tmp_path: Path, capsys: Captured)
     assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} <= {"lazy", "new"}
 
 
+FILES = ["--train", "a.jsonl", "--eval", "b.jsonl", "--output", "c"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -66,7 +69,7 @@ def test_a_model_s_life_in_commands(run: Path, tmp_path: Path, capsys: Captured)
         (["xyz"], "there is no verb 'xyz'. The verbs are"),
         (["inspect", "m", "--jsn"], "Did you mean --json?"),
         (["pretrain", "a.txt", "--outptu", "run"], "Did you mean --output?"),
-        (["finetune", "m", "--task", "text-classificatoin"], "text-classification"),
+        (["finetune", "m", *FILES, "--class-weights", "balance"], "balanced"),
         (["inspect"], "model"),
         (["pretrain", "a.txt", "--output", "run", "--steps", "many"], '"many"'),
         (["inspect", "m", "n"], "n"),

@@ -14,10 +14,14 @@ SPECIAL, MASK = (1, 2, 3), 3
 CONTINUATIONS = torch.arange(500) >= 300  # the ids from 300 on are pieces with ##
 
 
-def rows_of(lengths: list[int], seed: int = 0, pieces: float = 0.4) -> Batch:
+def rows_of(lengths: list[int], seed: int = 0, pieces: float = 0.4, first: int = 1) -> Batch:
     draw = random.Random(seed)
     rows = [
-        [1, *(draw.randrange(300, 500) if draw.random() < pieces else draw.randrange(4, 300) for _ in range(n - 2)), 2]
+        [
+            first,
+            *(draw.randrange(300, 500) if draw.random() < pieces else draw.randrange(4, 300) for _ in range(n - 2)),
+            first + 1,
+        ]
         for n in lengths
     ]
     return Batch.from_rows([Row(ids) for ids in rows])
@@ -58,7 +62,8 @@ def chosen_plainly(batch: Batch, draws: list[float], continues: torch.Tensor, fr
 @pytest.mark.parametrize("pieces", [0.0, 0.4, 0.8, 1.0])
 def test_words_are_chosen_as_one_by_one(pieces: float) -> None:
     for seed in range(20):
-        batch = rows_of([3, 7, 12, 40, 128, 5, 60], seed, pieces)
+        # with special tokens at the ends of rows, and with pieces that have no word before them
+        batch = rows_of([3, 7, 12, 40, 128, 5, 60], seed, pieces, first=1 if seed % 2 else 400)
         uniforms = uniforms_of(batch, seed)
         masked = Masking(continuations=CONTINUATIONS)(batch, uniforms, SPECIAL, MASK)
         expected = chosen_plainly(batch, uniforms[:, 0].tolist(), CONTINUATIONS[batch.input_ids], 0.15)

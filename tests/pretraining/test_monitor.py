@@ -139,6 +139,18 @@ def test_without_matplotlib_the_run_ends_well(
     assert (run / "discriminator").is_dir()
 
 
+def test_a_report_that_fails_is_not_the_end_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(verb, "write_report", broken)
+    run = pretrain(toy(tmp_path, steps=1, quiet=False))
+    assert "the report was not written: OSError(28" in capsys.readouterr().err
+    assert (run / "discriminator").is_dir()  # type: ignore[operator]
+
+
 def test_a_missing_tracker_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

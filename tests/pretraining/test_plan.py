@@ -70,7 +70,7 @@ def test_a_few_of_many_files_stand_for_all(tmp_path: Path, capsys: Captured, mon
 def test_the_vocabulary_that_will_be_trained_is_counted_whole(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (str(write_text(tmp_path / "long.txt", 4000)),)
+    text = (str(write_text(tmp_path / "long.txt", 1200)),)
     there = planned(capsys, tmp_path, files=text, vocab=None, vocab_size=60)
     monkeypatch.setattr(planning, "SAMPLE_BYTES", 2**16)
     more = planned(capsys, tmp_path, files=text, vocab=None, vocab_size=1060)

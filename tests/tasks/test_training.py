@@ -32,6 +32,8 @@ def model_for(task: LabelledTask[Any]) -> Any:
         (["bad", "good", "bad"], ("bad", "good"), "single_label_classification", [0, 1, 0]),
         ([10, 9, 9], ("9", "10"), "single_label_classification", [1, 0, 0]),
         ([0.5, 2.0, -1.0], ("LABEL_0",), "regression", [0.5, 2.0, -1.0]),
+        (["0.5", "2", "-1.0"], ("LABEL_0",), "regression", [0.5, 2.0, -1.0]),
+        (["1.0", "2", "v2.0"], ("1.0", "2", "v2.0"), "single_label_classification", [0, 1, 2]),
         (
             [["b", "a"], [], ["b"]],
             ("a", "b"),
@@ -119,6 +121,8 @@ def test_a_bad_labelled_example_is_named(tokenizer: Any, task: Any, example: Any
 def test_one_label_is_no_classification() -> None:
     with pytest.raises(ValueError, match="2 examples all have the label 'a': a classifier learns to tell at least two"):
         TextClassification.from_examples([{"text": "x", "label": "a"}] * 2)
+    with pytest.raises(ExampleError, match="example 1: the label is NaN"):
+        TextClassification.from_examples([{"text": "x", "label": label} for label in ("a", float("nan"))])
     with pytest.raises(ValueError, match="the 0 examples are none"):
         TextClassification.from_examples([])
     with pytest.raises(ValueError, match=r"tags are \['O'\]"):
@@ -171,7 +175,7 @@ def test_scores_of_token_classification() -> None:
     found = task.score(
         [tokens_saying(["the", "cat"], ["DET", "DET"])], [{"tokens": ["the", "cat"], "tags": ["DET", "NOUN"]}]
     )
-    assert found == pytest.approx({"accuracy": 0.5, "macro_f1": 1 / 3, "matthews": 0})
+    assert found == pytest.approx({"accuracy": 0.5, "macro_f1": 1 / 3, "matthews": 0, "f1": 0})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from safetensors.torch import load_file
 
 from electra.pretrain import PretrainConfig, pretrain
 from electra.training.distributed import Processes, shares
-from electra.training.meeting import Place, first_host, place_of
+from electra.training.meeting import Place, _name_of_start, first_host, place_of
 
 WORDS = ["cat", "dog", "bird", "fish", "king", "queen", "sees", "eats", "likes", "finds", "big", "small", "old", "red"]
 STEPS = 20
@@ -55,7 +57,7 @@ def settings(text: Path, output: Path, **changes: Any) -> dict[str, Any]:
         "report_every": 5,
         "evaluate_every": 10,
         "evaluate_examples": 14,
-        "save_every": 5,
+        "save_every": 4,
         "held_out_fraction": 0.1,
         "device": "cpu",
     }
@@ -189,7 +191,7 @@ def test_a_signal_to_one_stops_all_and_another_number_goes_on(text: Path, alone:
     left = launch(given, disturb=disturb, launcher=of_slurm)
     assert [code for code, _, _ in left] == [75, 75], left
     # the step in which the signal came, and the one in which the others heard of it
-    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-5", "step-9"]
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-4", "step-8", "step-9"]
     assert "stopped after step 9 of 20" in left[0][2]
     assert left[1][1:] == ("", "")
     pretrain(PretrainConfig(**given, quiet=True))
@@ -251,7 +253,7 @@ def test_torchrun_starts_again_and_the_run_ends_with_the_same_bits(text: Path, t
     assert once.exists()
     whole, restarted = weights(outputs["whole"]), weights(outputs["restarted"])
     assert [name for name in whole if not torch.equal(whole[name], restarted[name])] == []
-    assert "going on after step 10 of 20" in done.stderr
+    assert "going on after step 12 of 20" in done.stderr
 
 
 @pytest.mark.slow
@@ -300,6 +302,18 @@ def test_one_process_alone_gives_back_what_it_is_given() -> None:
     assert processes.joined(module)[0] is module
     processes.wait()
     processes.spread([torch.ones(1)])
+
+
+def test_every_start_has_a_name_that_all_its_processes_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store of torchrun outlives a start, and what was written in it is there in the next."""
+    store = torch.distributed.HashStore()
+    with ThreadPoolExecutor(3) as threads:
+        starts = [list(threads.map(lambda rank: _name_of_start(store, Place(rank, 3)), range(3))) for _ in range(2)]
+    assert [len(set(names)) for names in starts] == [1, 1]
+    assert starts[0] != starts[1]
+    monkeypatch.setattr("electra.training.meeting.SILENCE", timedelta(seconds=0.1))
+    with pytest.raises(ConnectionError, match=r"of 3 processes, these have not come in 0:00:00\.1.*: \[1, 2\]"):
+        _name_of_start(store, Place(0, 3))
 
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}

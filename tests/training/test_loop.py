@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -63,6 +64,25 @@ def test_dropout_follows_from_seed_step_and_rank() -> None:
         seed_dropout(seed, step, rank)
         drawn.add(torch.rand(1).item())
     assert len(drawn) == 6
+
+
+def test_processes_drop_other_values() -> None:
+    toys = [Toy(), Toy(), Toy()]
+    for toy, rank in zip(toys, (0, 1, 1), strict=True):
+        toy.train(0, 2, rank=rank)
+    assert not torch.equal(toys[0].weights(), toys[1].weights())
+    assert torch.equal(toys[1].weights(), toys[2].weights())
+
+
+def test_a_part_knows_whether_it_is_the_last() -> None:
+    told: list[bool] = []
+
+    def part_of_step(last: bool) -> AbstractContextManager[None]:
+        told.append(last)
+        return nullcontext()
+
+    Toy().train(0, 2, parts=3, part_of_step=part_of_step)
+    assert told == [False, False, True] * 2
 
 
 def test_a_batch_in_two_parts_gives_the_same_step() -> None:

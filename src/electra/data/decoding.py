@@ -43,7 +43,7 @@ class Decoding:
                 raise NotTextError(
                     f"byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line is not {self.encoding}: "
                     f"give the file's own encoding (latin-1?), convert it to utf-8 (iconv -f LATIN1 -t UTF-8), or have "
-                    f'such bytes replaced (invalid_utf8="replace")'
+                    f'such bytes replaced (--invalid-utf8 replace, invalid_utf8="replace")'
                 ) from error
         text = line.decode(self.encoding, "replace")
         meant = line.decode(self.encoding, "ignore").count(REPLACEMENT)  # the file may hold the character itself
@@ -57,7 +57,7 @@ class Decoding:
             if self.invalid == "refuse":
                 raise NotTextError(
                     f"\\u{ord(text[error.start]):04x} is half of a surrogate pair, and no character: repair the file, "
-                    f'or have such characters replaced (invalid_utf8="replace")'
+                    f'or have such characters replaced (--invalid-utf8 replace, invalid_utf8="replace")'
                 ) from error
             there = text.count(REPLACEMENT)
             text = "".join(REPLACEMENT if "\ud800" <= one <= "\udfff" else one for one in text)

@@ -117,7 +117,12 @@ def _documents(file: Path, decoding: Decoding, text_field: str, count: BytesRead
         yield from _split(file, read_lines(file, decoding, on_bytes=count))
         return
     for record in _RECORDS[kind or ""](file, text_field, decoding, count):
-        yield from _split(file, _lines_of(record), blank_ends=False)
+        yield from documents_in(record, file)
+
+
+def documents_in(record: Text, source: Path) -> Iterator[Document]:
+    """The one document of a record; none if it is empty, several if it is long."""
+    return _split(source, _lines_of(record), blank_ends=False)
 
 
 def _lines_of(record: Text) -> Iterator[Line]:

@@ -95,7 +95,7 @@ class ExampleSets:
             for name, packer in self._packers.items():
                 self._add(name, packer.end())
             if least:
-                _check_enough(self._writers, state.documents, self._recipe["held_out_fraction"])
+                check_enough(self._writers, state.documents, self._recipe["held_out_fraction"])
         self._tell()
         return self._counts()
 
@@ -164,10 +164,11 @@ def _ends(tokenizer: ElectraTokenizer) -> tuple[int, int]:
     return tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
-def _check_enough(writers: Mapping[str, ShardWriter], documents: int, held_out_fraction: float) -> None:
-    if writers[TRAIN].sequences == 0:
+def check_enough(writers: Mapping[str, ShardWriter], documents: int, held_out_fraction: float) -> None:
+    """Raise `ValueError` where there is no example to train on, or none to evaluate with."""
+    if TRAIN in writers and writers[TRAIN].sequences == 0:
         raise ValueError(f"the text ({documents} documents) gives no example to train on: give more text")
-    if writers[HELD_OUT].sequences == 0:
+    if HELD_OUT in writers and writers[HELD_OUT].sequences == 0:
         remedy = f"a held_out_fraction of {1 / documents:.2g} or more" if documents > 1 else "blank lines"
         raise ValueError(
             f"the text has {documents} document(s), too few to hold out {held_out_fraction:g} of them for evaluation: "

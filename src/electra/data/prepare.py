@@ -47,9 +47,10 @@ def prepare(
 
     paths, encoding, text_field, invalid_utf8: as `read_documents` takes them.
     folder: where prepared text is kept, each preparation in a folder of its own, named by what decides it: tokenizer,
-        the options here, and the files' sizes, times of change and ends. If it is there already it is opened, which
-        takes no time; an unfinished one is never taken for a whole one. One that was interrupted or killed goes on
-        where it was, and ends with the same bits as one that was not.
+        the options here (but for `invalid_utf8`: text without such bytes is the same with either, and one that was
+        refused goes on where it was), and the files' sizes, times of change and ends. If it is there already it is
+        opened, which takes no time; an unfinished one is never taken for a whole one. One that was interrupted or
+        killed goes on where it was, and ends with the same bits as one that was not.
     length: tokens of an example with its special ones, 5 or more.
     segments: how examples are made of documents: "faithful" to Google's law (module `segments`), which throws away what
         does not fit, or "packed", which keeps every token (module `packing`).
@@ -62,23 +63,11 @@ def prepare(
     Raises `ValueError` or `FileNotFoundError` for text that cannot be read (with file and line), and `ValueError` for
     too little of it. Memory does not grow with the text.
     """
-    check_length(length)
-    check_seed(seed)
     decoding = Decoding(encoding, invalid_utf8)
-    if segments not in SEGMENTS:
-        raise ValueError(f"segments={segments!r}: allowed is {' or '.join(SEGMENTS)}")
-    if not 0 < held_out_fraction <= 0.5:
-        raise ValueError(f"held_out_fraction={held_out_fraction}: it must be above 0 and at most 0.5 (0.01 is usual)")
     files = find_text_files(paths)
-    recipe: Recipe = {
-        "format": FORMAT,
-        "tokenizer": tokenizer.fingerprint(),
-        "length": length,
-        "segments": segments,
-        "seed": seed,
-        "held_out_fraction": held_out_fraction,
+    recipe = {
+        **recipe_of(tokenizer, length=length, segments=segments, seed=seed, held_out_fraction=held_out_fraction),
         "encoding": encoding,
-        "invalid_utf8": invalid_utf8,
         "text_field": text_field,
         "files": describe_sources(files),
     }
@@ -98,6 +87,26 @@ def prepare(
             described = {"recipe": recipe, "files": [str(file) for file in files], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
     return Shards(target, TRAIN), Shards(target, HELD_OUT)
+
+
+def recipe_of(
+    tokenizer: ElectraTokenizer, *, length: int, segments: str, seed: int, held_out_fraction: float
+) -> Recipe:
+    """What decides how examples are made of documents. Raises `ValueError` for a value that is not allowed."""
+    check_length(length)
+    check_seed(seed)
+    if segments not in SEGMENTS:
+        raise ValueError(f"segments={segments!r}: allowed is {' or '.join(SEGMENTS)}")
+    if not 0 < held_out_fraction <= 0.5:
+        raise ValueError(f"held_out_fraction={held_out_fraction}: it must be above 0 and at most 0.5 (0.01 is usual)")
+    return {
+        "format": FORMAT,
+        "tokenizer": tokenizer.fingerprint(),
+        "length": length,
+        "segments": segments,
+        "seed": seed,
+        "held_out_fraction": held_out_fraction,
+    }
 
 
 def open_prepared(folder: PathLike, tokenizer: ElectraTokenizer) -> tuple[Shards, Shards]:

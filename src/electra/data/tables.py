@@ -135,7 +135,9 @@ def _bytes(column: Any, path: Path, field: str) -> Iterator[bytes | None]:
     arrow = needed("pyarrow", "reading .parquet files")
     kind = column.type.value_type if arrow.types.is_dictionary(column.type) else column.type
     if not any(is_kind(kind) for is_kind in (arrow.types.is_string, arrow.types.is_large_string)):
-        raise ValueError(f"{path}: the column {field!r} holds {kind}, not text: name another with text_field")
+        raise ValueError(
+            f"{path}: the column {field!r} holds {kind}, not text: name another (--text-field, text_field)"
+        )
     if arrow.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: Iterator[bytes | None] = (value.as_py() for value in column.cast(arrow.large_binary()))
@@ -152,4 +154,5 @@ def _text(value: object, where: str, field: str, decoding: Decoding) -> tuple[st
 
 
 def _missing(where: str, field: str, there: Any) -> str:
-    return f"{where}: there is no field {field!r}, only {', '.join(map(str, there))}: name the one with text_field"
+    found = ", ".join(map(str, there))
+    return f"{where}: there is no field {field!r}, only {found}: name the one with the text (--text-field, text_field)"

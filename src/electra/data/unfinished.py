@@ -26,9 +26,9 @@ MARK = "mark.json"
 def unfinished(target: Path) -> Iterator[Path]:
     """The hidden folder, which becomes `target` (replacing a folder there) when the block ends without an error.
 
-    Where the process is killed, interrupted or told to stop, the folder stays and is given out again the next time.
-    After an error it is removed; but when the system failed (a full disk), and something was marked, it stays too.
-    Those of other targets in the same parent, and half-written folders, which killed processes left, are removed.
+    Where the process is killed, the folder stays and is given out again the next time. After an error (a bad line, a
+    full disk) it stays if something was marked, else it is removed. What was left of other targets in the same parent
+    is removed, unless another process holds it.
 
     Raises `OSError`, naming `target`, when it cannot be written, or another process is writing it.
     """
@@ -46,8 +46,7 @@ def unfinished(target: Path) -> Iterator[Path]:
         yield working
         _publish(working, target)
     except BaseException as error:
-        stays = not isinstance(error, Exception) or isinstance(error, OSError)
-        if lock is not None and not (stays and (working / MARK).is_file()):
+        if lock is not None and not (working / MARK).is_file():
             shutil.rmtree(working, ignore_errors=True)
         for folder in made:  # the innermost first; those that are not empty stay
             with suppress(OSError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from electra.finetuning.rates import Rates, usual_rates
 from electra.training.settings import Setting
 
-TaskName = Literal["text-classification", "token-classification"]
-
 # These decide nothing about one seed's result. (Whether the files hold what they held is asked of the files.)
-CHANGEABLE = frozenset({"train", "eval", "seeds", "restarts", "device", "quiet"})
+CHANGEABLE = frozenset({"train", "eval", "catalogue", "seeds", "restarts", "device", "quiet"})
+
+EPOCHS, BATCH_SIZE = 3.0, 32
+
+OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "teacher"})  # what no named task says of itself
 
 LORA_RATE = 1e-3  # ten times that of a small model: adapters start at zero, and the rest stands still
 
@@ -28,21 +31,26 @@ class FinetuneConfig:
     model: str
     """A model folder, such as RUN/discriminator, or a name on the Hugging Face hub."""
     _: KW_ONLY
-    task: TaskName
-    """What the model is to learn."""
+    task: str | None = None
+    """What the model is to learn, such as text-classification, or the name of a task with known files and settings,
+    such as mnli. Default: what the columns of the examples look like."""
     train: Path
-    """Examples to learn from: .jsonl, .csv or .tsv (also .gz, .xz) with text and label, or tokens and tags."""
+    """Examples to learn from: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json, fastText's .txt (.gz, .xz too)."""
     eval: Path
     """Examples to choose the best epoch and seed by, and to score it with; none of them is learnt from."""
     output: Path
     """A new folder for the fitted model, its tokenizer and scores.json. Until it is whole, the work is in
     OUTPUT.unfinished, and the same command goes on from there."""
-    label_column: str | None = None
-    """The column with the labels, where it has no common name."""
-    epochs: float = 3.0
-    """How many times the examples are gone through, at most."""
-    batch_size: int = 32
-    """Examples per step."""
+    columns: str | None = None
+    """Which column is what, where it has no common name: text=review,label=stars."""
+    catalogue: Path | None = None
+    """A TOML file with named tasks of one's own."""
+    skip_invalid: bool = False
+    """Leave out examples that cannot be used, and count them; by default they are an error."""
+    epochs: float | None = None
+    """How many times the examples are gone through, at most; by default 3."""
+    batch_size: int | None = None
+    """Examples per step; by default 32."""
     rate: float | None = None
     """The highest learning rate; by default 1e-4, for large models 5e-5, with --lora 1e-3."""
     layer_decay: float | None = None
@@ -53,8 +61,9 @@ class FinetuneConfig:
     """The share of the steps over which the rate rises."""
     weight_decay: float = 0.01
     """Decoupled weight decay; not for biases and LayerNorms."""
-    max_length: int = 128
-    """Longest row in tokens; longer texts are cut, and that is said."""
+    max_length: int | None = None
+    """Longest row in tokens; by default 128, for questions and choices 512, for rankings 256. Longer texts are cut or
+    read in windows, and that is said."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a label's errors weigh the more the rarer it is."""
     evaluate_every: int | None = None
@@ -83,12 +92,26 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         for name in ("train", "eval", "output"):
             object.__setattr__(self, name, Path(getattr(self, name)))
+        object.__setattr__(self, "catalogue", None if self.catalogue is None else Path(self.catalogue))
         _check(self)
 
     @property
     def unfinished(self) -> Path:
         """Where the work is until the output is whole: a folder for each seed."""
         return self.output.with_name(self.output.name + ".unfinished")
+
+    def with_usual(self, settings: Mapping[str, Any]) -> FinetuneConfig:
+        """The same with a task's own settings, and what is usual, where nothing was said.
+
+        Raises:
+            ValueError: a setting that no task can have.
+        """
+        left_open = [each.name for each in fields(self) if each.default is None and each.name not in OF_ONE_FIT]
+        for name in settings:
+            if name not in left_open:
+                raise ValueError(f"the task has a setting {name!r}; allowed are {', '.join(left_open)}")
+        usual = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, **settings}
+        return replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
 
     def rates(self, hidden_size: int) -> Rates:
         """The learning rates for a model of this width."""
@@ -109,14 +132,15 @@ class FinetuneConfig:
 
 def _check(config: FinetuneConfig) -> None:
     """Refuse what cannot be meant, before anything is read."""
-    _require(config.task in get_args(TaskName), "task", config.task, f"one of {', '.join(get_args(TaskName))}")
-    _require(config.epochs > 0, "epochs", config.epochs, "a number above 0")
-    _require(config.rate is None or config.rate > 0, "rate", config.rate, "a number above 0")
+    for name in ("epochs", "rate"):
+        value = getattr(config, name)
+        _require(value is None or value > 0, name, value, "a number above 0")
     decay = config.layer_decay
     _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
     _require(0 <= config.warmup < 1, "warmup", config.warmup, "a share of the steps, from 0 to below 1")
     _require(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more")
-    _require(config.max_length >= 3, "max_length", config.max_length, "3 or more tokens")
+    length = config.max_length
+    _require(length is None or length >= 3, "max_length", length, "3 or more tokens")
     for name in ("batch_size", "evaluate_every", "patience", "seeds", "lora"):
         value = getattr(config, name)
         _require(value is None or value >= 1, name, value, "1 or more")

@@ -16,6 +16,7 @@ from electra.config import ElectraConfig
 from electra.finetuning.fit import Objective
 from electra.nn.losses import IGNORED
 from electra.predict import load
+from electra.tasks.classification import ClassificationTask
 from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
 from electra.text.tokenizer import ElectraTokenizer
 
@@ -104,7 +105,7 @@ def load_teacher(
 
 def _single_labels(items: Sequence[TrainingItem], task: LabelledTask[Any], what: str) -> Tensor:
     """The labels of all items, int64 [N]; a ValueError where these are no numbers of labels."""
-    labels = single_labels(items)
+    labels = single_labels(items) if isinstance(task, ClassificationTask) else None
     if labels is None:
         raise ValueError(f"{what} is for {SINGLE_LABELS}; these examples have others ({task.name})")
     return labels

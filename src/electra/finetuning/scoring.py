@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from electra.predict import predict
-from electra.tasks.metrics import Outcomes, SetOutcomes
+from electra.tasks.answers import AnswerOutcomes
+from electra.tasks.metrics import Outcomes
+from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.task import LabelledTask
 from electra.tasks.text_classification import TextClassification
 
@@ -38,23 +40,30 @@ def tells_nothing(scores: Mapping[str, float]) -> bool:
     return found is not None and (found == 0 or math.isnan(found))
 
 
-def with_best_threshold(
+def best_threshold(
     model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]
-) -> LabelledTask[Any]:
-    """The task with the threshold by which these examples get the best score, where it has one."""
-    if not (isinstance(task, TextClassification) and task.problem == "multi_label_classification"):
-        return task
+) -> tuple[str, float] | None:
+    """The task's option that is a threshold, and its value with the best main score; None where there is none.
+
+    For several labels it is the score from which on one is said; for questions of which some have no answer, the log
+    odds above which none is given.
+    """
     scoring = task.for_scoring()
-    answers = list(predict(model, tokenizer, scoring, examples))
-    return replace(task, decision_threshold=best_threshold(scoring, answers, examples))
+    if isinstance(scoring, TextClassification) and scoring.problem == "multi_label_classification":
+        answers = list(predict(model, tokenizer, scoring, examples))
+        return "decision_threshold", best_decision(scoring, answers, examples)
+    if isinstance(scoring, QuestionAnswering):
+        found = outcomes(model, tokenizer, task, examples)
+        if isinstance(found, AnswerOutcomes) and not found.answerable.all():
+            return "no_answer_threshold", found.best_threshold()
+    return None
 
 
-def best_threshold(task: TextClassification, answers: Sequence[Any], examples: Sequence[Example]) -> float:
+def best_decision(task: TextClassification, answers: Sequence[Any], examples: Sequence[Example]) -> float:
     """Of 0.01 to 0.99, the threshold with the best main score; of several, the one closest to the usual 0.5."""
 
     def value(threshold: float) -> tuple[float, float]:
         found = replace(task, decision_threshold=threshold).outcomes(answers, examples)
-        assert isinstance(found, SetOutcomes)
         return found.scores()[found.main], -abs(threshold - 0.5)
 
     return max(map(float, THRESHOLDS), key=value)

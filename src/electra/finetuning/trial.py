@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.finetuning.config import CHANGEABLE, FinetuneConfig
+from electra.finetuning.config import BATCH_SIZE, CHANGEABLE, EPOCHS, FinetuneConfig
 from electra.finetuning.examples import Examples
 from electra.finetuning.fit import Fitting, Objective
 from electra.finetuning.network import Adapters, new_model
 from electra.finetuning.objectives import single_labels
-from electra.finetuning.scoring import outcomes, tells_nothing, with_best_threshold
+from electra.finetuning.scoring import best_threshold, outcomes, tells_nothing
 from electra.hub.files import write_text, writing_folder
 from electra.training.checkpoints import Checkpoint, restore
 from electra.training.interruption import Interruption
@@ -99,8 +99,8 @@ class Trial:
             examples.items,
             examples.task,
             config.rates(self.model.config.hidden_size),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
+            epochs=config.epochs or EPOCHS,
+            batch_size=config.batch_size or BATCH_SIZE,
             weight_decay=config.weight_decay,
             seed=seed,
             objective=objective,
@@ -149,8 +149,8 @@ class Trial:
         steps, each = self.fitting.steps, self.config.evaluate_every
         if each is not None:
             return {*range(each, steps + 1, each), steps}
-        per_epoch = len(self.examples.items) / self.config.batch_size
-        return {steps, *(round(epoch * per_epoch) for epoch in range(1, math.ceil(self.config.epochs)))} - {0}
+        per_epoch = len(self.examples.items) / self.fitting.batch_size
+        return {steps, *(round(epoch * per_epoch) for epoch in range(1, 1 + int(steps / per_epoch)))} - {0}
 
     def log(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures of the steps since the last time."""
@@ -176,13 +176,12 @@ class Trial:
         if not torch.nn.utils.get_total_norm(self.weights.values()).isfinite():
             raise Diverged(f"a weight is no longer a finite number at step {step}")
         found = outcomes(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
-        scores = found.scores()
-        self.run.log({"step": step, "split": "held_out", "main": found.main, **_json_numbers(scores)})
-        self._remember(step, found.main, scores)
+        scores, main = found.scores(), self.examples.metric or found.main
+        self.run.log({"step": step, "split": "held_out", "main": main, **_json_numbers(scores)})
+        self._remember(step, main, scores)
         if self.evaluations[-1] is self._best():
             self.best = {name: tensor.detach().clone() for name, tensor in self.weights.items()}
         self.report.say(f"step {step:,}: {shown(scores)}")
-        self.model.train()
 
     def enough(self) -> bool:
         """Whether as many evaluations as is the patience were no better than the best before them."""
@@ -211,7 +210,7 @@ class Trial:
             device = self.model.device
             restore(dict(self.model.named_parameters()), found.tensors["network"])
             self.fitting.optimizer.load_moments(found.tensors["optimizer"])
-            self.window = Window(dict(found.tensors.get("window", {})))
+            self.window = Window({name: total.to(device) for name, total in found.tensors.get("window", {}).items()})
             self.best = {name: tensor.to(device) for name, tensor in found.tensors.get("best", {}).items()}
             self.report.say(f"going on after step {step:,} of {self.fitting.steps:,}")
         self.run.rewind(step)
@@ -234,11 +233,12 @@ class Trial:
         """Write the best model as a folder, and judge whether it learnt anything."""
         _, step, scores = self._best()
         restore(self.weights, self.best)
-        task = with_best_threshold(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
-        threshold = getattr(task, "decision_threshold", None) if task is not self.examples.task else None
-        if threshold is not None:
+        tuned = best_threshold(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
+        if tuned is not None:
+            name, threshold = tuned
+            setattr(self.model.config, name, threshold)
+            task = self.examples.task.with_options(**{name: threshold})
             scores = outcomes(self.model, self.examples.tokenizer, task, self.examples.held_out).scores()
-            self.model.config.decision_threshold = threshold
         failure = self._nothing_learnt(scores)
         with writing_folder(self.run.folder / "fitted") as folder:
             model = self.model
@@ -247,7 +247,7 @@ class Trial:
                 model = self.adapters.merged()
             model.save_pretrained(folder)
             self.examples.tokenizer.save_pretrained(folder)
-        return Outcome(self.seed, scores, self.main, step, self._seconds(), threshold, failure)
+        return Outcome(self.seed, scores, self.main, step, self._seconds(), tuned[1] if tuned else None, failure)
 
     def _nothing_learnt(self, scores: Mapping[str, float]) -> str | None:
         """Why the fit is a failure, if it is: the loss is that of knowing nothing, and so are the answers."""

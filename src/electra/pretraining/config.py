@@ -21,7 +21,8 @@ OBJECTIVES = ("rtd", "mlm")
 SHRINK = "shrink"
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 
-# These decide nothing about the result but rounding and which values dropout drops. (Whether the files hold the text they held is asked of the text itself.)
+# These decide nothing about the result but rounding and which values dropout drops. (Whether the files hold the text
+# they held is asked of the text itself.)
 CHANGEABLE = frozenset(
     {"files", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
 )
@@ -36,7 +37,7 @@ class PretrainConfig:
     """
 
     files: tuple[str, ...]
-    """Text, .jsonl, .csv, .tsv (each also .gz, .xz, .zst), .parquet; folders, patterns; `-` for text on stdin."""
+    """.txt, .jsonl, .csv, .tsv (also .gz, .xz, .zst), .parquet; folders, patterns, `-` (stdin), prepared examples."""
     _: KW_ONLY
     output: Path
     """The run folder: a new one, or that of a run to go on with."""

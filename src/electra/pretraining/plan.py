@@ -41,7 +41,8 @@ class Plan:
     text_share: of the files, the part that was read to tell it: below 1, what is said of the text is an estimate.
     examples, text_tokens: to train on. tokens: seen in all steps. epochs: how often the text is read.
     flops: floating-point operations of all steps. measured_examples: those of the step that was measured.
-    memory_bytes: of one device alone: weights, gradients, moments, and what a part of a batch keeps for its gradients.
+    memory_bytes: of one device alone, at least: weights, gradients, moments, and what a part of a batch keeps for its
+        gradients. What passes while they are computed comes on top (a tenth or so), on a CPU the process itself too.
     checkpoint_bytes: of one. disk_bytes: of the run folder at its fullest: prepared text and all checkpoints.
     warnings: what will not fit, in words.
     """
@@ -164,7 +165,7 @@ def lines(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "training", f"{plan.steps:,} steps of {plan.batch_size:,} examples: {plan.tokens:,} tokens"
     yield "epochs", f"{plan.epochs:,.2f} times the text"
     yield "device", f"{plan.device}, {plan.precision}"
-    yield "memory", f"{plan.memory_bytes / 1e9:,.2f} GB"
+    yield "memory", f"at least {plan.memory_bytes / 1e9:,.2f} GB"
     full = "" if plan.measured_examples == plan.batch_size else f", measured with batches of {plan.measured_examples}"
     yield "speed", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.flops:.3g} operations in all{full}"
     yield (

@@ -280,11 +280,15 @@ class Pretraining:
             sep_token_id=sep,
         )
 
+    def _devices(self) -> str:
+        count = self.processes.count
+        return str(self.device) if count == 1 else f"{count} x {self.device.type}"
+
     def _announce(self, batches: PretrainingBatches) -> None:
         millions = sum(parameter.numel() for parameter in self.networks.parameters()) / 1e6
         steps, text = self.recipe.steps, self.text
         self.report.say(
             f"{self.config.size}: {millions:.1f} million parameters, vocabulary of {len(self.tokenizer):,}, on "
-            f"{self.device}; {len(text):,} examples ({text.tokens:,} tokens), {len(self.held_out):,} held out; "
+            f"{self._devices()}; {len(text):,} examples ({text.tokens:,} tokens), {len(self.held_out):,} held out; "
             f"{steps:,} steps of {self.recipe.batch_size}: {steps / batches.steps_per_epoch:.1f} times the text"
         )

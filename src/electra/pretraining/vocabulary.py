@@ -12,6 +12,7 @@ from electra.data.sources import describe_sources
 from electra.data.text_files import find_text_files
 from electra.hub.files import write_text, writing_folder
 from electra.pretraining.config import PretrainConfig
+from electra.pretraining.examples import is_prepared
 from electra.text.fit import problems_of, report_of
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocabulary import read_vocabulary, train_vocabulary
@@ -33,9 +34,11 @@ def tokenizer_of(config: PretrainConfig, files: tuple[str, ...], run: Run, repor
         tokenizer = _given(config.vocab)
     elif config.init_tokenizer is not None:
         tokenizer = _of_network(config.init_tokenizer, run)
+    elif is_prepared(files):
+        raise ValueError(f"{files[0]} holds prepared examples: give the tokenizer that they were prepared with (vocab)")
     else:
         tokenizer = _trained(config, files, run, report)
-    if not run.checkpoints.steps():
+    if not is_prepared(files) and not run.checkpoints.steps():
         for problem in problems_of(report_of(tokenizer, _sample(config, files))):
             report.say(f"warning: {problem}")
     return tokenizer

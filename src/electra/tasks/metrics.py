@@ -71,11 +71,11 @@ class LabelOutcomes(Outcomes):
         expected, predicted, times = self._decisions(chosen)
         every = list(range(len(self.labels)))
         each = metrics.f1_score(expected, predicted, labels=every, average=None, zero_division=0, sample_weight=times)
-        found = {
-            "accuracy": metrics.accuracy_score(expected, predicted, sample_weight=times),
-            "macro_f1": each.mean(),
-            "matthews": metrics.matthews_corrcoef(expected, predicted, sample_weight=times),
-        }
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A single label was found")  # Matthews' correlation is 0 then
+            matthews = metrics.matthews_corrcoef(expected, predicted, sample_weight=times)
+        accuracy = metrics.accuracy_score(expected, predicted, sample_weight=times)
+        found = {"accuracy": accuracy, "macro_f1": each.mean(), "matthews": matthews}
         return _floats(found | ({"f1": each[1]} if len(self.labels) == 2 else {}))
 
     def _decisions(self, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

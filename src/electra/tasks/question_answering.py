@@ -111,7 +111,10 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
-        return cls(max_length=min(MAX_LENGTH, config.max_position_embeddings)).with_options(**options)
+        known: dict[str, Any] = {"max_length": min(MAX_LENGTH, config.max_position_embeddings)}
+        if hasattr(config, "no_answer_threshold"):  # as fine-tuning found it
+            known["no_answer_threshold"] = config.no_answer_threshold
+        return cls(**known).with_options(**options)
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:

@@ -31,6 +31,7 @@ PAIRS = {
 }
 """What a file calls a text, and what it calls the second of a pair."""
 FRACTION = re.compile(r"-?\d+\.\d+")
+WHOLE = re.compile(r"-?\d+")
 TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question", "sentence")
 
 
@@ -85,11 +86,11 @@ class TextClassification(ClassificationTask[Encoded]):
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        """Several labels for each if one is a list, regression if all are fractions, else a label for each.
+        """Several labels for each if one is a list, regression if they are fractions, else a label for each.
 
         With `labels` or `problem_type` among the options, that is what the examples have.
         """
-        found = of_each(lambda example: label_of(example, "label", "labels"), examples)
+        found = of_each(_label, examples)
         if "labels" in options:
             return cls().with_options(**options)
         if options.get("problem_type") == "regression":
@@ -97,7 +98,7 @@ class TextClassification(ClassificationTask[Encoded]):
         if any(isinstance(label, (list, tuple)) for label in found):
             names = _in_order({name for labels in found for name in labels})
             return cls(labels=names, problem_type="multi_label_classification").with_options(**options)
-        if found and all(map(_is_fraction, found)):
+        if _are_numbers(found):
             return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
         names = _in_order(set(found))
         if len(names) < 2:
@@ -201,9 +202,19 @@ def _in_order(labels: set[Any]) -> tuple[str, ...]:
     return tuple(sorted(map(str, labels)))
 
 
-def _is_fraction(label: Any) -> bool:
-    """A number with a fraction's point, as CSV files have them too."""
-    return isinstance(label, float) or (isinstance(label, str) and FRACTION.fullmatch(label) is not None)
+def _label(example: Any) -> Any:
+    """What an example is labelled with; NaN, which tables have where there is nothing, is no label."""
+    label = label_of(example, "label", "labels")
+    if isinstance(label, float) and math.isnan(label):
+        raise ValueError("the label is NaN: every example needs one")
+    return label
+
+
+def _are_numbers(labels: Sequence[Any]) -> bool:
+    """Whether most are fractions (in CSV files these are strings), or some are and the others whole numbers."""
+    fractions = sum(isinstance(each, float) or bool(FRACTION.fullmatch(str(each))) for each in labels)
+    whole = sum(bool(WHOLE.fullmatch(str(each))) for each in labels)
+    return 2 * fractions > len(labels) or (fractions > 0 and fractions + whole == len(labels))
 
 
 def _number(label: Any) -> float:

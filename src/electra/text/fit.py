@@ -125,7 +125,7 @@ class _Count:
             first, *more = places
             last = more[-1] if more else first
             self.by_pieces[1 + len(more)] += 1
-            if tokens[first] == unknown and not more:
+            if tokens[first] == unknown:
                 self.unknown_words += 1
                 self._remember_unknown(line[offsets[first][0] : offsets[first][1]])
             elif len(more) >= MANY_PIECES - 1:

@@ -38,7 +38,11 @@ class Processes:
     def __init__(self, place: Place | None = None, device: torch.device | None = None) -> None:
         place = place or Place()
         self.rank, self.count, self.device = place.rank, place.count, device or torch.device("cpu")
-        self._patient = dist.new_group(backend="gloo", timeout=PATIENCE) if self.count > 1 else None
+        # what the hosts tell one another does not travel through the accelerators
+        self._patient, self._prompt = (
+            dist.new_group(backend="gloo", timeout=timeout) if self.count > 1 else None
+            for timeout in (PATIENCE, SILENCE)
+        )
         self._asked: tuple[Tensor, dist.Work] | None = None
 
     @property
@@ -117,7 +121,7 @@ class Processes:
             return number
         answer = self.settle()
         asked = torch.tensor(number)
-        work = dist.all_reduce(asked, op=dist.ReduceOp.MAX, group=self._patient, async_op=True)
+        work = dist.all_reduce(asked, op=dist.ReduceOp.MAX, group=self._prompt, async_op=True)
         self._asked = (asked, cast(dist.Work, work))
         return answer
 

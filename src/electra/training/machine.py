@@ -33,7 +33,9 @@ PEAK_TERAFLOPS = {
     "T4": (65.1, 8.1),
 }
 
-PRODUCT = 1024  # rows and columns of the matrices that a processor's peak is measured with
+# Rows and columns of the matrices that a processor's peak is measured with, and how often: each product takes a
+# millisecond or two, so that some of them are not interrupted where other work goes on.
+PRODUCT, TIMES = 512, 30
 
 
 def device_name(device: torch.device) -> str:
@@ -46,7 +48,7 @@ def device_name(device: torch.device) -> str:
 def peak_flops(device: torch.device, precision: torch.dtype, *, coarse: bool = False) -> float | None:
     """The floating-point operations a second that matrix products reach at most; None where that is not known.
 
-    Of GPUs what their makers say; of a processor the best of a few products of 1024 x 1024 on the threads in use,
+    Of GPUs what their makers say; of a processor the best of some products of 512 x 512 on the threads in use,
     measured once in a process (a tenth of a second or so). coarse: float32 whose products are computed in TF32, at half
     of the rate of 16 bits.
     """
@@ -72,7 +74,7 @@ def _measured_peak(precision: torch.dtype) -> float:
     draw = torch.Generator().manual_seed(0)
     matrix = torch.randn(PRODUCT, PRODUCT, generator=draw).to(precision)
     times = []
-    for _ in range(6):
+    for _ in range(TIMES):
         began = time.perf_counter()
         matrix @ matrix
         times.append(time.perf_counter() - began)

@@ -14,9 +14,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for as long as it lives, instead of giving it back; whether that is so.
 
     The C library gives large blocks back as soon as they are free. A training step on a CPU frees and takes hundreds of
-    them, and the system then clears every page anew: a tenth of a step's time (benchmarks/results). Blocks above
-    1 GiB are still given back. Only GNU's library is asked, as others have no such setting; memory is at its peak as
-    before, and does not fall from there.
+    them, and the system clears every page anew: a twentieth of a step of ELECTRA-small, a quarter of one of `tiny`
+    (benchmarks/results/pretraining-step_cpu_2026-11-23.md). Blocks above 1 GiB are still given back. Only GNU's library
+    is asked, as others have no such setting; memory is at its peak as before, and does not fall from there.
     """
     if not sys.platform.startswith("linux"):
         return False

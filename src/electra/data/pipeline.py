@@ -1,0 +1,149 @@
+"""Corpora beyond one machine: the two steps of a datatrove pipeline that write the examples which `prepare` writes.
+
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.readers import JsonlReader
+    from electra.data.pipeline import JoinShares, WriteShare
+
+    shares = LocalPipelineExecutor([JsonlReader("corpus"), WriteShare("tokenizer", "shares")], tasks=64)
+    LocalPipelineExecutor([JoinShares("tokenizer", "shares", "examples")], depends=shares).run()
+
+Then `electra pretrain examples --vocab tokenizer …` trains on them. SlurmPipelineExecutor and RayPipelineExecutor take
+the same steps; the folders have to be on a file system that all machines see. A task that is killed goes on from its
+last mark when it is run again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from electra.data.documents import Document, documents_in
+from electra.data.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough
+from electra.data.prepare import DESCRIPTION, recipe_of
+from electra.data.shards import Shards, ShardWriter, smallest_type
+from electra.data.tables import Text
+from electra.data.text_files import PathLike
+from electra.data.unfinished import unfinished
+from electra.hub.files import write_text
+from electra.text.tokenizer import ElectraTokenizer
+
+try:
+    from datatrove.pipeline.base import PipelineStep  # type: ignore[import-not-found]
+except ImportError as missing:
+    raise ImportError("a datatrove pipeline needs datatrove: pip install 'electra[scale]'") from missing
+
+SHARE = "share.json"
+FIRST_DOCUMENT_BITS = 40
+"""Documents are numbered from task * 2**40 on, so that how an example is made does not depend on other tasks."""
+
+
+class WriteShare(PipelineStep):  # type: ignore[misc]
+    """Make examples of the documents of one task, in `shares/TASK`.
+
+    tokenizer: its folder. shares: a folder of all tasks' shares. length, segments, seed, held_out_fraction: as
+    `prepare` takes them. The documents of a task are held out by their numbers in it.
+    """
+
+    type = "Tokenizer"
+    name = "electra examples"
+
+    def __init__(
+        self,
+        tokenizer: PathLike,
+        shares: PathLike,
+        *,
+        length: int = 128,
+        segments: str = "faithful",
+        seed: int = 0,
+        held_out_fraction: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.shares = str(tokenizer), str(shares)
+        self.options: dict[str, Any] = {
+            "length": length,
+            "segments": segments,
+            "seed": seed,
+            "held_out_fraction": held_out_fraction,
+        }
+        recipe_of(ElectraTokenizer.from_pretrained(self.tokenizer), **self.options)  # refused now, not in every task
+
+    def run(self, data: Iterable[Any], rank: int = 0, world_size: int = 1) -> None:
+        """Write the share of task `rank`, unless it is there."""
+        tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
+        recipe = {**recipe_of(tokenizer, **self.options), "tasks": world_size, "encoding": "utf-8"}
+        target = _place(self.shares, rank)
+        if (target / SHARE).is_file() and json.loads((target / SHARE).read_text("utf-8"))["recipe"] == recipe:
+            return
+        with unfinished(target) as working:
+            sets = ExampleSets(working, tokenizer, recipe, first_document=rank << FIRST_DOCUMENT_BITS)
+            counts = sets.write(self._documents(data))
+            write_text(working / SHARE, json.dumps({"recipe": recipe, **counts}, indent=1) + "\n")
+
+    def _documents(self, data: Iterable[Any]) -> Iterator[Document]:
+        for number, document in enumerate(data, 1):
+            self.stat_update("documents")
+            yield from documents_in(Text(number, document.text), Path(str(document.id)))
+
+
+class JoinShares(PipelineStep):  # type: ignore[misc]
+    """Put the shares of all tasks together, in the order of the tasks, to one folder of prepared examples.
+
+    tokenizer: its folder. shares: the folder of the shares, which stays. output: the folder to be written.
+    """
+
+    type = "Tokenizer"
+    name = "electra join"
+
+    def __init__(self, tokenizer: PathLike, shares: PathLike, output: PathLike) -> None:
+        super().__init__()
+        self.tokenizer, self.shares, self.output = str(tokenizer), str(shares), Path(output)
+
+    def run(self, data: Iterable[Any] | None = None, rank: int = 0, world_size: int = 1) -> None:
+        """Write the folder; one task does. Raises `ValueError` for shares that are missing or do not belong together,
+        and where nothing was held out."""
+        if rank > 0:
+            return
+        tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
+        told = self._told(tokenizer.fingerprint())
+        recipe = told[0]["recipe"]
+        dtype = smallest_type(len(tokenizer))
+        counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
+        with unfinished(self.output) as working:
+            writers = {name: ShardWriter(working, name, dtype=dtype) for name in (TRAIN, HELD_OUT)}
+            for name, writer in writers.items():
+                documents = sum(share[name]["documents"] for share in told)
+                with writer:
+                    for task in range(len(told)):
+                        writer.extend(Shards(_place(self.shares, task), name))
+                    all_documents = sum(share[one]["documents"] for share in told for one in writers)
+                    check_enough({name: writer}, all_documents, recipe["held_out_fraction"])
+                counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
+            described = {"recipe": {**recipe, "files": []}, "files": [], **counts}
+            write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
+
+    def _told(self, fingerprint: str) -> list[dict[str, Any]]:
+        """What the shares say about themselves, in the order of the tasks."""
+        first = _place(self.shares, 0) / SHARE
+        if not first.is_file():
+            raise ValueError(f"{self.shares} has no share of the first task: run WriteShare before")
+        recipe = json.loads(first.read_text("utf-8"))["recipe"]
+        paths = [_place(self.shares, task) / SHARE for task in range(recipe["tasks"])]
+        missing = [str(path.parent) for path in paths if not path.is_file()]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(paths)} shares are missing, the first is {missing[0]}: run WriteShare again"
+            )
+        told = [json.loads(path.read_text("utf-8")) for path in paths]
+        other = [str(path.parent) for path, share in zip(paths, told, strict=True) if share["recipe"] != recipe]
+        if other:
+            raise ValueError(f"{other[0]} was made with other options than the first share: run WriteShare again")
+        if recipe["tokenizer"] != fingerprint:
+            raise ValueError(f"{self.shares} was made with another tokenizer than {self.tokenizer}: give that one")
+        return told
+
+
+def _place(shares: str, task: int) -> Path:
+    """A share's folder; each has a parent of its own, because who writes a folder clears away what is beside it."""
+    return Path(shares) / f"{task:05}" / "examples"

@@ -1,0 +1,98 @@
+"""Shares of a corpus, made by datatrove's local executor, joined to a folder of prepared examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from electra.data.prepare import open_prepared, prepare
+from electra.text.tokenizer import ElectraTokenizer
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.filterwarnings("ignore"),  # of the other library
+]
+pytest.importorskip("datatrove", reason="pip install 'electra[scale]'")
+
+from datatrove.executor import LocalPipelineExecutor  # noqa: E402
+from datatrove.pipeline.readers import JsonlReader  # noqa: E402
+
+from electra.data.pipeline import JoinShares, WriteShare  # noqa: E402
+
+TASKS, DOCUMENTS = 3, 40
+WORDS = [f"w{number}" for number in range(100)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three files, one a task: document i says word i several times, in lines."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for task in range(TASKS):
+        texts = [f"{WORDS[number]} " * (number + 1) + f"\n{WORDS[task]}" for number in range(DOCUMENTS)]
+        (folder / f"{task}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts) + "\n")
+    return folder
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Path:
+    ElectraTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]).save_pretrained(tmp_path / "tokenizer")
+    return tmp_path / "tokenizer"
+
+
+def run(corpus: Path, tokenizer: Path, **options: Any) -> Path:
+    folder = corpus.parent
+    settings = {"length": 32, "held_out_fraction": 0.1, **options}
+    steps = [JsonlReader(str(corpus)), WriteShare(tokenizer, folder / "shares", **settings)]
+    shares = LocalPipelineExecutor(steps, tasks=TASKS, workers=1, logging_dir=str(folder / "logs"))
+    steps = [JoinShares(tokenizer, folder / "shares", folder / "examples")]
+    LocalPipelineExecutor(steps, workers=1, logging_dir=str(folder / "join"), depends=shares).run()
+    return folder / "examples"
+
+
+@pytest.mark.parametrize("segments", ["faithful", "packed"])
+def test_the_shares_joined_are_the_examples_of_all_tasks(corpus: Path, tokenizer: Path, segments: str) -> None:
+    made = ElectraTokenizer.from_pretrained(tokenizer)
+    train, held_out = open_prepared(run(corpus, tokenizer, segments=segments), made)
+    options = {"length": 32, "held_out_fraction": 0.1, "segments": segments}
+    parts = [prepare(corpus / f"{task}.jsonl", made, corpus.parent / "alone", **options) for task in range(TASKS)]
+    if segments == "packed":  # no chance in it: exactly what each file alone gives
+        for number, joined in enumerate((train, held_out)):
+            expected = [sequence.tolist() for part in parts for sequence in part[number]]
+            assert [sequence.tolist() for sequence in joined] == expected
+    assert train.documents[-1] == len(train)
+    told = json.loads((train.path.parent / "shards.json").read_text())
+    assert told["train"]["documents"] + told["held_out"]["documents"] == TASKS * DOCUMENTS
+    assert told["tokens_read"] == TASKS * sum(number + 2 for number in range(DOCUMENTS))
+    assert told["train"]["tokens"] == train.tokens == sum(map(len, train))
+
+
+def test_what_is_missing_or_does_not_belong_together_is_named(corpus: Path, tokenizer: Path) -> None:
+    folder = corpus.parent
+    join = JoinShares(tokenizer, folder / "shares", folder / "examples")
+    with pytest.raises(ValueError, match="has no share of the first task"):
+        join.run()
+    run(corpus, tokenizer)
+    share = folder / "shares" / "00001" / "examples" / "share.json"
+    text = share.read_text()
+    share.write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(ValueError, match="00001/examples was made with other options"):
+        join.run()
+    share.unlink()
+    with pytest.raises(ValueError, match=r"1 of 3 shares are missing, the first is .*00001"):
+        join.run()
+    share.write_text(text)
+    ElectraTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS[:50]]).save_pretrained(tokenizer)
+    with pytest.raises(ValueError, match="another tokenizer"):
+        join.run()
+    with pytest.raises(ValueError, match="length=3"):
+        WriteShare(tokenizer, folder / "shares", length=3)
+
+
+def test_a_task_without_documents_gives_an_empty_share(corpus: Path, tokenizer: Path) -> None:
+    (corpus / "2.jsonl").unlink()
+    train, _ = open_prepared(run(corpus, tokenizer), ElectraTokenizer.from_pretrained(tokenizer))
+    assert len(train) > 0

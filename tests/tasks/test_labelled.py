@@ -1,0 +1,337 @@
+"""Labelled examples from files: tasks and columns inferred, tasks by name, and what is refused with file and line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import electra
+from electra.tasks.labelled import labelled_task, read_columns, read_labelled, task_of
+from electra.tasks.multiple_choice import MultipleChoice
+from electra.tasks.named import NAMED_TASKS, named_task, read_catalogue
+from electra.tasks.question_answering import QuestionAnswering
+from electra.tasks.text_classification import TextClassification
+from electra.tasks.text_ranking import TextRanking
+from electra.tasks.token_classification import TokenClassification
+from tests.tasks.tiny import LONGEST, VOCABULARY
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return electra.ElectraTokenizer(vocab={token: i for i, token in enumerate(VOCABULARY)}, model_max_length=LONGEST)
+
+
+def written(path: Path, *rows: Any) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+# -- inferred -------------------------------------------------------------------------
+
+ANSWER = {"text": "sea", "answer_start": 4}
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "example"),
+    [
+        ({"text": "x", "label": "a", "id": 3}, TextClassification, {"text": "x", "label": "a"}),
+        ({"sentence": "x", "label": 1}, TextClassification, {"text": "x", "label": 1}),
+        (
+            {"question1": "x", "question2": "y", "label": 0},
+            TextClassification,
+            {"text": "x", "text_pair": "y", "label": 0},
+        ),
+        (
+            {"question": "x", "sentence": "y", "label": "a"},
+            TextClassification,
+            {"text": "x", "text_pair": "y", "label": "a"},
+        ),
+        ({"tokens": ["x"], "ner_tags": ["O"]}, TokenClassification, {"tokens": ["x"], "tags": ["O"]}),
+        ({"words": "x y", "tags": "O B-X"}, TokenClassification, {"tokens": ["x", "y"], "tags": ["O", "B-X"]}),
+        (
+            {"question": "q", "context": "the sea", "answers": {"text": ["sea"], "answer_start": [4]}},
+            QuestionAnswering,
+            {"question": "q", "context": "the sea", "answers": [ANSWER]},
+        ),
+        (
+            {"question": "q", "context": "the sea", "answers": [ANSWER], "is_impossible": True},
+            QuestionAnswering,
+            {"question": "q", "context": "the sea", "answers": []},
+        ),
+        (
+            {"article": "x", "question": "y", "options": ["a", "b"], "answer": "B"},
+            MultipleChoice,
+            {"choices": ["a", "b"], "context": "x", "question": "y", "label": "B"},
+        ),
+        (
+            {"query": "q", "positive": "x", "negative": ["y", "z"]},
+            TextRanking,
+            {"query": "q", "texts": ["x", "y", "z"], "labels": [1, 0, 0]},
+        ),
+        (
+            {"query": "q", "positive": "x", "negative": "y", "scores": [3, 1.5]},
+            TextRanking,
+            {"query": "q", "texts": ["x", "y"], "labels": [1, 0], "scores": [3, 1.5]},
+        ),
+        (
+            {"query": "q", "texts": ["x", "y"], "scores": [3, 1.5]},
+            TextRanking,
+            {"query": "q", "texts": ["x", "y"], "scores": [3, 1.5]},
+        ),
+    ],
+)
+def test_task_and_columns_are_inferred(tmp_path: Path, row: Any, kind: Any, example: Any) -> None:
+    found = read_labelled(written(tmp_path / "a.jsonl", row))
+    assert (found.kind, found.examples) == (kind, [example])
+
+
+def test_passages_of_a_query_are_one_example(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tsv", "query\tpassage\tlabel", "q\tx\t1", "r\tx\t0", "q\ty\t0", "r\tz\t1")
+    found = read_labelled(path)
+    assert found.examples == [
+        {"query": "q", "texts": ["x", "y"], "labels": [1, 0]},
+        {"query": "r", "texts": ["x", "z"], "labels": [0, 1]},
+    ]
+    assert [record.line for record in found.records] == [2, 3]
+
+
+def test_columns_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "review,stars,label", "good,5.0,x", "bad,1.5,y")
+    found = read_labelled(path, columns=read_columns("text=review, label=stars"))
+    assert found.examples == [{"text": "good", "label": "5.0"}, {"text": "bad", "label": "1.5"}]
+    task = TextClassification.from_examples(found.examples)
+    assert task.problem == "regression"
+    assert task.target(found.examples[1]) == 1.5
+
+
+@pytest.mark.parametrize("text", ["text", "text=", "=review", "text=a,text=b"])
+def test_columns_that_are_not_named_right(text: str) -> None:
+    with pytest.raises(ValueError, match="columns is"):
+        read_columns(text)
+
+
+# -- by name --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "line", "example"),
+    [
+        ("cola", None, "gj04\t0\t*\tThe sea wide.", {"text": "The sea wide.", "label": "unacceptable"}),
+        ("sst2", "sentence\tlabel", "fine \t1", {"text": "fine ", "label": "positive"}),
+        (
+            "mrpc",
+            "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String",
+            '1\t2\t3\t"A\tB',
+            {"text": '"A', "text_pair": "B", "label": "equivalent"},
+        ),
+        (
+            "stsb",
+            "index\tsentence1\tsentence2\tscore",
+            "0\tA\tB\t2.500",
+            {"text": "A", "text_pair": "B", "label": 0.5},
+        ),
+        (
+            "qqp",
+            "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
+            "1\t2\t3\tA\tB\t0",
+            {"text": "A", "text_pair": "B", "label": "not_duplicate"},
+        ),
+        (
+            "mnli",
+            "index\tsentence1\tsentence2\tlabel1\tgold_label",
+            "0\tA\tB\tneutral\tentailment",
+            {"text": "A", "text_pair": "B", "label": "entailment"},
+        ),
+        (
+            "qnli",
+            "index\tquestion\tsentence\tlabel",
+            "0\tA\tB\tnot_entailment",
+            {"text": "A", "text_pair": "B", "label": "not_entailment"},
+        ),
+        (
+            "rte",
+            "index\tsentence1\tsentence2\tlabel",
+            "0\tA\tB\tentailment",
+            {"text": "A", "text_pair": "B", "label": "entailment"},
+        ),
+        (
+            "wnli",
+            "index\tsentence1\tsentence2\tlabel",
+            "0\tA\tB\t1",
+            {"text": "A", "text_pair": "B", "label": "entailment"},
+        ),
+    ],
+)
+def test_files_of_glue(tmp_path: Path, name: str, header: str | None, line: str, example: Any) -> None:
+    path = written(tmp_path / "dev.tsv", *filter(None, (header, line)))
+    named = NAMED_TASKS[name]
+    kind = labelled_task(named.task)
+    found = read_labelled(path, (kind,), named=named)
+    assert found.examples == [example]
+    task = kind.from_examples(found.examples, **named.options)
+    assert task.target(example) == (example["label"] if name == "stsb" else task.labels.index(example["label"]))
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "kind"),
+    [
+        ("glue/cola/dev.jsonl.gz", "cola", TextClassification),
+        ("glue/qnli_dev_resplit/dev.jsonl.gz", "qnli", TextClassification),
+        ("conll2000/dev.jsonl.gz", "chunking", TokenClassification),
+        ("conll2003/dev.jsonl.gz", "ner", TokenClassification),
+        ("squad/v2.0/dev.json.gz", "squad2", QuestionAnswering),
+    ],
+)
+def test_files_of_the_reference_data(shared: Path, file: str, name: str, kind: Any) -> None:
+    named = NAMED_TASKS[name]
+    found = read_labelled(shared / "data" / file, (labelled_task(named.task),), named=named)
+    assert len(found) > 100
+    assert issubclass(found.kind, kind)
+    task = found.kind.from_examples(found.examples, **named.options)
+    if name in ("chunking", "ner"):
+        assert {"chunking": "B-NP", "ner": "B-PER"}[name] in task.labels
+
+
+def test_google_s_settings() -> None:
+    """configure_finetuning.py, lines 134 to 146."""
+    assert NAMED_TASKS["rte"].settings == NAMED_TASKS["stsb"].settings == {"epochs": 10}
+    assert NAMED_TASKS["squad2"].settings == {"epochs": 2, "max_length": 512}
+    assert NAMED_TASKS["chunking"].settings == {"max_length": 256}
+    pair = {"text": "a", "text_pair": "b", "label": "equivalent"}
+    swapped = {"text": "b", "text_pair": "a", "label": "equivalent"}
+    assert NAMED_TASKS["mrpc"].arranged([pair]) == [pair, swapped]
+    assert NAMED_TASKS["qqp"].arranged([pair]) == [pair]
+    for named in NAMED_TASKS.values():
+        assert set(named.columns) <= {column.key for column in labelled_task(named.task).columns}
+
+
+def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.toml"
+    path.write_text(
+        """
+        [reviews]
+        task = "text-classification"
+        columns = {text = "review", label = ["stars", "label"]}
+        options = {labels = ["bad", "good"]}
+        label_names = {1 = "bad", 5 = "good"}
+        metric = "f1"
+        settings = {epochs = 4, rate = 2e-4}
+        """
+    )
+    named = named_task("reviews", path)
+    assert named is not None
+    assert (named.settings, named.metric) == ({"epochs": 4, "rate": 2e-4}, "f1")
+    found = read_labelled(written(tmp_path / "a.csv", "review,stars", "fine,5"), (TextClassification,), named=named)
+    assert found.examples == [{"text": "fine", "label": "good"}]
+    assert named_task("mnli", path) is NAMED_TASKS["mnli"]
+    assert named_task("no such task", path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[a", r"tasks\.toml: not TOML"),
+        ("a = 1", r"tasks\.toml: \[a\] is to be a table with a task in it"),
+        ("[a]\nmetric = 'f1'", r"\[a\] is to be a table with a task in it"),
+        ("[a]\ntask = 'ner'\nmetrics = 'f1'", r"\[a\] has a key 'metrics' that is unknown. Did you mean 'metric'"),
+        ("[a]\ntask = 'ner'\nheader = 'f1'", r"\[a\]: header is 'f1', where a list belongs"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "tasks.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_catalogue(path)
+
+
+# -- what is refused ------------------------------------------------------------------
+
+GOOD = {"text": "cat", "label": "a"}
+NAN = '{"text": "cat", "label": NaN}'
+TASK = TextClassification(labels=("a", "b"), max_length=LONGEST)
+REGRESSION = TextClassification(labels=("LABEL_0",), problem_type="regression", max_length=LONGEST)
+QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "task", "message"),
+    [
+        ([{"body": "x", "label": 1}], None, r"a\.jsonl:1: the columns body, label are of no known task"),
+        ([{"body": "x", "label": 1}], TASK, r"a\.jsonl:1: no column with the text: looked for .*; the file has body"),
+        ([], None, r"a\.jsonl holds no examples"),
+        ([GOOD, "{"], None, r"a\.jsonl:2: not JSON"),
+        ([GOOD, {"text": "x"}], None, r"a\.jsonl:2: no 'label': every example needs one"),
+        ([GOOD, {**GOOD, "label": "c"}], TASK, r"a\.jsonl:2: the label 'c' is none of this task's 2"),
+        ([{**GOOD, "id": 7}, {**GOOD, "id": 8}, {**GOOD, "id": 7}], None,
+         r"a\.jsonl:3: the id 7 is also that of line 1"),
+        ([{"text": "cat", "label": 0.5}, NAN], REGRESSION, r"a\.jsonl:2: .*a finite number, not nan"),
+        ([QUESTION, {**QUESTION, "answers": [{"text": "lake", "answer_start": 0}]}], None,
+         r"a\.jsonl:2: the answer 'lake' is not in its context"),
+        ([{"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a"], "tags": ["O", "O"]}],
+         TokenClassification(labels=("O", "X")), r"a\.jsonl:2: 1 tokens and 2 tags"),
+        ([{"tokens": ["a"], "tags": 3}], None, r"a\.jsonl:1: 'tags' is to be a list of words"),
+        ([{"query": "q", "positive": "x", "negative": "y"}, {"query": "q"}], None,
+         r"a\.jsonl:2: a labelled ranking has"),
+        ([{"query": "q", "passage": "x", "label": "nan"}], None, r"a\.jsonl:1: .*a finite number, not 'nan'"),
+    ],
+)  # fmt: skip
+def test_file_and_line_of_what_cannot_be_used(
+    tmp_path: Path, tokenizer: Any, rows: list[Any], task: Any, message: str
+) -> None:
+    path = written(tmp_path / "a.jsonl", *rows)
+
+    def read() -> None:
+        found = read_labelled(path, *([(type(task),)] if task else []))
+        found.usable(task or found.kind(), tokenizer)
+
+    with pytest.raises(ValueError, match=message):
+        read()
+
+
+def test_one_class_only_names_the_file(tmp_path: Path) -> None:
+    found = read_labelled(written(tmp_path / "a.jsonl", GOOD, GOOD))
+    with pytest.raises(ValueError, match=r"a\.jsonl: the 2 examples all have the label 'a'"):
+        found.checked(found.kind.from_examples)
+
+
+def test_a_row_that_is_too_long_is_cut_or_refused(tmp_path: Path, tokenizer: Any) -> None:
+    found = read_labelled(written(tmp_path / "a.jsonl", GOOD, {**GOOD, "text": "cat " * 30}))
+    assert found.usable(TASK, tokenizer) is found
+    with pytest.raises(ValueError, match=r"a\.jsonl:2: the example is 8 tokens too long for rows of 24"):
+        found.usable(TASK, tokenizer, cut=False)
+    kept = found.usable(TASK, tokenizer, cut=False, skip_invalid=True)
+    assert (len(kept), len(kept.skipped)) == (1, 1)
+
+
+def test_what_cannot_be_used_is_left_out_on_request(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [GOOD, "{", {**GOOD, "label": "c"}, {"text": "x"}, {**GOOD, "label": "b"}, [1]]
+    found = read_labelled(written(tmp_path / "a.jsonl", *rows), skip_invalid=True)
+    found = found.usable(TASK, tokenizer, skip_invalid=True)
+    assert [example["label"] for example in found.examples] == ["a", "b"]
+    assert [record.line for record in found.records] == [1, 5]
+    assert sorted(complaint.split(":")[1] for complaint in found.skipped) == ["2", "3", "4", "6"]
+    with pytest.raises(ValueError, match=r"holds no examples that can be used: .*a\.jsonl:1: the label"):
+        read_labelled(written(tmp_path / "a.jsonl", {**GOOD, "label": "c"})).usable(TASK, tokenizer, skip_invalid=True)
+
+
+def test_duplicate_ids_are_left_out_on_request(tmp_path: Path) -> None:
+    rows = [{**GOOD, "id": 1}, {**GOOD, "id": 1}, {**GOOD, "id": 2}]
+    found = read_labelled(written(tmp_path / "a.jsonl", *rows), skip_invalid=True)
+    assert (len(found), len(found.skipped)) == (2, 1)
+
+
+def test_parts_and_tasks_that_there_are_not(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", GOOD)
+    with pytest.raises(
+        ValueError, match=r"columns names 'txt', and text-classification has no such part. Did you mean"
+    ):
+        read_labelled(path, columns={"txt": "text", "label": "label"})
+    with pytest.raises(ValueError, match="no column with the label: looked for stars; the file has text, label"):
+        read_labelled(path, columns={"label": "stars"})
+    with pytest.raises(ValueError, match=r"task is 'text-clasification'.*Did you mean 'text-classification'"):
+        labelled_task("text-clasification")
+    assert labelled_task("ner") is TokenClassification
+    assert task_of(read_labelled(path).records, {}) is TextClassification

@@ -1,0 +1,167 @@
+"""Figures of merit, of all examples and of some, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from electra.tasks.certainty import difference, intervals, paired_test
+from electra.tasks.metrics import (
+    ChoiceOutcomes,
+    EntityOutcomes,
+    LabelOutcomes,
+    NumberOutcomes,
+    Outcomes,
+    SetOutcomes,
+    word_outcomes,
+)
+from electra.tasks.rankings import RankingOutcomes
+
+Draw = np.random.Generator
+TAGS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
+
+
+@pytest.fixture
+def draw() -> Draw:
+    return np.random.default_rng(0)
+
+
+def entities(count: int, draw: Draw, wrong: float = 0.3) -> EntityOutcomes:
+    """Random tags (many of them no IOB2), of which some were said otherwise."""
+    right = [draw.choice(TAGS, size=draw.integers(1, 9)).tolist() for _ in range(count)]
+    said = [[tag if draw.random() > wrong else str(draw.choice(TAGS)) for tag in tags] for tags in right]
+    return EntityOutcomes(said, right)
+
+
+def test_entities_are_counted_strictly_and_as_conlleval_does() -> None:
+    outcomes = EntityOutcomes([["O", "I-X", "O", "B-Y"]], [["O", "B-X", "O", "B-Y"]])
+    assert outcomes.scores() == {"f1": 2 / 3, "precision": 1, "recall": 0.5, "conlleval_f1": 1, "accuracy": 0.75}
+    assert outcomes.by_class()["Y"] == {"precision": 1, "recall": 1, "f1": 1, "support": 1}
+    assert list(outcomes.by_class()) == ["X", "Y"]
+    other_scheme = EntityOutcomes([["S-X", "O"]], [["S-X", "O"]])
+    assert other_scheme.scores()["f1"] == 1
+
+
+def test_counted_entities_give_seqeval_s_scores(draw: Draw) -> None:
+    """The fast path of the bootstrap and its plain twin."""
+    outcomes = entities(60, draw)
+    chosen = draw.integers(0, 60, size=60)
+    for some in (None, chosen):
+        quick, plain = outcomes.for_resampling().scores(some), outcomes.scores(some)
+        assert quick == pytest.approx({name: plain[name] for name in quick})
+
+
+KINDS: dict[str, Any] = {
+    "labels": lambda n, draw: LabelOutcomes(draw.integers(0, 3, n), draw.integers(0, 3, n), ("a", "b", "c")),
+    "sets": lambda n, draw: SetOutcomes(draw.random((n, 3)) > 0.5, draw.random((n, 3)) > 0.5, ("a", "b", "c")),
+    "numbers": lambda n, draw: NumberOutcomes(draw.random(n), draw.random(n)),
+    "words": lambda n, draw: word_outcomes(
+        [[i % 3] * (i % 4) for i in range(n)], [[i % 2] * (i % 4) for i in range(n)], ("a", "b", "c")
+    ),
+    "entities": entities,
+    "choices": lambda n, draw: ChoiceOutcomes(draw.integers(0, 3, n), draw.integers(0, 3, n)),
+    "rankings": lambda n, draw: RankingOutcomes.of(
+        draw.random((n, 5)).tolist(), np.eye(5)[draw.integers(0, 5, n)].tolist()
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_of_some_examples(kind: str, draw: Draw) -> None:
+    outcomes: Outcomes = KINDS[kind](40, draw)
+    assert len(outcomes) == len(outcomes.rightness()) == 40
+    assert outcomes.main in outcomes.scores()
+    assert outcomes.scores(np.arange(40)) == pytest.approx(outcomes.scores())
+    half = np.arange(20)
+    assert outcomes.scores(np.concatenate([half, half])) == pytest.approx(outcomes.scores(half))
+    assert outcomes.scores(half) != outcomes.scores()
+
+
+def test_scores_of_rankings() -> None:
+    """Of a query each: the right text first, second, eleventh, absent."""
+    first = [1.0] + [0.0] * 11
+    predicted = [range(12, 0, -1), [1, 2, *range(-10, 0)], [0, *range(1, 11), -1], [0] * 12]
+    found = RankingOutcomes.of(predicted, [first, first, first, [0.0] * 12])
+    assert found.measured["mrr@10"].tolist() == [1, 0.5, 0, 0]
+    assert found.measured["ndcg@10"].tolist() == pytest.approx([1, 1 / math.log2(3), 0, 0])
+    assert found.measured["map"].tolist() == pytest.approx([1, 1 / 2, 1 / 11, 0])
+    assert found.scores()["mrr@10"] == 1.5 / 4
+
+
+def test_a_single_text_that_is_right_is_ranked_well() -> None:
+    assert RankingOutcomes.of([[0.2]], [[1.0]]).scores() == {"mrr@10": 1, "ndcg@10": 1, "map": 1}
+
+
+def test_constant_numbers_have_no_correlation_and_no_warning() -> None:
+    found = NumberOutcomes(np.ones(4), np.arange(4.0)).scores()
+    assert math.isnan(found["pearson"])
+    assert found["mean_squared_error"] == 1.5
+
+
+# -- certainty ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Means(Outcomes):
+    """The simplest score."""
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+        return {"mean": float((self.values if chosen is None else self.values[chosen]).mean())}
+
+    def rightness(self) -> np.ndarray:
+        return self.values
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Of the means of 100 answers that are right with p = 0.7, at a confidence of 80 percent."""
+    held = 0
+    for seed in range(100):
+        right = np.random.default_rng(seed).random(100) < 0.7
+        low, high = intervals(Means(right), resamples=100, confidence=0.8, seed=seed)["mean"]
+        held += low <= 0.7 <= high
+    assert 68 <= held <= 92
+
+
+def test_a_score_that_some_draws_do_not_have_has_no_part_in_them() -> None:
+    found = intervals(Means(np.array([np.nan] + [1.0] * 3)), resamples=50)
+    assert found == {"mean": (1.0, 1.0)}
+    assert intervals(Means(np.full(3, np.nan)), resamples=5) == {}
+
+
+def test_intervals_follow_from_the_seed(draw: Draw) -> None:
+    outcomes = KINDS["choices"](30, draw)
+    assert intervals(outcomes, resamples=20, seed=1) == intervals(outcomes, resamples=20, seed=1)
+    assert intervals(outcomes, resamples=20, seed=1) != intervals(outcomes, resamples=20, seed=2)
+
+
+def choices(right: int, count: int) -> ChoiceOutcomes:
+    return ChoiceOutcomes(np.array([1] * right + [0] * (count - right)), np.ones(count, dtype=int))
+
+
+def test_a_difference_is_told_from_chance() -> None:
+    one, other = choices(50, 60), choices(30, 60)
+    low, high = difference(one, other, resamples=200)["accuracy"]
+    assert 0.15 < low < 20 / 60 < high < 0.5
+    found = paired_test(one, other)
+    assert (found["test"], found["better"], found["worse"]) == ("McNemar's, exact", 20, 0)
+    assert found["p"] == pytest.approx(2 * 0.5**20)
+    assert paired_test(one, one)["p"] == 1
+
+
+def test_numbers_are_compared_by_permutation(draw: Draw) -> None:
+    truth = np.arange(40.0)
+    good, bad = NumberOutcomes(truth + 0.1, truth), NumberOutcomes(truth + draw.normal(0, 2, 40), truth)
+    found = paired_test(good, bad)
+    assert found["test"] == "paired permutation"
+    assert found["p"] < 0.01
+    same = NumberOutcomes(truth + draw.permutation([0.1, 0.2] * 20), truth)
+    assert paired_test(same, NumberOutcomes(truth + draw.permutation([0.1, 0.2] * 20), truth))["p"] > 0.01
