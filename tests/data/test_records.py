@@ -115,6 +115,9 @@ def test_a_header_is_given_to_a_table_without_one(tmp_path: Path) -> None:
     assert record.values == {"source": "gj04", "label": "1", "mark": "", "sentence": "The sea is wide."}
     [record] = read_records(written(tmp_path / "a.tsv", "sentence\tlabel\nThe sea.\t1\n"), header=names)
     assert record.values == {"sentence": "The sea.", "label": "1"}
+    path = written(tmp_path / "a.tsv", "label\tsource\tmark\tsentence\n1\tgj04\t\tThe sea.\n")
+    [record] = read_records(path, header=names)
+    assert record.values == {"label": "1", "source": "gj04", "mark": "", "sentence": "The sea."}
 
 
 def test_parquet(tmp_path: Path) -> None:

@@ -94,7 +94,10 @@ class AnswerOutcomes(Outcomes):
         return found
 
     def best_threshold(self, name: str = "f1") -> float:
-        """The threshold with which `exact` or `f1` of these questions would be highest."""
+        """The threshold with which `exact` or `f1` of these questions would be highest.
+
+        Where that is to answer none of them it is below all of theirs; the official script calls it 0 then.
+        """
         return self._best(name, np.arange(len(self)))[1]
 
     def rightness(self) -> np.ndarray:
@@ -111,7 +114,8 @@ class AnswerOutcomes(Outcomes):
         order = np.argsort(self.no_answer[picked], kind="stable")
         totals = (~self.answerable[picked]).sum() + np.concatenate([[0.0], np.cumsum(gains[order])])
         best = int(totals.argmax())
-        threshold = 0.0 if best == 0 else float(self.no_answer[picked][order[best - 1]])
+        odds = self.no_answer[picked][order]
+        threshold = float(odds[best - 1] if best else odds[0] - 1)
         return 100 * float(totals[best]) / len(picked), threshold
 
 
