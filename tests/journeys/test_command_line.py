@@ -145,5 +145,5 @@ def test_a_reader_that_leaves_is_no_error(run: Path, tmp_path: Path) -> None:
 
 def test_help_of_every_verb(capsys: Captured) -> None:
     for verb in cli.VERBS:
-        assert electra(verb, "--help") == 0
+        assert electra(*verb.split(), "--help") == 0
         assert f"Usage: electra {verb}" in capsys.readouterr().out
