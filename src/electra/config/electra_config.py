@@ -235,7 +235,7 @@ class ElectraConfig(_Fields):
 
     @classmethod
     def preset(cls, size: str, **overrides: Any) -> ElectraConfig:
-        """The discriminator of one of the sizes tiny, small, small++, base and large (paper, table 6); `overrides` win."""
+        """The discriminator of a size: tiny, small, small++, base, large (paper, table 6); `overrides` win."""
         if size not in PRESETS:
             hint = difflib.get_close_matches(size, PRESETS, 1)
             raise ValueError(
