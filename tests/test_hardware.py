@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from electra import hardware
 from electra.hardware import choose, choose_for_process, precision
 
 
@@ -120,3 +121,15 @@ def test_a_real_gpu() -> None:
     assert torch.ones(1, device="cuda").device == device == choose("cuda")
     with pytest.raises(ValueError, match="numbered from 0"):
         choose(torch.cuda.device_count())
+
+
+@pytest.mark.parametrize(("tokens", "threads"), [(3, 1), (1023, 1), (1024, 1), (2048, 2), (4000, 3), (10**6, 4)])
+def test_a_small_step_gets_few_threads(tokens: int, threads: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        with hardware.threads_for(tokens) as given:
+            assert given == torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

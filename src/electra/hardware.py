@@ -160,3 +160,23 @@ def _allowed() -> str:
     count = torch.accelerator.device_count()
     last = f" to '{accelerator.type}:{count - 1}'" if count > 1 else ""
     return f"Allowed here: 'auto', 'cpu', '{accelerator.type}', '{accelerator.type}:0'{last}."
+
+
+TOKENS_FOR_A_THREAD = 1024
+"""How many tokens of a step keep a processor's thread busy; measured, see benchmarks/LOG.md."""
+
+
+@contextmanager
+def threads_for(tokens: float) -> Iterator[int]:
+    """As many of torch's threads as a training step of so many tokens keeps busy, and no more than there were.
+
+    Threads that meet after every small operation cost more than they save: steps of 660 tokens take twice as long with
+    two. The number follows from `tokens` alone, so that a run that goes on adds up its numbers in the same order.
+    """
+    before = torch.get_num_threads()
+    threads = max(1, min(before, int(tokens // TOKENS_FOR_A_THREAD)))
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)

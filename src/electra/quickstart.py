@@ -44,7 +44,7 @@ class QuickstartConfig:
     _: KW_ONLY
     output: Path = Path("quickstart")
     """A folder for the text, the pretrained models and the fine-tuned one."""
-    steps: int = 600
+    steps: int = 1500
     """Pretraining steps."""
     seeds: int = 2
     """How many times the task is learnt, to show how much chance there is in their scores."""

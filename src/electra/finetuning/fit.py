@@ -68,17 +68,18 @@ class Fitting:
         labels, and `labels`, how many they are.
         """
         self.model.train()
-        taken = train(
-            self.losses,
-            batches(self.items, self.task, self.steps, self.batch_size, self.seed, first_step=first_step),
-            self.optimizer,
-            rate=lambda step: self.rates.at(step, self.steps),
-            steps=self.steps,
-            first_step=first_step,
-            seed=self.seed,
-            periodic=periodic,
-            stopped=stopped,
-        )
+        with hardware.threads_for(self.batch_size * sum(map(len, self.items)) / len(self.items)):
+            taken = train(
+                self.losses,
+                batches(self.items, self.task, self.steps, self.batch_size, self.seed, first_step=first_step),
+                self.optimizer,
+                rate=lambda step: self.rates.at(step, self.steps),
+                steps=self.steps,
+                first_step=first_step,
+                seed=self.seed,
+                periodic=periodic,
+                stopped=stopped,
+            )
         self.model.eval()
         return taken
 

@@ -94,7 +94,9 @@ class Pretraining:
             self._places(self.recipe.batch_size),
             pinned=hardware.copies_faster_from_pinned(self.device),
         )
+        share = self.recipe.batch_size / self.processes.count / self.config.accumulate
         with (
+            hardware.threads_for(share * self.text.tokens / len(self.text)),
             hardware.matrix_products(self.device, self.config.precision),
             Interruption() as interruption,
             closing(stream),  # type: ignore[type-var]
