@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from electra.config.checks import check, require
+from electra.config.checks import check
+from electra.config.labels import numbered_labels, numbers_of, with_all_labels, without_stale_labels
 from electra.config.presets import PRESETS
 from electra.hub.files import write_text
 from electra.hub.names import find_file
@@ -69,10 +70,13 @@ class _Fields(Pushed):
     dtype: torch.dtype | str | None = None
     chunk_size_feed_forward: int = 0
     is_encoder_decoder: bool = False
-    id2label: dict[int, str] = field(default_factory=lambda: _numbered_labels(2))
-    label2id: dict[str, int] = field(default_factory=lambda: {name: i for i, name in _numbered_labels(2).items()})
+    id2label: dict[int, str] = field(default_factory=lambda: numbered_labels(2))
+    label2id: dict[str, int] = field(default_factory=lambda: numbers_of(numbered_labels(2)))
     problem_type: str | None = None
     name_or_path: str = ""
+
+
+_FIELD_NAMES = tuple(field.name for field in fields(_Fields))
 
 
 class ElectraConfig(_Fields):
@@ -110,14 +114,14 @@ class ElectraConfig(_Fields):
     @num_labels.setter
     def num_labels(self, count: int) -> None:
         if count != len(self.id2label):
-            self.id2label = _numbered_labels(count)
-            self.label2id = {name: i for i, name in self.id2label.items()}
+            self.id2label = numbered_labels(count)
+            self.label2id = numbers_of(self.id2label)
 
     # -- dictionaries and files -----------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Every field and every further key, as JSON can hold them."""
-        values = {f.name: copy.deepcopy(getattr(self, f.name)) for f in fields(_Fields)}
+        values = {name: copy.deepcopy(getattr(self, name)) for name in _FIELD_NAMES}
         values |= {name: copy.deepcopy(value) for name, value in vars(self).items() if self._is_further(name)}
         values["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
         values["id2label"] = {str(i): name for i, name in self.id2label.items()}
@@ -127,7 +131,7 @@ class ElectraConfig(_Fields):
         return dict(sorted((k, v) for k, v in values.items() if v is not None or k in _KEPT_WHEN_NONE))
 
     def _is_further(self, name: str) -> bool:
-        return not name.startswith("_") and name not in {f.name for f in fields(_Fields)}
+        return not name.startswith("_") and name not in _FIELD_NAMES
 
     def to_diff_dict(self) -> dict[str, Any]:
         """`to_dict` without the fields that every model of transformers has, where they are at their defaults."""
@@ -151,7 +155,7 @@ class ElectraConfig(_Fields):
             raise ValueError(
                 f"this is the configuration of a {kind!r} model, and only 'electra' models can be read here"
             )
-        return cls(**{**_without_stale_labels(values, overrides), **overrides})
+        return cls(**{**without_stale_labels(values, overrides), **overrides})
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> ElectraConfig:
@@ -319,10 +323,6 @@ _OF_EVERY_MODEL = frozenset(
 _OF_THE_DISCRIMINATOR = frozenset({"architectures", "generator_hidden_size", "generator_size", "_name_or_path"})
 
 
-def _numbered_labels(count: int) -> dict[int, str]:
-    return {i: f"LABEL_{i}" for i in range(count)}
-
-
 def _modern_spelling(values: dict[str, Any]) -> dict[str, Any]:
     """Old names of fields, and values that only older files hold, in today's form."""
     values = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version")}
@@ -332,42 +332,17 @@ def _modern_spelling(values: dict[str, Any]) -> dict[str, Any]:
             values.setdefault(new, given)
     if "_attn_implementation" in values:
         values["attn_implementation"] = values.pop("_attn_implementation")
-    count = values.pop("num_labels", None)
-    if values.get("id2label") is not None:
-        values["id2label"] = {int(i): str(name) for i, name in values["id2label"].items()}
-        values.setdefault("label2id", {name: i for i, name in values["id2label"].items()})
-        if count is not None and count != len(values["id2label"]):
-            raise ValueError(
-                f"num_labels is {count} and id2label names {len(values['id2label'])} labels: give one of them"
-            )
-    elif values.get("label2id") is not None:
-        values["id2label"] = {int(i): str(name) for name, i in values["label2id"].items()}
-    elif count is not None:
-        require(isinstance(count, int) and count > 0, "num_labels", count, "a whole number above 0")
-        values["id2label"] = _numbered_labels(count)
-        values["label2id"] = {name: i for i, name in values["id2label"].items()}
-    return {name: value for name, value in values.items() if not (name in ("id2label", "label2id") and value is None)}
+    return with_all_labels(values)
 
 
 def _divide(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    names = {f.name for f in fields(_Fields)}
-    own = {name: value for name, value in values.items() if name in names}
-    return own, {name: value for name, value in values.items() if name not in names}
-
-
-def _without_stale_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What describes the labels is of one piece: where an override has part of it, the rest follows from that."""
-    about_labels = {"id2label", "label2id", "num_labels"}
-    kept = {k: v for k, v in values.items() if not (k in about_labels and about_labels & overrides.keys())}
-    numbered = all(name == f"LABEL_{number}" for name, number in (kept.get("label2id") or {}).items())
-    if numbered and "id2label" in kept:  # transformers 4 writes its default beside an id2label that was given alone
-        kept.pop("label2id", None)
-    return kept
+    own = {name: value for name, value in values.items() if name in _FIELD_NAMES}
+    return own, {name: value for name, value in values.items() if name not in _FIELD_NAMES}
 
 
 def _is_field(name: str, values: Mapping[str, Any]) -> bool:
     spellings = {"torch_dtype", "num_labels", "attn_implementation"}
-    return name in spellings or name in values or name in {f.name for f in fields(_Fields)}
+    return name in spellings or name in values or name in _FIELD_NAMES
 
 
 def _typed(name: str, text: str, present: Any) -> Any:

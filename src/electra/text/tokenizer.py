@@ -77,10 +77,9 @@ class ElectraTokenizer(Pushed, Assembler):
 
         Raises ValueError for a vocabulary without one of the special tokens, with a token twice, empty or not UTF-8.
         """
-        sources = {"vocab": vocab, "vocab_file": vocab_file, "tokenizer_file": tokenizer_file}
-        given = [
-            name for name, source in {**sources, "tokenizer_object": tokenizer_object}.items() if source is not None
-        ]
+        files = {"vocab_file": vocab_file, "tokenizer_file": tokenizer_file}
+        sources = {"vocab": vocab, **files, "tokenizer_object": tokenizer_object}
+        given = [name for name, source in sources.items() if source is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} say the same thing; give one of them")
         changes = {
