@@ -80,11 +80,11 @@ def pretrain(work: Path, text: Path, steps: int, objective: str) -> None:
 
 def encoders(work: Path) -> None:
     """The encoder of each arm as a folder to fine-tune: same head to be drawn, same dropout, other weights."""
-    torch.manual_seed(0)
     tokenizer = electra.ElectraTokenizer.from_pretrained(work / "vocabulary")
     for arm in ARMS:
         if (out := work / "encoders" / arm).exists():
             continue
+        torch.manual_seed(0)
         trained = work / arm / PUBLISHED[arm] if arm in PUBLISHED else None
         config = electra.ElectraConfig.preset(SIZE, vocab_size=VOCABULARY)
         model = electra.ElectraModel.from_pretrained(trained) if trained else electra.ElectraModel(config)
