@@ -51,7 +51,7 @@ def ours(size: str, mode: str, dropout: float) -> Callable[[], None]:
         ids = torch.randint(1000, VOCABULARY, (ROWS, COLUMNS - 2)).tolist()
         batch = electra.Batch.from_rows([electra.Row([101, *row, 102]) for row in ids])
         found = networks(batch)
-        statistics_of(found, batch.layout.tokens)
+        statistics_of(found, batch.layout)
         found.loss.backward()
         optimizer.clip(1.0)
         optimizer.step(1e-4)

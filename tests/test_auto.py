@@ -61,6 +61,25 @@ def test_from_config_options() -> None:
     assert model.dtype == torch.bfloat16
     assert model.config._attn_implementation == "eager"
     assert config._attn_implementation == "sdpa", "the caller's configuration is left alone"
+    assert config.dtype is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, {}),
+        ({"dtype": "float16"}, {}),
+        ({"dtype": "float16"}, {"dtype": torch.float32}),
+        ({}, {"dtype": "bfloat16"}),
+        ({}, {"torch_dtype": torch.float16}),
+    ],
+    ids=repr,
+)
+def test_from_config_takes_the_number_type_of_transformers(fields: dict[str, Any], options: dict[str, Any]) -> None:
+    theirs = transformers.AutoModel.from_config(transformers.ElectraConfig(**FIELDS, **fields), **options)
+    ours = auto.AutoModel.from_config(ElectraConfig(**FIELDS, **fields), **options)
+    assert ours.dtype is theirs.dtype
+    assert ours.config.dtype is theirs.config.dtype
 
 
 def test_the_loading_info_comes_through(folder: Path) -> None:

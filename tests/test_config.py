@@ -124,6 +124,9 @@ def test_unknown_sizes_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not valid JSON"):
         ElectraConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"config\.json holds a JSON list, and it must be an object"):
+        ElectraConfig.from_pretrained(tmp_path)
     (tmp_path / "config.json").unlink()
     with pytest.raises(OSError, match=r"no config\.json"):
         ElectraConfig.from_pretrained(tmp_path)
@@ -158,6 +161,27 @@ def test_unused_arguments_are_returned_where_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["flash_attention_2", "flex_attention", "sdpa", "eager"])
 def test_attention_by_the_names_of_transformers(name: str) -> None:
     assert ElectraConfig(attn_implementation=name)._attn_implementation == name
+
+
+def test_overrides_under_an_old_name_win_as_well(tmp_path: Path) -> None:
+    for library in (electra, transformers):
+        library.ElectraConfig(dtype="float32").save_pretrained(tmp_path)
+        read = library.ElectraConfig.from_pretrained(tmp_path, torch_dtype="float16")
+        assert str(read.dtype).removeprefix("torch.") == "float16"
+        config = library.ElectraConfig(dtype="float32")
+        config.update({"torch_dtype": torch.float16})
+        assert config.dtype is torch.float16
+        config.torch_dtype = torch.bfloat16
+        assert config.dtype is torch.bfloat16
+
+
+def test_the_way_of_attention_is_kept_and_changed_like_a_field() -> None:
+    config = ElectraConfig(attn_implementation="eager")
+    config.update({"num_labels": 3})
+    assert config._attn_implementation == "eager"
+    assert config.generator()._attn_implementation == "eager"
+    config.update({"attn_implementation": "sdpa"})
+    assert (config._attn_implementation, config.num_labels) == ("sdpa", 3)
 
 
 def test_fields_from_text() -> None:

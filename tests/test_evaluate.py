@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import electra
 from electra import cli
 from electra.evaluate import EvaluateConfig, evaluate
 from tests.parity.twins import SIZES, redraw
+from tests.reporting.test_page import Tags
 from tests.tasks.tiny import LONGEST, VOCABULARY, WHOLE_WORDS, lively
 
 NAMES = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
@@ -127,6 +130,46 @@ def test_the_task_follows_from_model_and_columns(
     assert found["task"] == task
     assert score in found["scores"]
     json.dumps(found, allow_nan=False)
+
+
+def test_a_page_of_the_answers(folders: Path, data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pages" / "judge.html"
+    found = run(folders / "judge", data, html=path, compare=str(folders / "other"))
+    text = path.read_text("utf-8")
+    for words in ("Scores", "Beside another model", "What was taken for what", "By label", "Calibration", "Examples"):
+        assert f"<h2>{words}</h2>" in text
+    assert f"McNemar&#x27;s, exact: p = {found['comparison']['p']:.3g}" in text
+    assert len(re.findall(r"eval\.jsonl:\d+ · answer", text)) == 8
+    tags = Tags(text)
+    assert tags.open == []
+    assert "<svg" in text
+
+
+def test_a_model_is_scored_as_it_was_fitted_and_what_is_given_wins(folders: Path, data: Path, tmp_path: Path) -> None:
+    """Its columns, the meaning of its labels and its row length are in its folder."""
+    judge = Path(shutil.copytree(folders / "judge", tmp_path / "judge"))
+    config = json.loads((judge / "config.json").read_text())
+    known = {"columns": {"text": ["body"]}, "label_names": {"0": "bad", "1": "good"}, "options": {"max_length": 4}}
+    fields = {**config, "fitted_to": {"task": "text-classification", **known}}
+    (judge / "config.json").write_text(json.dumps(fields))
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    renamed = [{"body": row["text"], "label": int(row["label"] == "good"), "text": 3} for row in rows]
+    other = written(tmp_path / "other.jsonl", *renamed)
+    found = run(judge, other)
+    assert found["cut"] == sum(len(row["text"].split()) > 2 for row in rows) > 0
+    assert run(judge, other, task="text-classification") == found
+    assert run(judge, data, resamples=0)["cut"] == found["cut"]  # where a column is not there, common names are tried
+    whole = run(judge, other, max_length=LONGEST)
+    assert whole["cut"] == 0
+    assert whole["scores"]["accuracy"] == 0.8
+    assert run(judge, other, columns="text=body", max_length=LONGEST) == whole
+    with pytest.raises(ValueError, match=r"other\.jsonl:1: 'text' .*must be strings"):
+        run(judge, other, columns="text=text")
+    compared = run(judge, other, compare=str(folders / "other"), resamples=0)["comparison"]  # which knows no columns
+    assert compared["scores"]["accuracy"] == pytest.approx(0.2)
+    (judge / "config.json").write_text(json.dumps({**fields, "fitted_to": "much"}))
+    with pytest.raises(ValueError, match=r"judge: fitted_to in config\.json is to be a table with a task"):
+        run(judge, data)
 
 
 def test_a_task_by_name_and_broken_rows(folders: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def test_broken_examples_are_left_out_and_counted(
 # -- what is refused -----------------------------------------------------------------
 
 ONE = {"text": "a stone", "label": "no"}
+ANSWERED = {"question": "q", "context": "the sea", "answers": [{"text": "sea", "answer_start": 4}]}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,13 @@ ONE = {"text": "a stone", "label": "no"}
         ("token-classification", [{"tokens": ["a", "b"], "tags": ["O", "B"]}, {"tokens": ["a"], "tags": ["O", "B"]}],
          None, r"train\.jsonl:2: 1 tokens and 2 tags"),
         ("token-classification", [{"tokens": 3, "tags": ["O"]}], None, r"train\.jsonl:1: 'tokens' is to be a list"),
+        ("question-answering", [ANSWERED, {**ANSWERED, "answers": [{"text": "lake", "answer_start": 0}]}], None,
+         r"train\.jsonl:2: the answer 'lake' is not in its context"),
+        ("text-classification", [{"id": 7, **ONE}, {"id": 8, **ONE}, {"id": 7, **ONE}], None,
+         r"train\.jsonl:3: the id 7 is also that of line 1"),
+        ("text-classification", [{"text": "x", "label": 0.5}, {"text": "x", "label": math.nan}], None,
+         r"train\.jsonl:2: .*NaN"),
+        ("text-classification", [], None, r"train\.jsonl holds no examples"),
     ],
 )  # fmt: skip
 def test_unusable_examples(
@@ -136,6 +145,17 @@ def test_unusable_examples(
     with pytest.raises(ValueError, match=message):
         finetune(config)
     assert not config.output.exists()
+
+
+def test_lines_that_are_no_json_and_rows_too_long_for_the_model(folder: Path, tmp_path: Path) -> None:
+    config = settings(folder, tmp_path)
+    with pytest.raises(ValueError, match=r"max_length is 25: .* reads at most 24 tokens"):
+        finetune(replace(config, max_length=25))
+    config.train.write_text(json.dumps(ONE) + '\n{"text": \n')
+    with pytest.raises(ValueError, match=r"train\.jsonl:2: not JSON"):
+        finetune(config)
+    assert not config.output.exists()
+    assert not config.unfinished.exists()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import io
 import json
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +58,7 @@ def test_batches_take_every_row_once_and_keep_to_their_limits(lengths: list[int]
     assert in_order == sorted(in_order, reverse=True)
 
 
-@pytest.mark.parametrize("limits", [{}, {"batch_tokens": 7}, {"batch_tokens": 60, "batch_rows": 2}], ids=repr)
+@pytest.mark.parametrize("limits", [{}, {"batch_tokens": 7}, {"batch_tokens": 60, "batch_size": 2}], ids=repr)
 def test_answers_come_in_order_whatever_the_batches(tokenizer: Any, limits: dict[str, int]) -> None:
     texts = [*TEXTS, LONG_TEXT] * 3
     answers = list(predict(ids_as_scores(), tokenizer, TASK, texts, **limits))
@@ -83,7 +85,7 @@ def test_a_streams_windows_grow(tokenizer: Any) -> None:
             read += 1
             yield "a cat"
 
-    answers = predict(ids_as_scores(), tokenizer, TASK, texts(), batch_rows=3)
+    answers = predict(ids_as_scores(), tokenizer, TASK, texts(), batch_size=3)
     sizes = sorted({read for _ in answers})
     assert sizes == [3, 9, 21, 45, 93, 141, 189, 200]  # 1, 2, 4, 8, 16, 16, … batches more
 
@@ -120,6 +122,35 @@ def test_a_model_in_training_answers_without_dropout_and_goes_on_training(tokeni
     next(answers)
     assert model.training
     assert not torch.is_inference_mode_enabled()
+
+
+def test_what_did_not_train_does_not_train_afterwards(tokenizer: Any) -> None:
+    model = torch.nn.Sequential(ids_as_scores(), torch.nn.Dropout()).train()
+    model[1].eval()
+    model.forward = lambda batch: model[0](batch)  # type: ignore[method-assign]
+    list(predict(model, tokenizer, TASK, ["a"]))
+    assert [part.training for part in model] == [True, False]
+
+
+def test_a_model_in_training_stays_without_dropout_for_all_threads_that_use_it(tokenizer: Any) -> None:
+    first_is_done, second_is_in = threading.Event(), threading.Event()
+
+    def run(batch: Any) -> Any:
+        if batch.layout.longest == 3:  # the first thread's: leaves the network while the second is in it
+            assert second_is_in.wait(60)
+        else:
+            second_is_in.set()
+            assert first_is_done.wait(60)
+            assert not model.training
+        return SimpleNamespace(logits=batch.input_ids.float())
+
+    model = fake(run).train()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(lambda: list(predict(model, tokenizer, TASK, ["a"])))
+        first.add_done_callback(lambda _: first_is_done.set())
+        second = threads.submit(lambda: list(predict(model, tokenizer, TASK, ["a a"])))
+        assert len(first.result()) == len(second.result()) == 1
+    assert model.training
 
 
 def test_errors_count_examples_over_windows(tokenizer: Any) -> None:
@@ -269,10 +300,15 @@ def test_stdin_is_text_or_json_by_its_first_line(
         (b"good\nbad \xff\n", "in.txt", r"in\.txt, line 2: not UTF-8 \(byte 5\)"),
         (b"good\nbad \0\n", "in.txt", "in.txt, line 2: there is a NUL byte"),
         ('{"text": "a"}\n{"text": \n', "in.jsonl", "in.jsonl, line 2: not a line of JSON: Expecting value"),
+        ("[" * 9999, "in.jsonl", "in.jsonl, line 1: not a line of JSON: maximum recursion depth"),
         ('{"text": "a"}\n\n', "in.jsonl", "in.jsonl, line 2: not a line of JSON: it is empty"),
         ('{"text": "a"}\n{"txt": "b"}\n', "in.jsonl", "in.jsonl, line 2: 'text' .* the example has {'txt': str}"),
         ('{"text": "a"}\n[1, 2]\n', "in.jsonl", "in.jsonl, line 2: expected a string or a dict"),
-        ('{"text": "a \\ud800"}\n', "in.jsonl", "in.jsonl, line 1: half of a surrogate pair"),
+        (
+            '{"text": "a \\ud800"}\n',
+            "in.jsonl",
+            r"in.jsonl, line 1: character 2 of the text, .\\ud800., is half of a surrogate",
+        ),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_written(
@@ -292,6 +328,8 @@ def test_bad_options_and_files_are_refused(folder: str, tagger: str, write: Writ
         predict_file(PredictConfig(folder, file, task="fil-mask"))
     with pytest.raises(ValueError, match=r"token-classification has no option 'top_k'\. There is aggregation_strategy"):
         predict_file(PredictConfig(tagger, file, top_k=3))
+    with pytest.raises(ValueError, match="top_k=0"):  # what is given as 0 is given
+        predict_file(PredictConfig(folder, file, top_k=0))
     with pytest.raises(ValueError, match="text-classification has no option 'multi_label'"):
         predict_file(PredictConfig(folder, file, multi_label=True))
     with pytest.raises(ValueError, match="none begins with 'entail'"):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
+import re
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from electra.data import lines
+from electra.data.example_sets import ExampleSets
 from electra.data.prepare import prepare
 from electra.pretrain import pretrain
 from electra.pretraining.session import Pretraining
+from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocabulary import read_vocabulary
 from electra.training.run import Run
 from tests.test_pretrain import SPECIAL, WORDS, sentence, small, weights
@@ -110,6 +119,85 @@ def test_examples_that_others_prepared_are_taken_as_they_are(text: Path, vocab: 
     with pytest.raises(ValueError, match="another tokenizer"):
         pretrain(small(folder, more, tmp_path / "other"))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+def test_a_signal_while_the_text_is_prepared_keeps_what_is_done(
+    text: Path,
+    vocab: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    code: int,
+) -> None:
+    add, added = ExampleSets._add_document, []
+
+    def signalled(self: ExampleSets, *rest: Any) -> None:
+        add(self, *rest)
+        added.append(self._state.documents)
+        if len(added) == 50:
+            os.kill(os.getpid(), signal.Signals[name])
+
+    monkeypatch.setattr(ExampleSets, "_add_document", signalled)
+    with pytest.raises(SystemExit) as left:
+        pretrain(small(text, vocab, tmp_path / "run", steps=1, quiet=False))
+    assert left.value.code == code
+    told = capsys.readouterr().err
+    assert "stopped before the first step; what is finished is kept: the same command goes on" in told
+    assert len(list(tmp_path.glob("run/examples/.*.unfinished/mark.json"))) == 1
+    pretrain(small(text, vocab, tmp_path / "run", steps=1))
+    assert added == list(range(1, 121))  # each once
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_signal_while_the_vocabulary_is_trained(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
+    blocks, raw_blocks = [], lines._raw_blocks
+
+    def signalled(*arguments: Any) -> Iterator[bytes]:
+        for block in raw_blocks(*arguments):
+            blocks.append(block)
+            if len(blocks) == 8:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.2)  # so that the main thread hears it
+            yield block
+
+    monkeypatch.setattr(lines, "_raw_blocks", signalled)
+    with pytest.raises(SystemExit) as left:
+        pretrain(small(text, None, tmp_path / "run", vocab_size=60, steps=1))
+    assert (left.value.code, len(blocks)) == (75, 8)
+    assert not (tmp_path / "run" / "tokenizer").exists()
+    monkeypatch.undo()
+    pretrain(small(text, None, tmp_path / "run", vocab_size=60, steps=1))
+
+
+def test_whole_words_from_marks_in_the_text(text: Path, vocab: Path, tmp_path: Path) -> None:
+    """The text is read without the marks; the masks are other ones, and follow them through a stop too."""
+    marked = tmp_path / "marked.txt"
+    marked.write_text(re.sub(r"(?m)^(\w+) (\w+) (\w+)", r"\1 |\2| \3", text.read_text().replace(".", "|.")))
+    by_marks = {"whole_words": True, "word_boundaries": "|", "steps": 3}
+    run = pretrain(small(marked, vocab, tmp_path / "run", **by_marks))
+    plain = pretrain(small(text, vocab, tmp_path / "plain", steps=3))
+    [ours], [theirs] = run.glob("examples/*/train.bin"), plain.glob("examples/*/train.bin")
+    assert ours.read_bytes() == theirs.read_bytes()
+    given = pretrain(small(ours.parent, vocab, tmp_path / "given", **by_marks))
+    expected, found = weights(run), weights(given)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    with pytest.raises(ValueError, match=r"prepared with word_boundaries None, not \|: give what it was prepared with"):
+        pretrain(small(theirs.parent, vocab, tmp_path / "other", **by_marks))
+    with pytest.raises(ValueError, match=r"prepared with word_boundaries \|, not None"):
+        pretrain(small(ours.parent, vocab, tmp_path / "other", steps=3))
+    with pytest.raises(ValueError, match=r"no piece of this vocabulary begins with ##.* give word_boundaries"):
+        pretrain(small(text, vocab, tmp_path / "other", whole_words=True))
+    with pytest.raises(ValueError, match="word_boundaries='ab': it must be one character"):
+        small(text, vocab, tmp_path / "other", word_boundaries="ab")
+    trained = pretrain(small(marked, None, tmp_path / "trained", vocab_size=60, steps=1, word_boundaries="|"))
+    assert "|" not in ElectraTokenizer.from_pretrained(trained / "tokenizer").get_vocab()
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from electra.data import lines
 from electra.text.tokenizer import ElectraTokenizer
 from electra.tokenizer import (
     TokenizerReportConfig,
@@ -85,6 +90,44 @@ def test_the_command_line_reaches_both_and_reads_stdin(tmp_path: Path) -> None:
     assert json.loads(told.stdout)["words"] == 2, told.stderr
     wrong = electra("trian")
     assert (wrong.returncode, "Did you mean" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 75), ("SIGINT", 130)])
+def test_a_signal_ends_the_training_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The river is wide.\n" * 200)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 1000)
+    blocks, raw_blocks = [], lines._raw_blocks
+
+    def signalled(*arguments: Any) -> Iterator[bytes]:
+        os.kill(os.getpid(), signal.Signals[name])
+        time.sleep(0.2)  # so that the main thread hears it
+        for block in raw_blocks(*arguments):
+            blocks.append(block)
+            yield block
+
+    monkeypatch.setattr(lines, "_raw_blocks", signalled)
+    with pytest.raises(SystemExit) as left:
+        train_tokenizer(TokenizerTrainConfig((str(text),), output=tmp_path / "out", size=100))
+    assert (left.value.code, len(blocks)) == (code, 0)
+    assert "stopped; of half a vocabulary nothing is kept" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_marks_of_word_boundaries_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("no|where now|here\n" * 5)
+    given = {"size": 100, "quiet": True, "word_boundaries": "|"}
+    folder = train_tokenizer(TokenizerTrainConfig((str(text),), output=tmp_path / "out", **given))
+    assert "nowhere" in ElectraTokenizer.from_pretrained(folder).get_vocab()
+    report_tokenizer(TokenizerReportConfig(str(folder), (str(text),), json=True, word_boundaries="|"))
+    told = json.loads(capsys.readouterr().out)
+    assert (told["words"], told["pieces"], told["unknown"]) == (10, 10, [])
+    with pytest.raises(ValueError, match="word_boundaries='': it must be one character"):
+        TokenizerReportConfig(str(folder), (str(text),), word_boundaries="")
 
 
 @pytest.mark.parametrize(

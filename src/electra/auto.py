@@ -5,14 +5,13 @@ Here that is always an ELECTRA; the folder of another kind of model is an error 
 
 from __future__ import annotations
 
-import copy
 import os
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
 from electra.config import ElectraConfig
-from electra.hub.names import find_file
+from electra.hub.names import Location, find_file
 from electra.models import (
     ElectraForCausalLM,
     ElectraForMaskedLM,
@@ -28,8 +27,6 @@ from electra.text.tokenizer import ElectraTokenizer
 
 Network = TypeVar("Network", bound=ElectraPreTrainedModel)
 PathLike = str | os.PathLike[str]
-
-_LOCATION = ("subfolder", "revision", "cache_dir", "token", "local_files_only", "force_download")
 
 
 class _NotBuilt:
@@ -64,7 +61,7 @@ class AutoTokenizer(_NotBuilt):
         name_or_path = os.fspath(pretrained_model_name_or_path)
         for without_effect in ("use_fast", "trust_remote_code"):
             options.pop(without_effect, None)
-        location = {name: options[name] for name in _LOCATION if name in options}
+        location = {name: options[name] for name in Location.__annotations__ if name in options}
         if not os.path.isfile(name_or_path) and find_file(name_or_path, "config.json", **location):
             ElectraConfig.from_pretrained(name_or_path, **location)
         return ElectraTokenizer.from_pretrained(name_or_path, **options)
@@ -85,23 +82,24 @@ class _AutoModel(_NotBuilt, Generic[Network]):
         cls,
         config: ElectraConfig,
         *,
-        dtype: torch.dtype | None = None,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> Network:
-        """A new network with random weights, in training mode; `dtype` of its parameters is float32 by default."""
+        """A new network with random weights, in training mode.
+
+        dtype: of its parameters. Default: the configuration's, else torch's own. `torch_dtype` is its older name.
+        """
         kind = getattr(config, "model_type", type(config).__name__)
         if not isinstance(config, ElectraConfig):
             raise ValueError(
                 f"config is that of a {kind!r} model; only 'electra' models, by ElectraConfig, are built here."
             )
-        config = copy.deepcopy(config)
-        config.dtype = dtype or config.dtype
         network: Any = cls.network
-        built: Network = network(config)
-        if attn_implementation is not None:
-            built.set_attn_implementation(attn_implementation)
-        return built if dtype is None else built.to(dtype)
+        dtype = torch_dtype if dtype is None else dtype
+        built: Network = network._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
+        return built
 
 
 class AutoModel(_AutoModel[ElectraModel]):

@@ -49,6 +49,8 @@ class Layout:
     tokens: int = 0
     longest: int = 0
     """How many tokens the longest row has; a grid's L."""
+    real: Tensor | None = field(default=None, compare=False)
+    """Ragged: which tokens are text and which filler behind it, bool [T]; None: all are text."""
 
     @classmethod
     def of_grid(cls, rows: int, columns: int, mask: Tensor | None = None) -> Layout:
@@ -102,7 +104,14 @@ class Layout:
 
     def real_tokens(self) -> Tensor | None:
         """Which tokens are not padding: bool [T]; None: all of them, or unknown (a mask of pairs)."""
+        if self.grid is None:
+            return self.real
         return self.mask.flatten() if self.mask is not None and self.mask.dim() == 2 else None
+
+    def count_real(self) -> int | Tensor:
+        """How many tokens are not padding: a number, or [] on their device where that has to be counted."""
+        real = self.real_tokens()
+        return self.tokens if real is None else real.sum()
 
     def unflatten(self, values: Tensor) -> Tensor:
         """[T, …] -> [B, L, …] for a grid; a ragged batch's values stay as they are."""
@@ -114,7 +123,10 @@ class Layout:
         """
         columns = torch.arange(self.longest, device=device)
         real = columns < self.row_lengths(device)[:, None]
-        return self.first_tokens(device)[:, None] + columns * real, real
+        first = self.first_tokens(device)
+        if self.real is not None:  # empty rows behind the last token begin at it
+            first = torch.minimum(first, self._boundaries(device)[-1] - 1)
+        return first[:, None] + columns * real, real
 
     def pad(self, values: Tensor, fill: float = 0) -> Tensor:
         """[T, …] -> [B, L, …], L columns for the longest row; `fill` stands behind the end of a shorter one."""
@@ -128,17 +140,18 @@ class Layout:
         return torch.split(values, list(self.lengths))
 
     def to(self, device: torch.device | str) -> Layout:
-        mask, offsets = (
+        mask, offsets, real = (
             None if tensor is None else tensor.to(device, non_blocking=True)
-            for tensor in (self.mask, self.cumulative_lengths)
+            for tensor in (self.mask, self.cumulative_lengths, self.real)
         )
-        return replace(self, mask=mask, cumulative_lengths=offsets)
+        return replace(self, mask=mask, cumulative_lengths=offsets, real=real)
 
     def pin_memory(self) -> Layout:
-        mask, offsets = (
-            None if tensor is None else tensor.pin_memory() for tensor in (self.mask, self.cumulative_lengths)
+        mask, offsets, real = (
+            None if tensor is None else tensor.pin_memory()
+            for tensor in (self.mask, self.cumulative_lengths, self.real)
         )
-        return replace(self, mask=mask, cumulative_lengths=offsets)
+        return replace(self, mask=mask, cumulative_lengths=offsets, real=real)
 
     def _boundaries(self, device: torch.device | str | None = None) -> Tensor:
         assert self.cumulative_lengths is not None, "a layout is made by of_grid or ragged"

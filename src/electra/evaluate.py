@@ -24,6 +24,9 @@ LABELS = ("label", "labels", "tags", "answers", "scores")
 class EvaluateConfig:
     """Scores of a fitted model on labelled examples, as JSON.
 
+    A model that `electra finetune` wrote is scored as it was then: its folder says for which task, with which columns,
+    row length and threshold. What is given here wins.
+
     Raises:
         ValueError: a value that is not allowed; the message names it.
     """
@@ -34,8 +37,8 @@ class EvaluateConfig:
     data: Path
     """Labelled examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json or fastText's .txt (also .gz, .xz)."""
     task: str | None = None
-    """The task, such as text-classification, or the name of one with known files, such as mnli. Default: what model and
-    columns are of."""
+    """The task, such as text-classification, or the name of one with known files, such as mnli. Default: what the model
+    was fitted to, else what model and columns are of."""
     columns: str | None = None
     """Which column is what, where it has no common name: text=review,label=stars."""
     catalogue: Path | None = None
@@ -44,15 +47,17 @@ class EvaluateConfig:
     """Another model: how much better the first one is, and whether that is more than chance."""
     predictions: Path | None = None
     """Write every answer here, as JSON lines."""
+    html: Path | None = None
+    """Write a page here: the scores, what was taken for what, calibration, the worst answers in their own text."""
     skip_invalid: bool = False
     """Leave out examples that cannot be used, and count them; by default they are an error."""
     too_long: Literal["cut", "refuse"] = "cut"
     """What to do with a text that the model cannot read whole; how many are cut is said."""
     max_length: int | None = None
-    """The longest row in tokens. Default: what the model and its tokenizer allow."""
+    """The longest row in tokens. Default: as it was fitted, else what the model and its tokenizer allow."""
     threshold: float | None = None
     """Of several labels: the score from which on one is said. Question answering: the log odds from which on there is
-    no answer."""
+    no answer. Default: as it was fitted."""
     resamples: int = 1000
     """How often the examples are drawn anew for the confidence intervals; 0: no intervals."""
     confidence: float = 0.95
@@ -90,8 +95,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     from electra.tasks.certainty import intervals
 
-    named = _named(config)
-    found = _judged(config, config.model, named)
+    found = _judged(config, config.model, _named(config))
     drawn = {"resamples": config.resamples, "confidence": config.confidence, "seed": config.seed}
     result = {
         "model": config.model,
@@ -99,27 +103,30 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "data": str(config.data),
         "examples": len(found.labelled),
         "skipped": len(found.labelled.skipped),
-        "cut": found.cut,
+        "cut": found.data["cut"],
         "scores": _known(found.outcomes.scores()),
         "intervals": intervals(found.outcomes, **drawn) if config.resamples else {},  # type: ignore[arg-type]
         "by_class": found.outcomes.by_class(),
     }
     if config.compare is not None:
-        result["comparison"] = _comparison(config, found, _judged(config, config.compare, named))
+        result["comparison"] = _comparison(config, found, _judged(config, config.compare, found.named))
     if config.predictions is not None:
         _write(config.predictions, found)
+    if config.html is not None:
+        _write_page(config, result, found)
     return result
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model said of the examples."""
+    """What a model said of the examples. named: what was known of their file. data: what they are like."""
 
     task: LabelledTask[Any]
     labelled: LabelledExamples
     answers: list[Any]
     outcomes: Outcomes
-    cut: int
+    named: NamedTask | None
+    data: dict[str, Any]
 
 
 def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) -> Judged:
@@ -127,21 +134,27 @@ def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) ->
     from electra import hardware
     from electra.config import ElectraConfig
     from electra.predict import load, predict
+    from electra.tasks.fitted import fitted_to
     from electra.tasks.labelled import read_columns, read_labelled
+    from electra.tasks.statistics import statistics
     from electra.text.tokenizer import ElectraTokenizer
 
     settings = ElectraConfig.from_pretrained(model_name)
+    fitted = fitted_to(settings, model_name)
+    if named is None and fitted is not None and config.task in (None, fitted.task):
+        named = fitted
     kinds = _kinds(config, model_name, settings, named)
     labelled = read_labelled(
         config.data, kinds, columns=read_columns(config.columns), named=named, skip_invalid=config.skip_invalid
     )
     kind, tokenizer = labelled.kind, ElectraTokenizer.from_pretrained(model_name)
-    task = kind.from_config(settings, **_options(config, kind)).for_tokenizer(tokenizer).for_scoring()
+    options = fitted.options if fitted is not None and fitted.task == kind.name else {}
+    task = kind.from_config(settings, **{**options, **_options(config, kind)}).for_tokenizer(tokenizer).for_scoring()
     labelled = labelled.usable(task, tokenizer, cut=config.too_long == "cut", skip_invalid=config.skip_invalid)
-    cut = sum(encoded.cut_tokens > 0 for encoded in task.encode_all(labelled.examples, tokenizer))
+    data = statistics(task, labelled.examples, task.encode_all(labelled.examples, tokenizer))
     model = load(kind, model_name, dtype=config.dtype).to(hardware.choose(config.device))
     answers = list(predict(model, tokenizer, task, labelled.examples, batch_tokens=config.batch_tokens))
-    return Judged(task, labelled, answers, task.outcomes(answers, labelled.examples), cut)
+    return Judged(task, labelled, answers, task.outcomes(answers, labelled.examples), named, data)
 
 
 def _named(config: EvaluateConfig) -> NamedTask | None:
@@ -153,13 +166,13 @@ def _named(config: EvaluateConfig) -> NamedTask | None:
 def _kinds(
     config: EvaluateConfig, model_name: str, settings: ElectraConfig, named: NamedTask | None
 ) -> Sequence[type[LabelledTask[Any]]]:
-    """The task that was asked for, or those that the model may have been fitted to."""
+    """The task that was asked for or that the model was fitted to, or those that it may have been fitted to."""
     from electra.tasks.catalogue import LABELLED_TASKS
     from electra.tasks.labelled import labelled_task
 
     architectures = settings.architectures or []
-    if config.task is not None:
-        name = named.task.removeprefix("joint-") if named else config.task  # the head is the model's affair
+    name = named.task.removeprefix("joint-") if named else config.task  # the head is the model's affair
+    if name is not None:
         return (labelled_task(name, architectures),)
     kinds = [kind for kind in LABELLED_TASKS if kind.architecture in architectures]
     if not kinds:
@@ -228,6 +241,16 @@ def _lines(found: Judged) -> Iterator[dict[str, Any]]:
         name = {"id": record.values["id"]} if "id" in record.values else {}
         expected = {key: example[key] for key in LABELS if key in example}
         yield {"line": record.line, **name, "answer": answer, **expected, "right": right}
+
+
+def _write_page(config: EvaluateConfig, result: Mapping[str, Any], found: Judged) -> None:
+    from electra.finetuning.answered import Answered, evaluation_page
+    from electra.hub.files import write_text
+
+    assert config.html is not None
+    places = [f"{record.source.name}:{record.line}" for record in found.labelled.records]
+    answered = Answered(found.task, found.labelled.examples, found.answers, found.outcomes, places)
+    write_text(config.html, evaluation_page(result, answered, found.data, config.confidence))
 
 
 def _known(scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from electra import hardware
@@ -16,16 +12,21 @@ from electra.finetuning.config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.examples import Examples, load_examples
 from electra.finetuning.fit import Objective
 from electra.finetuning.network import require_peft
+from electra.finetuning.notices import without_notices
 from electra.finetuning.objectives import balanced_weights, distilled, load_teacher, weighted
-from electra.finetuning.seeds import best, result, run_seeds
-from electra.finetuning.trial import Outcome, run_trial
-from electra.hub.files import write_text, writing_folder
-from electra.tasks.named import named_task
+from electra.finetuning.outcome import Outcome
+from electra.finetuning.page import SCORES
+from electra.finetuning.seeds import run_seeds
+from electra.finetuning.trial import run_trial
+from electra.finetuning.written import finish_output, write_output
+from electra.tasks.named import NamedTask, named_task
+from electra.training.distributed import Processes, together
 from electra.training.interruption import Interruption
+from electra.training.meeting import place_of
 from electra.training.progress import Reporter
 
 
-def finetune(config: FinetuneConfig) -> dict[str, Any]:
+def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     """Fit the model, score it, write `config.output`, and return what scores.json holds.
 
     The model is evaluated on `config.eval` after every epoch, and the best evaluation's weights are kept; of several
@@ -34,42 +35,78 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
 
     Keys: `scores` (of the model that was kept), `main` (the name of the one it was chosen by), `examples` (how many
     they were measured on), `seconds`, `seed` and `step` of the kept model, `threshold` for several labels, with several
-    seeds `mean` and `deviation` (of the sample) of every score and `by_seed`, and `failures` of the seeds that were
-    begun again.
+    seeds `mean` and `deviation` (of the sample) of every score and `by_seed`, `failures` of the seeds that were begun
+    again, and `intervals` (low and high of each score, of this `confidence`, by bootstrap).
+
+    The folder has the answers too (predictions.jsonl), the metrics of every seed, a model card and `report.html`;
+    `electra report OUTPUT` writes that page again.
 
     SIGTERM and SIGINT end it after the step with a checkpoint and the exit code 75 or 130; the same call goes on from
     there, or from the last checkpoint when it was killed, to the same bits.
 
+    In each of several processes that torchrun or srun started, it computes a share of every batch; the first one
+    evaluates, writes and speaks for all, and the others return None.
+
     Raises:
-        ValueError: input that cannot be used (file and line are named), or every seed diverged.
+        ValueError: input that cannot be used (file and line are named), every seed diverged, or a batch has fewer
+            examples than there are processes.
+        ConnectionError: another process has ended; its own message says why.
         ImportError: a package for the scores or the adapters is missing.
         OSError: a file cannot be read or written.
     """
-    _refuse_used(config.output)
-    _require_packages(config)
-    device = hardware.choose(config.device)
-    report = Reporter(quiet=config.quiet)
+    place = place_of()
+    device = hardware.choose_for_process(config.device, place.local_rank if place.count > 1 else None)
     named = None if config.task is None else named_task(config.task, config.catalogue)
     config = config.with_usual(named.settings if named else {})
-    examples = load_examples(config, named)
-    objective = _objective(config, examples, device)
+    with together(place, device) as processes, without_notices(not processes.first):
+        report = Reporter(quiet=config.quiet or not processes.first)
+        found = _published(config, report) if processes.first else None
+        if processes.tell(found is not None):
+            return found
+        return _fit(config, named, processes, report)
+
+
+def _fit(
+    config: FinetuneConfig, named: NamedTask | None, processes: Processes, report: Reporter
+) -> dict[str, Any] | None:
+    """Read, fit every seed and, in the first process, write what came of it."""
+    if processes.first:
+        _check_shares(config, processes)
+        _require_packages(config)
+    examples, objective = _prepared(config, named, processes)
     _announce(examples, report)
 
     def trial(seed: int) -> Outcome:
         return run_trial(
-            config, examples, seed, objective=objective, device=device, report=report, interruption=interruption
+            config, examples, seed, objective=objective, processes=processes, report=report, interruption=interruption
         )
 
     try:
         with Interruption() as interruption:
-            tried = run_seeds(config, trial, report)
+            tried = run_seeds(config, trial, report, processes)
     finally:
         with suppress(OSError):  # nothing is in it when the input was refused
             config.unfinished.rmdir()
-    found = result(tried, len(examples.held_out))
-    _write(config, best(tried), found)
+    if not processes.first:
+        return None
+    found = write_output(config, examples, tried, processes.device, report)
     report.say(f"done: {config.output}")
     return found
+
+
+def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Processes) -> tuple[Examples, Objective]:
+    """The examples, and what is made small. The first process reads and checks them before the others read them."""
+
+    def prepare() -> tuple[Examples, Objective]:
+        examples = load_examples(config, named)
+        return examples, _objective(config, examples, processes.device)
+
+    prepared = prepare() if processes.first else None
+    digests = processes.tell(prepared[0].digests if prepared else None)
+    examples, objective = prepared or prepare()
+    if examples.digests != digests:
+        raise ValueError(f"{config.train} or {config.eval} is not the same file here as for the first process")
+    return examples, objective
 
 
 def _objective(config: FinetuneConfig, examples: Examples, device: Any) -> Objective:
@@ -83,28 +120,26 @@ def _objective(config: FinetuneConfig, examples: Examples, device: Any) -> Objec
     return distilled(teacher.to(device), order.to(device), share=share, temperature=temperature)
 
 
-def _write(config: FinetuneConfig, kept: Outcome, found: Mapping[str, Any]) -> None:
-    """The output folder, whole or not at all; then what was unfinished is gone."""
-    made = config.unfinished / f"seed-{kept.seed}"
-    with writing_folder(config.output) as folder:
-        shutil.copytree(made / "fitted", folder, dirs_exist_ok=True)
-        shutil.copyfile(made / "metrics.jsonl", folder / "metrics.jsonl")
-        values = {**found, "settings": config.settings()}
-        write_text(folder / "scores.json", json.dumps(_without_nan(values), indent=2) + "\n")
-    shutil.rmtree(config.unfinished, ignore_errors=True)
+def _published(config: FinetuneConfig, report: Reporter) -> dict[str, Any] | None:
+    """What a process wrote that was killed before it could clear up; None where the output is new, as it must be."""
+    output = config.output
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    if (output / SCORES).is_file() and config.unfinished.is_dir():
+        found = json.loads((output / SCORES).read_text(encoding="utf-8"))
+        if found.pop("settings", None) == config.settings():
+            finish_output(config, report)
+            return {name: value for name, value in found.items() if name != "data"}
+    raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")
 
 
-def _without_nan(value: Any) -> Any:
-    """The same for JSON, which has no NaN: null."""
-    if isinstance(value, Mapping):
-        return {name: _without_nan(part) for name, part in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _refuse_used(output: Path) -> None:
-    """Before any work: the output must be new."""
-    if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")
+def _check_shares(config: FinetuneConfig, processes: Processes) -> None:
+    """Refuse a batch that has fewer examples than processes to share it."""
+    if config.batch_size is not None and processes.count > config.batch_size:
+        raise ValueError(
+            f"a batch of {config.batch_size} examples cannot be shared by {processes.count} processes: "
+            f"give a batch_size of {processes.count} or more, or fewer processes"
+        )
 
 
 def _require_packages(config: FinetuneConfig) -> None:
@@ -125,10 +160,7 @@ def _announce(examples: Examples, report: Reporter) -> None:
     )
     if examples.skipped:
         report.alarm(f"{len(examples.skipped):,} examples cannot be used and are left out; {examples.skipped[0]}")
-    rows = [row for item in examples.items for row in item.rows]
-    full = sum(len(row) >= task.max_length for row in rows)
-    if full:
-        what = "read in several windows" if task.name in ("token-classification", "question-answering") else "cut"
-        report.say(
-            f"{full:,} rows are {task.max_length} tokens long, the most that max_length allows: longer texts are {what}"
-        )
+    learnt = examples.data["train"]
+    for count, what in ((learnt["cut"], "cut"), (learnt["in_windows"], "read in several windows")):
+        if count:
+            report.say(f"{count:,} examples to learn from are longer than {task.max_length} tokens, and are {what}")

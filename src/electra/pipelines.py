@@ -152,7 +152,7 @@ class Pipeline:
         rows = self.batch_size if batch_size is None else batch_size
 
         def answers(examples: Iterable[Any]) -> Iterator[Any]:
-            return predict(self.model, self.tokenizer, task, examples, batch_tokens=self.batch_tokens, batch_rows=rows)
+            return predict(self.model, self.tokenizer, task, examples, batch_tokens=self.batch_tokens, batch_size=rows)
 
         if isinstance(inputs, (str, Mapping)):
             try:
@@ -179,6 +179,8 @@ def _task_options(kind: type[Task[Any]], options: Mapping[str, Any]) -> dict[str
     plain = {name: value for name, value in options.items() if name not in TOKENIZER_OPTIONS}
     for name in TOKENIZER_OPTIONS:
         inner = options.get(name) or {}
+        if not isinstance(inner, Mapping):
+            raise ValueError(f"{name}={inner!r}: it must be a dict, such as {{'truncation': True}}")
         for twice in inner.keys() & plain.keys():
             raise ValueError(f"{twice} is given twice, by itself and in {name}")
         plain |= inner

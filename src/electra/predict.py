@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -30,6 +31,10 @@ WINDOW_BATCHES = 16
 CHARACTERS_PER_TOKEN = 4
 WINDOW_EXAMPLES = 4096
 
+_SWITCHED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}
+"""Models in training that compute without dropout now: for how many threads, and which parts are to go on training."""
+_SWITCHING = threading.Lock()
+
 
 def predict(
     model: nn.Module,
@@ -38,7 +43,7 @@ def predict(
     examples: Iterable[Any],
     *,
     batch_tokens: int | None = None,
-    batch_rows: int | None = None,
+    batch_size: int | None = None,
 ) -> Iterator[Any]:
     """The task's answer for each example, in their order, lazily.
 
@@ -47,17 +52,19 @@ def predict(
         examples: any iterable. At most a window of it is read ahead of the answers.
         batch_tokens: how many tokens go through the network at once (a longer row goes alone). Default: 1,024 on a CPU,
             16,384 elsewhere.
-        batch_rows: how many rows at most. Default: as many as fit.
+        batch_size: how many rows at most. Default: as many as fit.
 
     Raises:
         ExampleError: an example that the task cannot use; `index` counts from 0.
     """
-    for name, given in (("batch_tokens", batch_tokens), ("batch_rows", batch_rows)):
-        if given is not None and given < 1:
-            raise ValueError(f"{name}={given}: at least 1 is needed")
+    from electra.tasks.task import is_count
+
+    for name, given in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
+        if given is not None and not is_count(given):
+            raise ValueError(f"{name}={given!r}: at least 1 is needed")
     device = next(model.parameters()).device.type
     tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["other"])
-    return _answers(model, tokenizer, _fitted(task, tokenizer, model), examples, tokens, batch_rows or sys.maxsize)
+    return _answers(model, tokenizer, _fitted(task, tokenizer, model), examples, tokens, batch_size or sys.maxsize)
 
 
 def _fitted(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
@@ -75,8 +82,9 @@ def _answers(
 
     done = cut = 0
     try:
-        most = min(WINDOW_EXAMPLES, WINDOW_BATCHES * batch_rows)
-        for window in _windows(examples, WINDOW_BATCHES * batch_tokens * CHARACTERS_PER_TOKEN, most):
+        most = min(WINDOW_EXAMPLES, WINDOW_BATCHES * batch_rows) // task.rows_of_each
+        characters = WINDOW_BATCHES * batch_tokens * CHARACTERS_PER_TOKEN // task.rows_of_each
+        for window in _windows(examples, characters, most):
             try:
                 encoded = task.encode_all(window, tokenizer)
             except ExampleError as error:
@@ -153,15 +161,25 @@ def batches(rows: Sequence[Row], batch_tokens: int, batch_rows: int) -> Iterator
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off; a model in training goes on training afterwards."""
-    training = model.training
-    if training:
-        model.eval()
+    """Dropout off; what was in training goes on training when the last thread that uses the model is done."""
+    with _SWITCHING:
+        threads, parts = _SWITCHED.get(model, (0, []))
+        if model.training:
+            parts = [part for part in model.modules() if part.training]
+            model.eval()
+        if parts:
+            _SWITCHED[model] = threads + 1, parts
     try:
         yield
     finally:
-        if training:
-            model.train()
+        if parts:
+            with _SWITCHING:
+                threads, parts = _SWITCHED.pop(model)
+                if threads > 1:
+                    _SWITCHED[model] = threads - 1, parts
+                else:
+                    for part in parts:
+                        part.training = True
 
 
 @dataclass
@@ -211,7 +229,8 @@ class PredictConfig:
 
     def options(self) -> dict[str, Any]:
         """The task's options that were given."""
-        return {name: getattr(self, name) for name in TASK_OPTIONS if getattr(self, name) not in (None, False)}
+        given = {name: getattr(self, name) for name in TASK_OPTIONS}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
 FORMATS = ("auto", "text", "jsonl")
@@ -321,20 +340,14 @@ def _decoded(line: bytes, name: str, number: int) -> str:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
 
 def _parsed(text: str, name: str, number: int) -> Any:
     try:
-        example = json.loads(text)
-        text.encode() if text.isascii() and "\\u" not in text else json.dumps(example, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name}, line {number}: half of a surrogate pair (\\ud800 to \\udfff) is no character"
-        ) from error
-    except ValueError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         said = "it is empty" if not text.strip() else str(error)
         raise ValueError(f"{name}, line {number}: not a line of JSON: {said}") from error
-    return example

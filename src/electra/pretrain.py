@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from electra.pretraining.objectives import published
 from electra.pretraining.page import write_report
 from electra.pretraining.plan import make_plan, sampled, show
 from electra.pretraining.session import Pretraining, check_shares
+from electra.pretraining.starting import check_init
 from electra.pretraining.vocabulary import tokenizer_of
 from electra.reporting.curves import INSTALL, can_draw
 from electra.text.tokenizer import ElectraTokenizer
@@ -25,14 +27,16 @@ from electra.training.meeting import place_of
 from electra.training.progress import Reporter
 from electra.training.run import Run
 from electra.training.trackers import open_tracker, require_tracker
+from electra.training.waiting import following, leading
 
 
 def pretrain(config: PretrainConfig) -> Path | None:
     """Pretrain, or go on with the run in `config.output`, and return that folder.
 
     In it are afterwards `discriminator` and `generator` (model folders with tokenizer and card), `metrics.jsonl`,
-    `config.toml`, `checkpoints` and `report.html`. SIGTERM and SIGINT end it after the step with a checkpoint and
-    the exit code 75 or 130; the same call goes on from there, or from the last checkpoint when it was killed. With
+    `config.toml`, `checkpoints` and `report.html`. SIGTERM and SIGINT end it after the step with a checkpoint, or while
+    the text is prepared with what is done, and the exit code 75 or 130; the same call goes on from there, or from the
+    last checkpoint when it was killed. With
     `config.dry_run`, what the run would take is printed and None returned; nothing is written.
 
     In each of several processes that torchrun or srun started, it computes a share of every batch; the first one writes
@@ -53,7 +57,8 @@ def pretrain(config: PretrainConfig) -> Path | None:
     report = Reporter(quiet=config.quiet)
     if config.dry_run:
         if place.rank == 0:
-            _print_plan(config, report)
+            check_shares(config, place.count)
+            _print_plan(config, report, place.count)
         return None
     with together(place, device) as processes:
         if processes.first:
@@ -64,7 +69,7 @@ def pretrain(config: PretrainConfig) -> Path | None:
 
 def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Path:
     """What the first process does, or the only one: all that is written and said."""
-    check_shares(config, processes)
+    check_shares(config, processes.count)
     with Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run:
         training = _session(config, run, report, processes)
         if config.tracker is not None:
@@ -84,6 +89,7 @@ def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Pat
 
 def _follow(config: PretrainConfig, processes: Processes) -> None:
     """What the others do: they wait for the text and compute their shares of every batch."""
+    following(processes)
     prepared: tuple[ElectraTokenizer, Path] = processes.tell(None)
     tokenizer, folder = prepared
     run = Run(config.output, config.settings(), changeable=CHANGEABLE)  # not opened: the first one writes
@@ -93,9 +99,13 @@ def _follow(config: PretrainConfig, processes: Processes) -> None:
 
 def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None) -> Pretraining:
     """The two networks with their text, prepared if it was not yet."""
+    if not run.checkpoints.steps():
+        check_init(config)
     files = with_stdin(config.files, run.folder / "stdin.txt")
-    tokenizer = tokenizer_of(config, files, run, report)
-    texts = examples_of(config, files, tokenizer, run, report)
+    # a dry run leaves nothing to go on with: signals end it as they end any program
+    with leading(processes, report) if processes is not None else nullcontext(lambda: None) as look:
+        tokenizer = tokenizer_of(config, files, run, report, look)
+        texts = examples_of(config, files, tokenizer, run, report, look)
     if processes is not None:
         processes.tell((tokenizer, texts[0].path.parent))
     return Pretraining(config, run, tokenizer, texts, report, processes)
@@ -111,10 +121,10 @@ def _write_report(folder: Path, report: Reporter) -> None:
         report.say(f"{INSTALL}, then electra report {folder}")
 
 
-def _print_plan(config: PretrainConfig, report: Reporter) -> None:
-    """Print what the run will take, as a table or as one JSON object."""
+def _print_plan(config: PretrainConfig, report: Reporter, processes: int) -> None:
+    """Print what the run will take on so many processes, as a table or as one JSON object."""
     with sampled(config) as (part, share), Run(part.output, part.settings()) as run:
-        plan = make_plan(config, _session(part, run, report), share)
+        plan = make_plan(config, _session(part, run, report), share, processes)
     if config.json:
         print(json.dumps(asdict(plan), ensure_ascii=False))
     else:

@@ -10,12 +10,14 @@ from pathlib import Path
 from electra.data.decoding import INVALID
 from electra.data.documents import Lines
 from electra.data.stdin import spooled
+from electra.data.words import check_symbol
 from electra.hub.files import write_text, writing_folder
 from electra.reporting.page import notice, page, paragraph, section
 from electra.reporting.tables import table
 from electra.text.fit import Fit, problems_of, report_of
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.training.interruption import Interruption, listening
 from electra.training.progress import Reporter
 
 UNICODE_FORMS = {"none": None, "nfc": "NFC", "nfkc": "NFKC"}
@@ -55,6 +57,8 @@ class TokenizerTrainConfig:
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"
     """What is to be done with bytes that are not UTF-8: refuse them, or replace them."""
+    word_boundaries: str | None = None
+    """A character that marks them in the text, which is read without it (electra pretrain --word-boundaries)."""
     quiet: bool = False
     """Say nothing while at work."""
 
@@ -68,6 +72,7 @@ class TokenizerTrainConfig:
             ("invalid_utf8", INVALID),
         ):
             _one_of(name, getattr(self, name), allowed)
+        check_symbol(self.word_boundaries)
         for name in ("size", "min_frequency", "max_characters"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: allowed is 1 or more")
@@ -94,15 +99,20 @@ class TokenizerReportConfig:
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"
     """What is to be done with bytes that are not UTF-8: refuse them, or replace them."""
+    word_boundaries: str | None = None
+    """A character that marks them in the text, which is read without it (electra pretrain --word-boundaries)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", _as_files(self.files))
         object.__setattr__(self, "html", None if self.html is None else Path(self.html))
         _one_of("invalid_utf8", self.invalid_utf8, INVALID)
+        check_symbol(self.word_boundaries)
 
 
 def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     """Train a vocabulary and return its folder, which is there whole or not at all.
+
+    SIGTERM, SIGUSR1 and SIGUSR2 end it with the exit code 75, SIGINT with 130, and leave nothing.
 
     Raises:
         ValueError: the text is not usable, or too small a size for its characters, or the output is not empty.
@@ -111,24 +121,40 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
         raise ValueError(f"the output {config.output} is there already: give a new or an empty folder")
     report = Reporter(quiet=config.quiet)
-    with spooled(config.files) as files, report.counting("training the vocabulary") as count:
-        tokenizer = train_vocabulary(
-            Lines(files, config.text_field, config.invalid_utf8, progress=count),
-            size=config.size,
-            lowercase=not config.cased,
-            strip_accents=False if config.keep_accents else None,
-            chinese_chars=config.chinese_characters == "apart",
-            min_frequency=config.min_frequency,
-            max_characters=config.max_characters,
-            unicode_form=UNICODE_FORMS[config.unicode],
-            split_digits=config.digits == "apart",
-        )
+    with (
+        spooled(config.files) as files,
+        report.counting("training the vocabulary") as count,
+        Interruption() as interruption,
+    ):
+        # called for every block that is read; the tokenizers library hands the exception on
+        def look(done: int, whole: int) -> None:
+            if interruption():
+                report.say("stopped; of half a vocabulary nothing is kept: the same command begins anew")
+                raise SystemExit(interruption.exit_code)
+            count(done, whole)
+
+        lines = Lines(files, config.text_field, config.invalid_utf8, look, config.word_boundaries)
+        tokenizer = listening(lambda: _trained(config, lines))
     with writing_folder(config.output) as partial:
         tokenizer.save_pretrained(partial)
     report.say(
         f"{len(tokenizer):,} tokens; see how they suit other text: electra tokenizer report {config.output} FILES"
     )
     return config.output
+
+
+def _trained(config: TokenizerTrainConfig, lines: Lines) -> ElectraTokenizer:
+    return train_vocabulary(
+        lines,
+        size=config.size,
+        lowercase=not config.cased,
+        strip_accents=False if config.keep_accents else None,
+        chinese_chars=config.chinese_characters == "apart",
+        min_frequency=config.min_frequency,
+        max_characters=config.max_characters,
+        unicode_form=UNICODE_FORMS[config.unicode],
+        split_digits=config.digits == "apart",
+    )
 
 
 def report_tokenizer(config: TokenizerReportConfig) -> None:
@@ -141,7 +167,8 @@ def report_tokenizer(config: TokenizerReportConfig) -> None:
     path = Path(config.tokenizer)
     tokenizer = read_vocabulary(path) if path.suffix == ".txt" else ElectraTokenizer.from_pretrained(config.tokenizer)
     with spooled(config.files) as files:
-        fit = report_of(tokenizer, Lines(files, config.text_field, config.invalid_utf8))
+        lines = Lines(files, config.text_field, config.invalid_utf8, word_boundaries=config.word_boundaries)
+        fit = report_of(tokenizer, lines)
     problems = list(problems_of(fit))
     if config.html is not None:
         write_text(config.html, _page(config.tokenizer, config.files, fit, problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 import zstandard
 
 from electra.data import documents, lines
-from electra.data.documents import read_documents
+from electra.data.documents import Lines, read_documents
 from electra.data.lines import read_lines
 
 TEXT = "One line.\n  and another \n\n \nSecond – document\r\n\n\n\nThird"
@@ -100,6 +101,27 @@ def test_a_giant_line_and_a_file_without_blank_lines_come_in_pieces(
     found = list(read_documents(path))
     assert len(found) > 2
     assert [line for document in found for line in document.lines] == [line.text for line in found_lines]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_what_a_giant_line_hands_on_is_small(tmp_path: Path, name: str) -> None:
+    """Tokenizing a line, or learning from it, takes a hundred times its memory."""
+    words = "wörd and " * 300_000
+    path = write(tmp_path / name, json.dumps({"text": words}) if name == "a.jsonl" else words)
+    found = list(Lines((str(path),)))
+    assert max(map(len, found)) <= 2**16
+    assert " ".join(found).split() == words.split()
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.xz", "a.txt.zst"])
+def test_what_was_compressed_ten_thousandfold_is_not_decompressed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(lines, "COMPRESSED_BYTES", 64)
+    text = b"a " * 2**21
+    sizes = list(map(len, lines._blocks(write(tmp_path / name, COMPRESS[name](text)), None)))
+    assert sum(sizes) == len(text)
+    assert max(sizes) <= 2**20
 
 
 def test_a_missing_file_or_pattern(tmp_path: Path) -> None:

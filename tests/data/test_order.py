@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from electra.data.order import check_seed, permuted, samples, uniforms
+from electra.data.order import check_seed, permuted, samples, uniforms, uniforms_of
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 1000, 1023, 1024, 1025])
@@ -56,6 +56,13 @@ def test_uniforms_follow_from_seed_and_sample_alone() -> None:
     assert np.array_equal(drawn, uniforms(7, 123, 80)[:50])
     for other in (uniforms(7, 124, 50), uniforms(8, 123, 50), uniforms(123, 7, 50)):
         assert not np.isin(drawn, other).any()
+
+
+def test_uniforms_of_several_samples_are_those_of_each() -> None:
+    counters, lengths = [5, 2**40, 0, 7], [3, 50, 1, 130]
+    alone = [np.random.Philox(key=np.array([9, counter], np.uint64)).random_raw(3 * 130) for counter in counters]
+    expected = [(raw[: 3 * length] >> np.uint64(40)).reshape(-1, 3) for raw, length in zip(alone, lengths, strict=True)]
+    assert np.array_equal(uniforms_of(9, counters, lengths) * 2**24, np.concatenate(expected))
 
 
 def test_uniforms_are_uniform_from_zero_to_below_one() -> None:

@@ -17,7 +17,8 @@ pytestmark = [
 ]
 pytest.importorskip("datatrove", reason="pip install 'electra[scale]'")
 
-from datatrove.executor import LocalPipelineExecutor  # noqa: E402
+import dill  # noqa: E402
+from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor  # noqa: E402
 from datatrove.pipeline.readers import JsonlReader  # noqa: E402
 
 from electra.data.pipeline import JoinShares, WriteShare  # noqa: E402
@@ -68,6 +69,41 @@ def test_the_shares_joined_are_the_examples_of_all_tasks(corpus: Path, tokenizer
     assert told["train"]["documents"] + told["held_out"]["documents"] == TASKS * DOCUMENTS
     assert told["tokens_read"] == TASKS * sum(number + 2 for number in range(DOCUMENTS))
     assert told["train"]["tokens"] == train.tokens == sum(map(len, train))
+
+
+def executors(kind: str, steps: list[Any], logs: Path) -> Any:
+    """An executor for a cluster, made as docs/pretraining.md makes it; that needs neither Slurm nor Ray."""
+    if kind == "slurm":
+        return SlurmPipelineExecutor(steps, tasks=TASKS, time="01:00:00", partition="cpu", logging_dir=str(logs))
+    return RayPipelineExecutor(steps, tasks=TASKS, logging_dir=str(logs))
+
+
+@pytest.mark.parametrize("kind", ["slurm", "ray"])
+def test_the_steps_travel_to_the_machines_of_a_cluster(corpus: Path, tokenizer: Path, kind: str) -> None:
+    """Such executors send themselves, with the steps, to every task; there is no cluster here to send them to."""
+    expected, folder = run(corpus, tokenizer), corpus.parent
+    settings = {"length": 32, "held_out_fraction": 0.1}
+    steps = [JsonlReader(str(corpus)), WriteShare(tokenizer, folder / "others", **settings)]
+    sent = dill.loads(dill.dumps(executors(kind, steps, folder / kind)))
+    for task in range(TASKS):
+        data: Any = None
+        for step in sent.pipeline:
+            data = step(data, task, TASKS)
+    JoinShares(tokenizer, folder / "others", folder / "joined").run()
+    for path in expected.iterdir():
+        assert (folder / "joined" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_words_that_are_marked_come_through(corpus: Path, tokenizer: Path) -> None:
+    for path in corpus.iterdir():
+        path.write_text(path.read_text().replace(" w", ".|w"))
+    made = ElectraTokenizer.from_pretrained(tokenizer)
+    train, _ = open_prepared(run(corpus, tokenizer, segments="packed", word_boundaries="|"), made)
+    options = {"length": 32, "held_out_fraction": 0.1, "segments": "packed", "word_boundaries": "|"}
+    parts = [prepare(corpus / f"{task}.jsonl", made, corpus.parent / "alone", **options)[0] for task in range(TASKS)]
+    expected = [part.word_starts(number).tolist() for part in parts for number in range(len(part))]
+    assert [train.word_starts(number).tolist() for number in range(len(train))] == expected
+    assert {one for starts in expected for one in starts} == {True, False}
 
 
 def test_what_is_missing_or_does_not_belong_together_is_named(corpus: Path, tokenizer: Path) -> None:

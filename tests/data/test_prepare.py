@@ -242,8 +242,8 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bits(
     tokenized: list[int] = []
     original = example_sets.tokenized
 
-    def counted(documents: Any, backend: Any) -> Any:
-        for document, sentences in original(documents, backend):
+    def counted(documents: Any, *rest: Any) -> Any:
+        for document, sentences in original(documents, *rest):
             tokenized.append(sum(map(len, sentences)))
             yield document, sentences
 
@@ -253,6 +253,40 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bits(
     assert [path.name for path in folder.iterdir()] == [whole.name]
     done = json.loads((whole / "shards.json").read_text())["tokens_read"]
     assert sum(tokenized) < 0.8 * done  # and not from the start
+
+
+@pytest.mark.parametrize("symbol", [None, "|"])
+@pytest.mark.parametrize("segments", ["faithful", "packed"])
+def test_one_that_was_asked_to_stop_goes_on_after_the_last_document(
+    tmp_path: Path,
+    tokenizer: ElectraTokenizer,
+    text: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    segments: str,
+    symbol: str | None,
+) -> None:
+    if symbol is not None:
+        text.write_text(text.read_text().replace("the the", "the|the"))
+    options = settings(segments=segments, word_boundaries=symbol)
+    whole = contents(prepare(text, tokenizer, tmp_path / "whole", **options)[0].path.parent)
+    looks: list[None] = []
+
+    def stop() -> None:
+        looks.append(None)
+        if len(looks) == 40:
+            raise SystemExit(75)
+
+    with pytest.raises(SystemExit):
+        prepare(text, tokenizer, tmp_path / "prepared", **options, look=stop)
+    added: list[int] = []
+    add = example_sets.ExampleSets._add_document
+    monkeypatch.setattr(
+        example_sets.ExampleSets,
+        "_add_document",
+        lambda self, *rest: (added.append(self._state.documents), add(self, *rest)),
+    )
+    assert contents(prepare(text, tokenizer, tmp_path / "prepared", **options)[0].path.parent) == whole
+    assert added == list(range(40, DOCUMENTS))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks")

@@ -90,6 +90,21 @@ def test_every_example_comes_once_an_epoch_in_an_order_by_seed(tokenizer: Electr
     assert order(0) == order(0) != order(1)
 
 
+def test_processes_share_a_step_s_items(tokenizer: ElectraTokenizer) -> None:
+    """All of them together have what one has, and each has long and short ones."""
+    task = TextClassification(labels=("no", "yes"), max_length=24)
+    items = task.training_items(examples(20), tokenizer)
+
+    def lengths(**share: Any) -> list[int]:
+        (part,) = next(batches(items, task, 1, 9, 0, **share))
+        return list(part.batch.layout.lengths)
+
+    shares = [lengths(share=(rank, 2)) for rank in range(2)]
+    assert [len(share) for share in shares] == [5, 4]
+    assert sorted(shares[0] + shares[1], reverse=True) == lengths()
+    assert lengths()[::2] == shares[0]
+
+
 def test_even_decay_slows_each_layer_by_the_same_factor() -> None:
     names = ["classifier.out_proj.weight", *(f"electra.encoder.layer.{i}.output.dense.weight" for i in (1, 0))]
     names.append("electra.embeddings.word_embeddings.weight")
@@ -99,7 +114,8 @@ def test_even_decay_slows_each_layer_by_the_same_factor() -> None:
 
 
 def test_rates_go_by_the_size_of_the_model() -> None:
-    assert usual_rates(ElectraConfig.preset("small").hidden_size) == (1e-4, 0.8)
+    assert usual_rates(ElectraConfig.preset("small").hidden_size) == (3e-4, 0.8)
+    assert usual_rates(ElectraConfig.preset("base").hidden_size) == (1e-4, 0.8)
     assert usual_rates(ElectraConfig.preset("large").hidden_size) == (5e-5, 0.9)
 
 

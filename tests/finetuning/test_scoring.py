@@ -12,9 +12,12 @@ import pytest
 
 from electra.config import ElectraConfig
 from electra.finetune import finetune
-from electra.finetuning.scoring import best_decision, tells_nothing
+from electra.finetuning import scoring
+from electra.finetuning.failures import tells_nothing
+from electra.finetuning.scoring import best_decision
 from electra.models import ElectraForSequenceClassification
 from electra.pipelines import pipeline
+from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.text_classification import TextClassification
 from tests.finetuning.toy import WORDS, settings, write
 
@@ -73,3 +76,20 @@ def test_a_multi_label_model_keeps_its_threshold(folder: Path, tmp_path: Path) -
 def test_a_folder_without_a_threshold_has_the_usual_one(folder: Path) -> None:
     model = ElectraForSequenceClassification.from_pretrained(folder)
     assert TextClassification.from_config(model.config).decision_threshold == 0.5
+
+
+def test_no_answer_is_given_from_a_threshold_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of four questions have no answer, which is told by log odds above 1; where all have one, nothing is tuned."""
+    answered = {"question": "q", "context": "the sea", "answers": [{"text": "sea", "answer_start": 4}]}
+    rows = [answered, {**answered, "answers": []}, answered, {**answered, "answers": []}]
+    odds = iter([0.5, 1.5, 1.0, 2.0])
+    said = [{"answer": "sea", "score": 0.5, "no_answer": next(odds)} for _ in rows]
+    monkeypatch.setattr(scoring, "predict", lambda *given: iter(said))
+    task = QuestionAnswering()
+    found = scoring.with_threshold(None, None, task, rows)
+    assert found is not None
+    name, threshold, scores = found
+    assert (name, threshold) == ("no_answer_threshold", 1.0)
+    assert scores["f1"] == 100.0
+    assert task.for_scoring().score(said, rows)["f1"] == 50.0
+    assert scoring.with_threshold(None, None, task, [answered]) is None

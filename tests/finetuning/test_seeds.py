@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from electra.finetune import finetune
-from electra.finetuning import trial as trials
+from electra.finetuning import failures
 from electra.finetuning.fit import Fitting
+from electra.finetuning.outcome import Outcome
 from electra.finetuning.seeds import best, result, run_seeds
-from electra.finetuning.trial import Outcome
 from electra.training.progress import Reporter
 from tests.finetuning.toy import examples, settings, write
 
@@ -82,7 +82,7 @@ def test_a_fit_that_learns_nothing_is_begun_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a rate of next to nothing, every answer is the same. That is said, and the best is kept."""
-    monkeypatch.setattr(trials, "STEPS_TO_LEARN", 5)
+    monkeypatch.setattr(failures, "STEPS_TO_LEARN", 5)
     rows = [{"text": example["text"], "label": "yes" if i % 3 else "no"} for i, example in enumerate(examples(60))]
     train = write(tmp_path / "noise.jsonl", rows)
     found = finetune(settings(folder, tmp_path, train=train, rate=1e-9, epochs=2, restarts=1))
@@ -93,14 +93,16 @@ def test_a_fit_that_learns_nothing_is_begun_again(
     assert "failures" not in learnt
 
 
-def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path) -> None:
+def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options: dict[str, Any] = {"epochs": 3, "rate": 3e-3}
     each = {}
     for seed in (1, 2):
         config = settings(folder, tmp_path, **options, seed=seed, output=tmp_path / f"seed-{seed}")
         each[seed] = finetune(config)["scores"]["accuracy"]
     assert len(set(each.values())) == 2
+    caplog.clear()
     found = finetune(settings(folder, tmp_path, **options, seed=1, seeds=2))
+    assert caplog.text.count("Train them before use") == 1  # and not with every seed
     kept = max(each, key=each.__getitem__)
     assert found["seed"] == kept
     assert kept == 2  # and not the first

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from electra.finetune import finetune
 from electra.finetuning import trial as trials
 from electra.finetuning.fit import Fitting
+from electra.finetuning.outcome import Evaluation
 from electra.finetuning.scoring import score
 from electra.finetuning.trial import Trial
 from electra.pipelines import pipeline
@@ -57,7 +60,7 @@ steps = itertools.count(1)
 trials.Trial._save_is_due = lambda self: next(steps) % 10 == 0
 save, publish = trials.Trial.save, trials.Trial._publish
 if where == "in the middle": trials.Trial.save = lambda self, step: die() if step == 20 else save(self, step)
-if where == "at the end": trials.Trial._publish = lambda self: die()
+if where == "at the end": trials.Trial._publish = lambda self, seconds: die()
 finetune(FinetuneConfig(**values))
 """
 
@@ -102,10 +105,26 @@ def test_a_stopped_fit_saves_and_goes_on(
     assert_same(config.output, whole)
 
 
+def test_what_a_killed_process_left_is_cleared_away(folder: Path, whole: Path, tmp_path: Path) -> None:
+    """The output was whole already; the same command says what is in it, and another one is refused."""
+    config = replace(settings(folder, tmp_path, **QUICK), model=str(folder))
+    shutil.copytree(whole, config.output)
+    config.unfinished.mkdir()
+    written = json.loads((whole / "scores.json").read_text())
+    with pytest.raises(ValueError, match="is there already"):
+        finetune(config)  # its files are others
+    values = {**written, "settings": config.settings()}
+    (config.output / "scores.json").write_text(json.dumps(values))
+    assert finetune(config)["scores"] == written["scores"]
+    assert not config.unfinished.exists()
+    with pytest.raises(ValueError, match="is there already"):
+        finetune(config)
+
+
 def test_other_examples_are_other_settings(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(folder, tmp_path, **QUICK)
     monkeypatch.setattr(trials, "SAVE_SECONDS", -1)
-    monkeypatch.setattr(Trial, "_publish", lambda self: 1 / 0)
+    monkeypatch.setattr(Trial, "_publish", lambda self, seconds: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         finetune(config)
     monkeypatch.undo()
@@ -125,13 +144,14 @@ def test_it_is_evaluated_every_epoch_or_as_often_as_is_said(folder: Path, whole:
 def test_the_best_evaluation_s_weights_are_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of four evaluations is made the best one; what is written scores as it did then."""
     config = settings(folder, tmp_path, epochs=4, rate=1e-3)
-    remember, kept = Trial._remember, {}
+    scored, kept = Trial._scored, {}
 
-    def remembered(self: Trial, step: int, main: str, scores: dict[str, Any]) -> None:
+    def second_is_best(self: Trial, step: int) -> Evaluation:
         kept[step] = {name: tensor.detach().clone() for name, tensor in self.weights.items()}
-        remember(self, step, main, {**scores, main: 1.0 if step == 25 else 0.5})
+        found = scored(self, step)
+        return replace(found, scores={**found.scores, found.main: 1.0 if step == 25 else 0.5})
 
-    monkeypatch.setattr(Trial, "_remember", remembered)
+    monkeypatch.setattr(Trial, "_scored", second_is_best)
     result = finetune(config)
     monkeypatch.undo()
     assert result["step"] == 25

@@ -65,6 +65,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a padding that is no token": ({"pad_token_id": -1}, "pad_token_id is -1"),
     "an end nearer to nothing": ({"exponential_decay_length_penalty": (1, 2.0)}, "there is no eos_token_id"),
     "a stop without tokenizer": ({"stop_strings": "a"}, r"stop_strings need the tokenizer: generate\(…, tokenizer="),
+    "a number for yes": ({"early_stopping": 1, "num_beams": 2}, "early_stopping is 1: it must be True, False or"),
+    "no for a number": ({"pad_token_id": False}, "pad_token_id is False: it must be a token id"),
+    "a fraction for a number": ({"top_k": 0.0}, r"top_k is 0\.0: it must be a whole number"),
     "an empty stop": ({"stop_strings": ""}, "stop_strings is ''"),
     "no time": ({"max_time": 0}, "max_time is 0"),
     "a config that is none": ({"generation_config": {"num_beams": 2}}, "generation_config is a dict"),
@@ -110,12 +113,13 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_computed(
         ([[5, 9]], r"input_ids is a list: .* generate\(\*\*encoding\)"),
         (torch.tensor([5, 9]), r"input_ids are torch.int64 \[2\]"),
         (torch.randn(2, 3), "input_ids are torch.float32"),
+        (torch.zeros(0, 3, dtype=torch.int64), r"input_ids are torch.int64 \[0, 3\]: .* a row at least"),
         (torch.tensor([[5, 99]]), "input_ids holds 99"),
         (torch.tensor([[5, 0], [5, 6]]), "row 0 of the prompts ends in padding"),
         (torch.ones(1, 40, dtype=torch.int64), "the prompt has 40 tokens .* positions end at 40"),
         (torch.ones(1, 50, dtype=torch.int64), "the prompt has 50 tokens"),
     ],
-    ids=["none", "empty", "a list", "one row", "floats", "no token", "right padding", "full", "overfull"],
+    ids=["none", "empty", "a list", "one row", "floats", "no row", "no token", "right padding", "full", "overfull"],
 )
 def test_prompts_that_cannot_be_gone_on_from(prompt: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

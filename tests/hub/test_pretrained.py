@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
@@ -291,12 +292,22 @@ def test_fields_of_the_configuration_as_arguments(classifier: Path) -> None:
     assert ElectraModel.from_pretrained(classifier, low_cpu_mem_usage=True, from_tf=False) is not None
 
 
+def test_a_configuration_elsewhere_is_looked_for_as_the_weights_are(tmp_path: Path) -> None:
+    ElectraModel(ElectraConfig(**FIELDS)).save_pretrained(tmp_path / "weights" / "inner")
+    ElectraConfig(**FIELDS, problem_type="regression").save_pretrained(tmp_path / "config" / "inner")
+    for model in (ElectraModel, transformers.ElectraModel):
+        found = model.from_pretrained(tmp_path / "weights", config=str(tmp_path / "config"), subfolder="inner")
+        assert found.config.problem_type == "regression"
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
         ({"hiden_dropout_prob": 0.3}, "no argument 'hiden_dropout_prob'.*meant 'hidden_dropout_prob'"),
         ({"local_file_only": True}, "meant 'local_files_only'"),
         ({"gguf_file": "x"}, "no argument 'gguf_file'"),
+        ({"generator": 0.25}, "no argument 'generator'"),  # a method of the configuration, and no field
+        ({"use_return_dict": True}, "no argument 'use_return_dict'"),
         ({"from_tf": True}, "only PyTorch weights"),
         ({"hidden_act": "gelo"}, "hidden_act"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 import electra
 from tests.parity.twins import SIZES
@@ -30,8 +31,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             assert (repo_id, filename) == ("me/mine", "README.md")
             return bool(seen["card there"])
 
-        def upload_folder(self, *, repo_id: str, folder_path: Path, **commit: Any) -> str:
-            seen["files"] = {file.name: file.read_bytes() for file in folder_path.iterdir()}
+        def upload_folder(
+            self, *, repo_id: str, folder_path: Path, allow_patterns: list[str] | None = None, **commit: Any
+        ) -> str:
+            wanted = filter_repo_objects([file.name for file in folder_path.iterdir()], allow_patterns=allow_patterns)
+            seen["files"] = {name: (folder_path / name).read_bytes() for name in wanted}
             seen["commit"] = {"repo_id": repo_id, **commit}
             return "https://the.commit"
 
@@ -86,8 +90,12 @@ def test_while_saving(asked: dict[str, Any], tmp_path: Path) -> None:
     model = electra.ElectraModel(electra.ElectraConfig(**SIZES))
     model.save_pretrained(tmp_path / "mine")
     assert "commit" not in asked
+    model.add_model_tags("legal")
+    (tmp_path / "mine" / "customers.csv").write_text("not for everybody")
     model.save_pretrained(tmp_path / "mine", push_to_hub=True, token=False)
     assert asked["commit"]["repo_id"] == "me/mine"
+    assert set(asked["files"]) == {"config.json", "model.safetensors", "README.md"}
+    assert b"- legal" in asked["files"]["README.md"]
     assert (tmp_path / "mine" / "config.json").exists()
     model.save_pretrained(tmp_path / "elsewhere", push_to_hub=True, repo_id="mine")
     assert asked["commit"]["repo_id"] == "me/mine"

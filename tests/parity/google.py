@@ -43,8 +43,8 @@ def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}/LayerNorm/gamma": (width,), f"{name}/LayerNorm/beta": (width,)}
 
 
-def embeddings(scope: str, width: int) -> dict[str, tuple[int, ...]]:
-    tables = {"word_embeddings": WORDS, "position_embeddings": PLACES, "token_type_embeddings": 2}
+def embeddings(scope: str, width: int, words: int = WORDS, places: int = PLACES) -> dict[str, tuple[int, ...]]:
+    tables = {"word_embeddings": words, "position_embeddings": places, "token_type_embeddings": 2}
     shapes = {f"{scope}/embeddings/{name}": (rows, width) for name, rows in tables.items()}
     return {**shapes, **norm(f"{scope}/embeddings", width)}
 
@@ -66,8 +66,10 @@ def discriminator_head(width: int) -> dict[str, tuple[int, ...]]:
     return dense(f"{name}/dense", width, width) | dense(f"{name}/dense_1", width, 1)
 
 
-def generator_head(width: int, embedding: int, name: str = "generator_predictions") -> dict[str, tuple[int, ...]]:
-    return dense(f"{name}/dense", width, embedding) | norm(name, embedding) | {f"{name}/output_bias": (WORDS,)}
+def generator_head(
+    width: int, embedding: int, name: str = "generator_predictions", words: int = WORDS
+) -> dict[str, tuple[int, ...]]:
+    return dense(f"{name}/dense", width, embedding) | norm(name, embedding) | {f"{name}/output_bias": (words,)}
 
 
 def fine_tuned(task: str, **layers: tuple[int, int]) -> dict[str, tuple[int, ...]]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from electra.data.prepare import prepare
 from electra.pretrain import pretrain
 from electra.pretraining import plan as planning
 from electra.pretraining.cost import STATE_BYTES
+from electra.text.vocabulary import read_vocabulary
 from tests.pretraining.toy import toy, write_text
 
 Captured = pytest.CaptureFixture[str]
@@ -85,6 +87,38 @@ def test_a_step_that_is_shared_into_parts_needs_less_memory(tmp_path: Path, caps
     one, four = (planned(capsys, tmp_path, accumulate=parts) for parts in (1, 4))
     state = STATE_BYTES * one["parameters"]
     assert four["memory_bytes"] - state == pytest.approx((one["memory_bytes"] - state) / 4, rel=0.01)
+
+
+def test_several_processes_are_counted_and_the_plan_is_printed_once(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = planned(capsys, tmp_path)
+    for name, value in {"RANK": 0, "WORLD_SIZE": 4, "LOCAL_RANK": 0}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(planning, "_measure", lambda training, examples: (examples, 1000.0, 50.0))
+    four = planned(capsys, tmp_path)
+    assert (one["processes"], four["processes"]) == (1, 4)
+    assert four["measured_examples"] == one["batch_size"] / 4
+    assert four["tokens_per_second"] == 4000
+    step_tokens = four["tokens"] / four["steps"]
+    assert four["memory_bytes"] - STATE_BYTES * four["parameters"] == pytest.approx(50 * step_tokens / 4, rel=0.01)
+    pretrain(toy(tmp_path, dry_run=True))
+    assert "4 processes, each on" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(ValueError, match="batch of 4 examples cannot be shared by 4 processes in 2 parts"):
+        pretrain(toy(tmp_path, dry_run=True, accumulate=2))
+    monkeypatch.setenv("RANK", "1")
+    assert pretrain(toy(tmp_path, dry_run=True)) is None
+    assert capsys.readouterr().out == ""
+
+
+def test_prepared_examples_are_counted_exactly(tmp_path: Path, capsys: Captured) -> None:
+    of_text = planned(capsys, tmp_path)
+    config = toy(tmp_path)
+    tokenizer = read_vocabulary(config.vocab)
+    options = {"length": config.recipe.length, "held_out_fraction": config.held_out_fraction, "seed": config.seed}
+    folder = prepare(config.files, tokenizer, tmp_path / "there", **options)[0].path.parent
+    of_examples = planned(capsys, tmp_path, files=(str(folder),))
+    assert (of_examples["examples"], of_examples["text_share"]) == (of_text["examples"], 1)
 
 
 def test_the_table_says_it_in_words(tmp_path: Path, capsys: Captured) -> None:

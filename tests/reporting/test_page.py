@@ -9,6 +9,8 @@ import pytest
 
 from electra.reporting import curves
 from electra.reporting.curves import MOST_POINTS, Chart, Line, figure, smoothed, svg, thinned
+from electra.reporting.marks import AROUND, MOST_CHARACTERS, Mark, Part, marked, passage
+from electra.reporting.matrix import SIDEWAYS, matrix
 from electra.reporting.page import code, notice, page, paragraph, section
 from electra.reporting.tables import side_by_side, table
 from electra.reporting.tokens import ShownToken, coloured
@@ -56,6 +58,8 @@ def whole() -> str:
         table((NASTY, "value"), [(NASTY, NASTY), ("b", 2)], caption=NASTY),
         side_by_side({NASTY: {NASTY: NASTY}, "other": {}}, name=NASTY),
         coloured([token, ShownToken(f"##{NASTY}", 0.1)]),
+        passage(NASTY, [Part(NASTY, NASTY, [Mark(0, 9, NASTY), Mark(3, 12, NASTY, right=False)]), Part(NASTY, NASTY)]),
+        matrix([NASTY, "b"], [[1, 2], [0, 0]], rows=NASTY, columns=NASTY, caption=NASTY),
         figure(chart()),
     ]
     return page(NASTY, [section(NASTY, parts, note=NASTY)])
@@ -65,7 +69,7 @@ def test_everything_is_escaped_and_closed() -> None:
     tags = Tags(whole())
     assert tags.open == []
     assert "script" not in tags.seen
-    assert tags.text.count(NASTY) >= 17
+    assert tags.text.count(NASTY) >= 27
 
 
 def test_a_page_fetches_nothing() -> None:
@@ -85,6 +89,24 @@ def test_a_drawing_is_in_the_page_s_colour_and_the_same_every_time() -> None:
     assert "<style" not in drawn
     assert ">base $rate_1$</text>" in drawn  # as it was given, not as a formula
     assert re.search(r"\d{4}-\d\d-\d\d", drawn) is None
+
+
+def test_numbers_beside_a_drawing_are_whole() -> None:
+    """What is shortened are places in the drawing, not what is to be read; no formulas stand for powers of ten."""
+    rates = svg(Chart("Rate", [Line("rate", [(step, 1e-4 * step) for step in range(1, 30)])]))
+    assert re.search(r">0\.00\d+</text>", rates)
+    assert re.search(r'd="[^"]*\d\.\d{3}', rates) is None
+    norms = svg(Chart("Norm", [Line("norm", [(1, 0.02), (2, 300.0)])], log_y=True))
+    assert ">100</text>" in norms
+    assert ">0.1</text>" in norms
+    assert "mathdefault" not in norms
+
+
+def test_dots_are_points_without_a_line() -> None:
+    points = [(float(i), float(-i)) for i in range(5000)]
+    drawn = svg(Chart("dots", [Line("dots", points, dots=True)]))
+    assert 100 < drawn.count("<use") < 1000
+    assert drawn.count("<use") > svg(Chart("dots", [Line("line", points)])).count("<use") + 100
 
 
 def test_a_drawing_stays_small_however_long_the_run() -> None:
@@ -135,3 +157,41 @@ def test_what_differs_between_columns_comes_first() -> None:
     assert "0.0001234" in rows[1]
     assert "1,234,567" in rows[1]
     assert "differs" not in rows[2]
+
+
+def test_marks_may_lie_across_each_other() -> None:
+    shown = marked("a red house", [Mark(2, 11, "BIG"), Mark(0, 5, "RED", right=False)])
+    assert re.sub(r' title="[^"]*"', "", shown) == (
+        '<span class="said">a </span><span class="right said">red</span><sub class="said">RED</sub>'
+        '<span class="right"> house</span><sub class="right">BIG</sub>'
+    )
+    same = marked("red", [Mark(0, 3, "X"), Mark(0, 3, "X", right=False)])
+    assert same.endswith('red</span><sub class="right said">X</sub>')
+
+
+def test_of_a_long_text_the_marked_part_is_shown() -> None:
+    text = "".join(f"{i:04d}" for i in range(1000))
+    shown = marked(text, [Mark(2000, 2004)])
+    assert shown.startswith("…" + text[2000 - AROUND : 2000])
+    assert ">0500<" in shown
+    assert shown.endswith(text[2004 : 2004 + AROUND] + "…")
+    assert marked(text) == text[:MOST_CHARACTERS] + "…"
+    assert marked("short") == "short"
+
+
+def test_a_matrix_is_coloured_by_the_share_of_the_row() -> None:
+    shown = matrix(["a", "b"], [[3, 1], [0, 0]], rows="right", columns="answer")
+    assert re.findall(r'rgb\((.*?) / (.*?)\)" title="(.*?)"', shown) == [
+        ("0 114 178", "0.49", "75.0% of the row"),
+        ("213 94 0", "0.16", "25.0% of the row"),
+    ]
+    assert "sideways" not in shown
+    many = [str(i) for i in range(SIDEWAYS)]
+    assert "sideways" in matrix(many, [[1] * SIDEWAYS] * SIDEWAYS, rows="right", columns="answer")
+
+
+def test_a_heading_stands_where_its_numbers_do() -> None:
+    shown = table(("name", "count", "word", "nothing"), [("a", 1, "x", None), ("b", None, 2, None)])
+    headings = re.findall(r'<th scope="col"( class=number)?>(\w+)', shown)
+    assert headings == [("", "name"), (" class=number", "count"), ("", "word"), ("", "nothing")]
+    assert "<th" in table(("name",), [])

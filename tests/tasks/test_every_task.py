@@ -89,6 +89,21 @@ def test_lists_streams_datasets_and_batches_of_any_size_give_the_same(make: Make
 
 
 @every_task
+def test_half_a_character_is_refused_by_the_number_of_its_example(make: Make, task: str) -> None:
+    def broken(example: Any, key: str) -> Any:
+        if isinstance(example, str):
+            return example + "\ud83d"
+        if isinstance(example, list):
+            return [*example[:-1], broken(example[-1], key)]
+        return {**example, key: broken(example[key], key)}
+
+    good = examples_of(task)[0]
+    for key in good if isinstance(good, dict) else [""]:
+        with pytest.raises(ValueError, match=r"example 2: character .* is half of a surrogate pair"):
+            list(make(task, batch_size=1)(iter([good, good, broken(good, key)])))
+
+
+@every_task
 def test_an_endless_stream_is_answered_while_it_is_read(make: Make, task: str) -> None:
     read = 0
 

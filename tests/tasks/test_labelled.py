@@ -237,6 +237,9 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
         ("a = 1", r"tasks\.toml: \[a\] is to be a table with a task in it"),
         ("[a]\nmetric = 'f1'", r"\[a\] is to be a table with a task in it"),
         ("[a]\ntask = 'ner'\nmetrics = 'f1'", r"\[a\] has a key 'metrics' that is unknown. Did you mean 'metric'"),
+        ("[a]\ntask = 'ner'\nlabel_range = [5, 5]", r"\[a\]: label_range is \[5, 5\], where \[lowest, highest\]"),
+        ("[a]\ntask = 'ner'\nlabel_range = [0]", r"\[a\]: label_range is \[0\], where \[lowest, highest\]"),
+        ("[a]\ntask = 'ner'\ncolumns = {tags = 3}", r"\[a\]: columns has tags = 3, where a name or a list of names"),
         ("[a]\ntask = 'ner'\nheader = 'f1'", r"\[a\]: header is 'f1', where a list belongs"),
     ],
 )
@@ -315,6 +318,24 @@ def test_what_cannot_be_used_is_left_out_on_request(tmp_path: Path, tokenizer: A
     assert sorted(complaint.split(":")[1] for complaint in found.skipped) == ["2", "3", "4", "6"]
     with pytest.raises(ValueError, match=r"holds no examples that can be used: .*a\.jsonl:1: the label"):
         read_labelled(written(tmp_path / "a.jsonl", {**GOOD, "label": "c"})).usable(TASK, tokenizer, skip_invalid=True)
+
+
+def test_leaving_many_out_takes_no_longer_than_it_must(tmp_path: Path, tokenizer: Any) -> None:
+    tried = 0
+
+    class Counting(TextClassification):
+        def encode_all(self, examples: Any, tokenizer: Any) -> Any:
+            nonlocal tried
+            tried += len(examples)
+            return super().encode_all(examples, tokenizer)
+
+    rows = [{"text": "cat " * (3 if i % 50 == 0 else 30), "label": "ab"[i % 2]} for i in range(300)]
+    found = read_labelled(written(tmp_path / "a.jsonl", *rows))
+    kept = found.usable(Counting(labels=("a", "b"), max_length=LONGEST), tokenizer, cut=False, skip_invalid=True)
+    assert [record.line for record in kept.records] == [1, 51, 101, 151, 201, 251]
+    assert len(kept.skipped) == 294
+    assert kept.skipped[0].startswith(f"{tmp_path}/a.jsonl:2: the example is 8 tokens too long")
+    assert tried <= 2 * 300 * 9, "each is tried twice at every size from 256 down to 1"
 
 
 def test_duplicate_ids_are_left_out_on_request(tmp_path: Path) -> None:

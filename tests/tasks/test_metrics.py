@@ -46,19 +46,13 @@ def test_entities_are_counted_strictly_and_as_conlleval_does() -> None:
     assert other_scheme.scores()["f1"] == 1
 
 
-def test_counted_entities_give_seqeval_s_scores(draw: Draw) -> None:
-    """The fast path of the bootstrap and its plain twin."""
-    outcomes = entities(60, draw)
-    chosen = draw.integers(0, 60, size=60)
-    for some in (None, chosen):
-        quick, plain = outcomes.for_resampling().scores(some), outcomes.scores(some)
-        assert quick == pytest.approx({name: plain[name] for name in quick})
-
-
 KINDS: dict[str, Any] = {
     "labels": lambda n, draw: LabelOutcomes(draw.integers(0, 3, n), draw.integers(0, 3, n), ("a", "b", "c")),
+    "two labels": lambda n, draw: LabelOutcomes(draw.integers(0, 2, n), draw.integers(0, 2, n), ("a", "b")),
+    "rare labels": lambda n, draw: LabelOutcomes(np.arange(n) // 18, np.arange(n) // 22, ("a", "b", "c", "none")),
     "sets": lambda n, draw: SetOutcomes(draw.random((n, 3)) > 0.5, draw.random((n, 3)) > 0.5, ("a", "b", "c")),
     "numbers": lambda n, draw: NumberOutcomes(draw.random(n), draw.random(n)),
+    "many equal numbers": lambda n, draw: NumberOutcomes(draw.random((n, 2)).round(1), draw.random((n, 2)).round(1)),
     "words": lambda n, draw: word_outcomes(
         [[i % 3] * (i % 4) for i in range(n)], [[i % 2] * (i % 4) for i in range(n)], ("a", "b", "c")
     ),
@@ -79,6 +73,18 @@ def test_scores_of_some_examples(kind: str, draw: Draw) -> None:
     half = np.arange(20)
     assert outcomes.scores(np.concatenate([half, half])) == pytest.approx(outcomes.scores(half))
     assert outcomes.scores(half) != outcomes.scores()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_draws_at_once_have_the_scores_of_each(kind: str, draw: Draw) -> None:
+    """The fast path of the bootstrap and its plain twin, also of draws without some label, or with one alone."""
+    outcomes: Outcomes = KINDS[kind](40, draw)
+    draws = [draw.integers(0, 40, size=40), draw.integers(0, 40, size=40), draw.integers(0, 15, size=40)]
+    draws.append(np.full(40, 6))
+    found = outcomes.resampled(iter(draws))
+    for i, chosen in enumerate(draws):
+        expected = outcomes.scores(chosen)
+        assert {name: values[i] for name, values in found.items()} == pytest.approx(expected, nan_ok=True)
 
 
 def test_scores_of_rankings() -> None:

@@ -80,6 +80,23 @@ def test_token_classification_labels_each_words_first_token_once(tokenizer: Any)
     assert torch.isfinite(task.loss(model_for(task), batch))
 
 
+def test_what_is_learnt_of_several_numbers() -> None:
+    task = TextClassification(labels=("a", "b"), problem_type="regression")
+    assert task.target({"text": "x", "label": [1, "0.5"]}) == (1.0, 0.5)
+    for label in (0.5, [1, 2, 3], "12"):
+        with pytest.raises(ValueError, match="a regression on 2 outputs is a list of so many numbers, not"):
+            task.target({"text": "x", "label": label})
+    with pytest.raises(ValueError, match="a finite number, not 'y'"):
+        task.target({"text": "x", "label": [1, "y"]})
+
+
+def test_labels_written_in_two_ways_are_one() -> None:
+    mixed = [{"text": "x", "label": label} for label in (1, "1", 0, "0")]
+    task = TextClassification.from_examples(mixed)
+    assert task.labels == ("0", "1")
+    assert [task.target(example) for example in mixed] == [1, 1, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("task", "example", "message"),
     [
@@ -98,6 +115,7 @@ def test_token_classification_labels_each_words_first_token_once(tokenizer: Any)
         (TextClassification(labels=("a", "b")), {"text": "x", "label": -1}, "the label -1 is none"),
         (TextClassification(labels=("a",)), {"text": "x", "label": float("nan")}, "a finite number, not nan"),
         (TextClassification(labels=("a",)), {"text": "x", "label": "high"}, "a finite number, not 'high'"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": 10**400}, "a finite number, not 1000"),
         (
             TextClassification(labels=("a", "b"), problem_type="multi_label_classification"),
             {"text": "x", "label": "a"},
@@ -156,8 +174,8 @@ def tokens_saying(words: list[str], tags: list[str | None]) -> list[dict[str, An
     found, start = [], 0
     for word, tag in zip(words, tags, strict=True):
         if tag is not None:
-            found.append({"entity": tag, "start": start, "end": start + 1})
-            found.append({"entity": "B-X", "start": start + 1, "end": start + len(word)})
+            found.append({"entity": tag, "score": 0.9, "start": start, "end": start + 1})
+            found.append({"entity": "B-X", "score": 0.9, "start": start + 1, "end": start + len(word)})
         start += len(word) + 1
     return found
 

@@ -68,6 +68,20 @@ def test_answers_equal_transformers(both: Both, name: str, multi_label: bool) ->
     assert len(set(answers)) > 1 or multi_label, "the text is to matter"
 
 
+def test_a_stream_with_many_labels_is_not_read_far_ahead(folder: Callable[[str], Path]) -> None:
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for _ in range(40):
+            read += 1
+            yield "the cat sat"
+
+    options = {"hypothesis_template": TEMPLATE, "candidate_labels": ["cat"] * 200}
+    ours = pipeline("zero-shot-classification", folder("usual"), device="cpu", batch_tokens=64, **options)
+    assert max(read - given for given, _ in enumerate(ours(texts()), start=1)) <= 2
+
+
 def test_options_at_construction_and_the_usual_template(folder: Callable[[str], Path]) -> None:
     with quiet_transformers():
         theirs = transformers.pipeline("zero-shot-classification", str(folder("usual")), device="cpu")
@@ -113,6 +127,9 @@ def test_a_model_that_names_no_entailment_is_refused_unless_told(folder: Callabl
         ("a", {"candidate_labels": "b", "hypothesis_template": "{label}"}, "{} must say, once, where the label goes"),
         ("a", {"candidate_labels": "b", "hypothesis_template": "{} {}"}, "{} must say, once"),
         ("a", {"candidate_labels": "b", "hypothesis_template": "{"}, "{} must say, once"),
+        ("a", {"candidate_labels": "b", "hypothesis_template": "{:d}"}, "{} must say, once"),
+        ("a", {"candidate_labels": "b", "hypothesis_template": "{:{}}"}, "{} must say, once"),
+        ("a", {"candidate_labels": "b", "hypothesis_template": None}, "hypothesis_template=None"),
         ("a", {"candidate_labels": "b " * 30}, "and a row has room for 21: shorten the text that is not to be cut"),
         ("a", {"candidate_labels": "b", "mutli_label": True}, "Did you mean 'multi_label'"),
     ],

@@ -74,6 +74,16 @@ def test_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cut.most_cut) == module.SHOWN
 
 
+def test_a_giant_line_is_counted_in_parts_and_a_giant_word_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    add = module._Count.add
+    watched = lambda self, lines: (sizes.append(sum(map(len, lines))), add(self, lines))  # noqa: E731
+    monkeypatch.setattr(module._Count, "add", watched)
+    fit = report_of(tokenizer("the"), ["the " * 100_000, "x" * 10_000, *["the"] * 1000])
+    assert max(sizes) < module.CHARACTERS_AT_ONCE + module.LONGEST_LINE
+    assert (fit.words, fit.unknown) == (101_001, [("x" * 100, 1)])
+
+
 @pytest.mark.parametrize(
     ("options", "text", "tokens"),
     [

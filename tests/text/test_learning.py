@@ -68,6 +68,16 @@ def test_the_same_as_a_vocabulary_trained_from_scratch() -> None:
     assert again.fingerprint() == scratch.fingerprint()
 
 
+def test_nothing_is_learned_from_words_that_are_too_long_to_be_taken_apart() -> None:
+    """A file may be one word, of which every piece would be a symbol of its own in memory."""
+    longest = "cd" * 50
+    learned = train_vocabulary([f"ab ab {longest}", "ef" * 51], size=300, min_frequency=1)
+    assert {"ab", "##cd", longest} <= learned.get_vocab().keys()
+    assert not any("f" in token for token in learned.get_vocab())
+    with pytest.raises(ValueError, match="or words of over 100 characters"):
+        train_vocabulary(["ef" * 51], size=300)
+
+
 def test_rare_characters_are_left_out() -> None:
     learned = ElectraTokenizer().train_new_from_iterator(["aaa bbb a b c"], 50, limit_alphabet=2)
     assert learned.tokenize("a c") == ["a", "[UNK]"]

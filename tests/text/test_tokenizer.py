@@ -99,8 +99,9 @@ def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
         small(LONG, truncation="only_second", max_length=6)
     with pytest.raises(ValueError, match=r"max_length=5 is not a multiple of pad_to_multiple_of=8.*max_length=8"):
         small(LONG, truncation=True, padding=True, max_length=5, pad_to_multiple_of=8)
-    with pytest.warns(UserWarning, match="max_length=5 has no effect"):
+    with pytest.warns(UserWarning, match="max_length=5 has no effect") as warned:
         small(LONG, padding=True, max_length=5)
+    assert warned[0].filename == __file__, "it names the line that calls"
 
 
 @pytest.mark.parametrize(

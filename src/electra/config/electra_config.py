@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +17,7 @@ from electra.config.labels import numbered_labels, numbers_of, with_all_labels, 
 from electra.config.presets import PRESETS
 from electra.hub.files import write_text
 from electra.hub.names import find_file
+from electra.hub.objects import object_text, read_object
 from electra.hub.push import Pushed
 
 PathLike = str | os.PathLike[str]
@@ -140,8 +140,7 @@ class ElectraConfig(_Fields):
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """Ends with a line break. use_diff: `to_diff_dict` in place of `to_dict`."""
-        values = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        return object_text(self.to_diff_dict() if use_diff else self.to_dict())
 
     def to_json_file(self, json_file_path: PathLike, use_diff: bool = True) -> None:
         """Write `to_json_string` into a file, whole or not at all."""
@@ -155,11 +154,12 @@ class ElectraConfig(_Fields):
             raise ValueError(
                 f"this is the configuration of a {kind!r} model, and only 'electra' models can be read here"
             )
+        values, overrides = _renamed(values), _renamed(overrides)
         return cls(**{**without_stale_labels(values, overrides), **overrides})
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> ElectraConfig:
-        return cls.from_dict(_read_json(Path(path)))
+        return cls.from_dict(read_object(Path(path)))
 
     @classmethod
     def from_pretrained(
@@ -196,7 +196,7 @@ class ElectraConfig(_Fields):
             )
         if found is None:
             raise OSError(f"{name_or_path} has no config.json: it is not a model folder")
-        values = _read_json(found)
+        values = read_object(found)
         unused = {k: v for k, v in overrides.items() if return_unused_kwargs and not _is_field(k, values)}
         overrides = {k: v for k, v in overrides.items() if k not in unused}
         try:
@@ -223,9 +223,8 @@ class ElectraConfig(_Fields):
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Set several fields; all are checked together."""
-        changed = type(self).from_dict(self.to_dict(), **values)
-        changed._attn_implementation = self._attn_implementation
-        self.__dict__ = changed.__dict__
+        present = {**self.to_dict(), "attn_implementation": self._attn_implementation}
+        self.__dict__ = type(self).from_dict(present, **values).__dict__
 
     def update_from_string(self, update_str: str) -> None:
         """Set several fields from text: "hidden_dropout_prob=0.2,use_cache=false". Each keeps its type."""
@@ -269,6 +268,7 @@ class ElectraConfig(_Fields):
             "hidden_size": hidden,
             "num_attention_heads": max(1, hidden // 64),
             "intermediate_size": 4 * hidden,
+            "attn_implementation": self._attn_implementation,
         }
         return type(self).from_dict(values)
 
@@ -285,6 +285,10 @@ class ElectraConfig(_Fields):
     def torch_dtype(self) -> torch.dtype | str | None:
         """An older name of `dtype`."""
         return self.dtype
+
+    @torch_dtype.setter
+    def torch_dtype(self, dtype: torch.dtype | str | None) -> None:
+        self.dtype = dtype
 
     @property
     def use_return_dict(self) -> bool:
@@ -320,19 +324,24 @@ _OF_EVERY_MODEL = frozenset(
         *("is_encoder_decoder", "id2label", "label2id", "problem_type", "architectures", "_name_or_path"),
     }
 )
+_OLD_NAMES = {
+    "torch_dtype": "dtype",
+    "_name_or_path": "name_or_path",
+    "_attn_implementation": "attn_implementation",
+}
 _OF_THE_DISCRIMINATOR = frozenset({"architectures", "generator_hidden_size", "generator_size", "_name_or_path"})
 
 
 def _modern_spelling(values: dict[str, Any]) -> dict[str, Any]:
     """Old names of fields, and values that only older files hold, in today's form."""
-    values = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version")}
-    for old, new in (("torch_dtype", "dtype"), ("_name_or_path", "name_or_path")):
-        if old in values:
-            given = values.pop(old)
-            values.setdefault(new, given)
-    if "_attn_implementation" in values:
-        values["attn_implementation"] = values.pop("_attn_implementation")
-    return with_all_labels(values)
+    kept = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version")}
+    return with_all_labels(_renamed(kept))
+
+
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values under today's names; one that is given under both counts as it is under today's."""
+    old = {new: values[name] for name, new in _OLD_NAMES.items() if name in values}
+    return old | {name: value for name, value in values.items() if name not in _OLD_NAMES}
 
 
 def _divide(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -364,13 +373,3 @@ def _dtype(name: str) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise ValueError(f"dtype is {name!r}: it must be one of torch's, such as float32, float16 or bfloat16")
     return found
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a JSON {type(values).__name__}, and a configuration is an object")
-    return values

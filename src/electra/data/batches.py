@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from electra.batch import Batch, Layout
 from electra.data.ahead import ahead
-from electra.data.order import check_seed, samples, uniforms
+from electra.data.order import check_seed, samples, uniforms_of
 from electra.data.shards import Ids, Shards
 from electra.nn.masking import MaskedTokens, Masking
 
@@ -29,6 +29,8 @@ class PretrainingBatches:
     seed: 0 or more.
     masking: which tokens are chosen. special_ids: ids that never are. mask_token_id: what hides a chosen token.
     sep_token_id: the id that ends a segment; what follows the first one has token type 1.
+    marked_words: choose whole words, whose boundaries were marked in the text that the shards were made of; a
+        `ValueError` where they do not tell.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class PretrainingBatches:
         special_ids: Sequence[int],
         mask_token_id: int,
         sep_token_id: int,
+        marked_words: bool = False,
     ) -> None:
         check_seed(seed)
         if batch_size < 1:
@@ -50,6 +53,8 @@ class PretrainingBatches:
                 f"{shards.path.name} text: it gives {len(shards)} examples, fewer than one batch of {batch_size}: "
                 f"give more text, a smaller batch size, or a smaller length (more, shorter examples)"
             )
+        if marked_words:
+            shards.word_starts(0)  # refused now if they do not tell
         self.shards = shards
         self.batch_size = batch_size
         self.seed = seed
@@ -57,6 +62,7 @@ class PretrainingBatches:
         self._special_ids = tuple(special_ids)
         self._mask_token_id = mask_token_id
         self._sep_token_id = sep_token_id
+        self._marked_words = marked_words
 
     @property
     def steps_per_epoch(self) -> float:
@@ -73,16 +79,23 @@ class PretrainingBatches:
         return ahead(lambda: map(self.batch, count(start_step)), items=ahead_steps)
 
     def parts(
-        self, start_step: int, places: Sequence[range], *, pinned: bool = False, ahead_steps: int = 4
+        self,
+        start_step: int,
+        places: Sequence[range],
+        *,
+        change: Callable[[MaskedBatch], MaskedBatch] = lambda example: example,
+        pinned: bool = False,
+        ahead_steps: int = 4,
     ) -> Iterator[list[MaskedBatch]]:
         """As `batches`, of each batch a list of parts: its examples in each of `places`.
 
-        pinned: in page-locked memory, from which an accelerator copies while it computes.
+        change: what is done with each part. pinned: in page-locked memory, from which an accelerator copies while it
+        computes.
         """
         _check_start(start_step)
 
         def parts_of(step: int) -> list[MaskedBatch]:
-            made = [self.batch(step, part) for part in places]
+            made = [change(self.batch(step, part)) for part in places]
             return [(batch.pin_memory(), masked.pin_memory()) for batch, masked in made] if pinned else made
 
         return ahead(lambda: map(parts_of, count(start_step)), items=ahead_steps)
@@ -93,10 +106,11 @@ class PretrainingBatches:
         chosen = samples(counters, len(self.shards), seed=self.seed).tolist()
         examples = [self.shards[number] for number in chosen]
         batch = self._batch(examples)
-        draws = np.concatenate(
-            [uniforms(self.seed, number, len(ids)) for number, ids in zip(counters.tolist(), examples, strict=True)]
-        )
-        return batch, self.masking(batch, torch.from_numpy(draws), self._special_ids, self._mask_token_id)
+        draws = uniforms_of(self.seed, counters.tolist(), list(map(len, examples)))
+        continues = None
+        if self._marked_words:
+            continues = torch.from_numpy(~np.concatenate([self.shards.word_starts(number) for number in chosen]))
+        return batch, self.masking(batch, torch.from_numpy(draws), self._special_ids, self._mask_token_id, continues)
 
     def _batch(self, examples: list[Ids]) -> Batch:
         ids = np.concatenate(examples).astype(np.int64)

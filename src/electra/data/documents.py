@@ -72,19 +72,22 @@ def read_documents(
 class Lines:
     """The lines of all documents, from the start as often as they are asked for, so that no memory has to hold them.
 
-    The fields are what `read_documents` takes.
+    The first four fields are what `read_documents` takes.
     """
 
     files: tuple[str, ...]
     text_field: str = "text"
     invalid_utf8: str = "refuse"
     progress: Progress | None = None
+    word_boundaries: str | None = None
+    """A character that marks them, which is left out."""
 
     def __iter__(self) -> Iterator[str]:
         documents = read_documents(
             self.files, text_field=self.text_field, invalid_utf8=self.invalid_utf8, progress=self.progress
         )
-        return (line for document in documents for line in document.lines)
+        lines = (line for document in documents for line in document.lines)
+        return lines if self.word_boundaries is None else (line.replace(self.word_boundaries, "") for line in lines)
 
 
 def documents_of(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from electra.data.decoding import Decoding
 from electra.data.documents import Document, Progress, documents_of
 from electra.data.packing import Packer
 from electra.data.segments import examples_of
-from electra.data.shards import Mark, ShardWriter, smallest_type
+from electra.data.shards import WORDS, Mark, ShardWriter, smallest_type
 from electra.data.tokenize import tokenized
 from electra.data.unfinished import read_mark, write_mark
+from electra.data.words import parted
 from electra.text.tokenizer import ElectraTokenizer
 
 TRAIN, HELD_OUT = "train", "held_out"
@@ -36,6 +40,8 @@ class _State:
     tokens_kept: int = 0
     replaced: int = 0
     first_replaced: str = ""
+    boundaries: int = 0
+    """How often the character was there that marks them."""
     by_set: dict[str, int] = field(default_factory=lambda: {TRAIN: 0, HELD_OUT: 0})
     """Documents in each of the two sets."""
 
@@ -55,55 +61,94 @@ class ExampleSets:
         self._ids = dict(zip(("cls_token_id", "sep_token_id"), _ends(tokenizer), strict=True))
         mark = read_mark(folder) or {}
         self._state = _State(**mark.get("state", {}))
-        dtype = smallest_type(len(tokenizer))
+        self._symbol: str | None = recipe.get("word_boundaries")
         self._writers = {
             name: ShardWriter(folder, name, dtype=dtype, going_on=Mark(**mark.get(name, {})), may_be_empty=True)
-            for name in (TRAIN, HELD_OUT)
+            for name, dtype in files_of(len(tokenizer), words=self._symbol is not None).items()
         }
         self._packers = {
             name: Packer(length=recipe["length"], open_examples=mark.get("open", {}).get(name, ()), **self._ids)
             for name in (TRAIN, HELD_OUT)
         }
 
-    def write_files(self, files: tuple[Path, ...], decoding: Decoding, progress: Progress | None) -> dict[str, Any]:
+    def write_files(
+        self,
+        files: tuple[Path, ...],
+        decoding: Decoding,
+        progress: Progress | None = None,
+        look: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
         """Write both sets of the examples of files; how much was read, and how much is in them.
 
-        Files before the marked one are not read again. Raises `ValueError` where one of the sets has no example.
+        Files before the marked one are not read again. `look` is called after every document; what is done is marked
+        when it raises. Raises `ValueError` where one of the sets has no example.
         """
         state = self._state
         documents = documents_of(files, decoding, self._recipe["text_field"], progress, first_file=state.file)
-        return self.write(documents, files, least=1)
+        return self.write(documents, files, least=1, look=look)
 
-    def write(self, documents: Iterable[Document], files: Sequence[Path] = (), *, least: int = 0) -> dict[str, Any]:
+    def write(
+        self,
+        documents: Iterable[Document],
+        files: Sequence[Path] = (),
+        *,
+        least: int = 0,
+        look: Callable[[], None] | None = None,
+    ) -> dict[str, Any]:
         """The same for documents from the start (of the marked one of `files`), of which those that are done are passed
         over; each set must have `least` examples."""
-        state, period = self._state, round(1 / self._recipe["held_out_fraction"])
+        state = self._state
         next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
-        with self._writers[TRAIN], self._writers[HELD_OUT]:
+        with ExitStack() as stack:
+            for writer in self._writers.values():
+                stack.enter_context(writer)
             left = islice(documents, state.documents - state.documents_before_file, None)
-            for document, sentences in tokenized(left, self._tokenizer.backend_tokenizer):
-                self._count(document, sum(map(len, sentences)), files)
-                name = HELD_OUT if state.documents % period == period // 2 else TRAIN
-                self._add(name, self._examples(name, sentences))
-                if self._recipe["segments"] == "faithful":
-                    self._writers[name].end_document()
-                state.by_set[name] += 1
-                state.documents += 1
+            for document, sentences in tokenized(left, self._tokenizer.backend_tokenizer, self._symbol):
+                self._add_document(document, sentences, files)
                 if state.tokens_read >= next_mark:
                     self._mark()
                     next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
+                if look is not None:
+                    self._mark_if_it_raises(look)
             for name, packer in self._packers.items():
                 self._add(name, packer.end())
             if least:
-                check_enough(self._writers, state.documents, self._recipe["held_out_fraction"])
+                self._check_enough()
         self._tell()
         return self._counts()
+
+    def _add_document(self, document: Document, sentences: list[list[int]], files: Sequence[Path]) -> None:
+        state, period = self._state, round(1 / self._recipe["held_out_fraction"])
+        self._count(document, sum(map(len, sentences)), files)
+        name = HELD_OUT if state.documents % period == period // 2 else TRAIN
+        self._add(name, self._examples(name, sentences))
+        if self._recipe["segments"] == "faithful":
+            self._writers[name].end_document()
+        state.by_set[name] += 1
+        state.documents += 1
+
+    def _mark_if_it_raises(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except BaseException:
+            self._mark()
+            raise
+
+    def _check_enough(self) -> None:
+        check_enough(self._writers, self._state.documents, self._recipe["held_out_fraction"])
+        if self._symbol is not None and self._state.boundaries == 0:
+            raise ValueError(
+                f"word_boundaries={self._symbol!r}: the text has no such character. Mark where words begin with it, or "
+                f"give the one that does"
+            )
 
     def _count(self, document: Document, tokens: int, files: Sequence[Path]) -> None:
         state = self._state
         if files and document.source is not files[state.file]:
             state.file, state.documents_before_file = files.index(document.source), state.documents
         state.tokens_read += tokens
+        if self._symbol is not None:
+            state.boundaries += sum(line.count(self._symbol) for line in document.lines)
         if document.replaced:
             state.replaced += document.replaced
             state.first_replaced = state.first_replaced or f"{document.source}:{document.line}"
@@ -122,7 +167,12 @@ class ExampleSets:
     def _add(self, name: str, examples: Iterator[list[int]]) -> None:
         writer, packed, sep = self._writers[name], self._recipe["segments"] == "packed", self._ids["sep_token_id"]
         for example in examples:
-            writer.add(example)
+            if self._symbol is None:
+                writer.add(example)
+            else:
+                ids, starts = parted(example)
+                writer.add(ids)
+                self._writers[name + WORDS].add(np.packbits(starts))
             separators = example.count(sep)
             self._state.tokens_kept += len(example) - separators - (separators if packed else 1)
             if packed:  # a packed example has several documents, and the marks are of whole sequences
@@ -140,8 +190,9 @@ class ExampleSets:
             "tokens_kept": state.tokens_kept,
             "replaced": state.replaced,
         }
-        for name, writer in self._writers.items():
-            counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": state.by_set[name]}
+        for name, documents in state.by_set.items():
+            writer = self._writers[name]
+            counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
         return counts
 
     def _tell(self) -> None:
@@ -155,6 +206,12 @@ class ExampleSets:
                 self._recipe["encoding"],
                 state.first_replaced,
             )
+
+
+def files_of(vocabulary_size: int, *, words: bool) -> dict[str, np.dtype[Any]]:
+    """The names of the shards of both sets, and the type that each is stored in: ids, and bits for words."""
+    ids = dict.fromkeys((TRAIN, HELD_OUT), smallest_type(vocabulary_size))
+    return ids | (dict.fromkeys((TRAIN + WORDS, HELD_OUT + WORDS), np.dtype(np.uint8)) if words else {})
 
 
 def _ends(tokenizer: ElectraTokenizer) -> tuple[int, int]:

@@ -14,8 +14,9 @@ from electra.data.text_files import needed
 
 BytesRead = Callable[[int], None]
 
-BLOCK_BYTES = 2**16  # read at once; a block of a well compressed file grows up to a thousandfold
-LONGEST_LINE_BYTES = 2**20  # a longer line arrives in pieces of about this size, so that memory stays constant
+BLOCK_BYTES = 2**16  # read at once
+COMPRESSED_BYTES = 2**10  # decompressed at once, because they may grow ten thousandfold
+LONGEST_LINE_BYTES = 2**16  # a longer line comes in pieces: what tokenizes it needs a hundred times their memory
 LONGEST_RECORD_BYTES = 2**27  # one that cannot be cut, because it is JSON or CSV, is refused
 
 
@@ -30,7 +31,7 @@ class Line(NamedTuple):
 def read_lines(path: Path, decoding: Decoding | None = None, *, on_bytes: BytesRead | None = None) -> Iterator[Line]:
     """The lines of one file, without surrounding white space.
 
-    A line longer than a megabyte comes in pieces, cut between words, all with its number. `on_bytes` is told of every
+    A line longer than 64 kB comes in pieces, cut between words, all with its number. `on_bytes` is told of every
     block read how many bytes of the file it took. Raises `ValueError` naming the file, and the line where there is
     one, for what is not text (as `decoding` has it), a compressed file that is damaged or cut short, and a file that
     changes while it is read.
@@ -135,6 +136,12 @@ def _raw_blocks(file: IO[bytes], on_bytes: BytesRead | None) -> Iterator[bytes]:
         )
 
 
+def _slices(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        for start in range(0, len(block), COMPRESSED_BYTES):
+            yield block[start : start + COMPRESSED_BYTES]
+
+
 def _decompressed(
     blocks: Iterable[bytes], new_decompressor: Callable[[], Any], damage: type[Exception]
 ) -> Iterator[bytes]:
@@ -143,7 +150,7 @@ def _decompressed(
     The libraries' own file objects differ in this: zstandard's takes a file that is cut short for a whole one.
     """
     decompressor = None
-    for rest in blocks:
+    for rest in _slices(blocks):
         while rest := rest if decompressor else rest.lstrip(b"\0"):  # streams may be padded with zeros
             decompressor = decompressor or new_decompressor()
             try:

@@ -6,6 +6,8 @@ Sample number `counter` of a run (step * batch size + place in the batch) is sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,8 +57,20 @@ def uniforms(seed: int, counter: int, length: int) -> npt.NDArray[np.float32]:
     They are multiples of 2**-24 of Philox, whose raw numbers are the same on every machine and numpy version. A longer
     sample begins with the numbers of a shorter one.
     """
-    raw = np.random.Philox(key=_key(seed, counter)).random_raw(length * 3)
-    return ((raw >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).reshape(length, 3)
+    return uniforms_of(seed, [counter], [length])
+
+
+def uniforms_of(seed: int, counters: Sequence[int], lengths: Sequence[int]) -> npt.NDArray[np.float32]:
+    """The `uniforms` of several samples after one another: `[sum of lengths, 3]`."""
+    generator = np.random.Philox(key=_key(seed, 0))
+    state = generator.state  # keyed anew for each sample: four times as fast as a new generator
+    raw = []
+    for counter, length in zip(counters, lengths, strict=True):
+        state["state"]["key"][1] = counter
+        generator.state = state
+        raw.append(generator.random_raw(length * 3))
+    high = np.concatenate(raw) >> np.uint64(40)
+    return (high.astype(np.float32) * np.float32(2.0**-24)).reshape(-1, 3)
 
 
 _FOR_ORDER = np.array([0, 0, 0, 1], dtype=np.uint64)

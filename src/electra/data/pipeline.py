@@ -8,8 +8,8 @@
     LocalPipelineExecutor([JoinShares("tokenizer", "shares", "examples")], depends=shares).run()
 
 Then `electra pretrain examples --vocab tokenizer …` trains on them. SlurmPipelineExecutor and RayPipelineExecutor take
-the same steps; the folders have to be on a file system that all machines see. A task that is killed goes on from its
-last mark when it is run again.
+the same steps (docs/pretraining.md shows both); the folders have to be on a file system that all machines see. A task
+that is killed goes on from its last mark when it is run again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from electra.data.documents import Document, documents_in
-from electra.data.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough
+from electra.data.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough, files_of
 from electra.data.prepare import DESCRIPTION, recipe_of
-from electra.data.shards import Shards, ShardWriter, smallest_type
+from electra.data.shards import Shards, ShardWriter
 from electra.data.tables import Text
 from electra.data.text_files import PathLike
 from electra.data.unfinished import unfinished
@@ -42,8 +42,8 @@ FIRST_DOCUMENT_BITS = 40
 class WriteShare(PipelineStep):  # type: ignore[misc]
     """Make examples of the documents of one task, in `shares/TASK`.
 
-    tokenizer: its folder. shares: a folder of all tasks' shares. length, segments, seed, held_out_fraction: as
-    `prepare` takes them. The documents of a task are held out by their numbers in it.
+    tokenizer: its folder. shares: a folder of all tasks' shares. length, segments, seed, held_out_fraction,
+    word_boundaries: as `prepare` takes them. The documents of a task are held out by their numbers in it.
     """
 
     type = "Tokenizer"
@@ -58,6 +58,7 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
         segments: str = "faithful",
         seed: int = 0,
         held_out_fraction: float = 0.01,
+        word_boundaries: str | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer, self.shares = str(tokenizer), str(shares)
@@ -66,6 +67,7 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
             "segments": segments,
             "seed": seed,
             "held_out_fraction": held_out_fraction,
+            "word_boundaries": word_boundaries,
         }
         recipe_of(ElectraTokenizer.from_pretrained(self.tokenizer), **self.options)  # refused now, not in every task
 
@@ -108,18 +110,18 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
         told = self._told(tokenizer.fingerprint())
         recipe = told[0]["recipe"]
-        dtype = smallest_type(len(tokenizer))
+        words = recipe.get("word_boundaries") is not None
         counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
         with unfinished(self.output) as working:
-            writers = {name: ShardWriter(working, name, dtype=dtype) for name in (TRAIN, HELD_OUT)}
-            for name, writer in writers.items():
-                documents = sum(share[name]["documents"] for share in told)
-                with writer:
+            for name, dtype in files_of(len(tokenizer), words=words).items():
+                with ShardWriter(working, name, dtype=dtype) as writer:
                     for task in range(len(told)):
                         writer.extend(Shards(_place(self.shares, task), name))
-                    all_documents = sum(share[one]["documents"] for share in told for one in writers)
+                    all_documents = sum(share[one]["documents"] for share in told for one in (TRAIN, HELD_OUT))
                     check_enough({name: writer}, all_documents, recipe["held_out_fraction"])
-                counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
+                if name in (TRAIN, HELD_OUT):
+                    documents = sum(share[name]["documents"] for share in told)
+                    counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
             described = {"recipe": {**recipe, "files": []}, "files": [], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
 

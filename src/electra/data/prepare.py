@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from electra.data.shards import Shards
 from electra.data.sources import describe_sources
 from electra.data.text_files import PathLike, find_text_files
 from electra.data.unfinished import unfinished
+from electra.data.words import check_symbol
 from electra.hub.files import write_text
 from electra.text.tokenizer import ElectraTokenizer
 
@@ -40,7 +41,9 @@ def prepare(
     encoding: str = "utf-8",
     text_field: str = "text",
     invalid_utf8: str = "refuse",
+    word_boundaries: str | None = None,
     progress: Progress | None = None,
+    look: Callable[[], None] | None = None,
     reuse_only: bool = False,
 ) -> tuple[Shards, Shards]:
     """Tokenize text once: `(train, held_out)` examples of at most `length` tokens, memory-mapped.
@@ -57,7 +60,11 @@ def prepare(
     seed: decides how lines are put together to faithful examples.
     held_out_fraction: the share of documents, above 0 and at most 0.5, that is kept for evaluation. Which ones follows
         from their numbers in reading order alone.
+    word_boundaries: a character that stands between words in the text, and nowhere else in it (white space parts words
+        too). The text is read without it, and the examples tell where words begin, for masking whole ones.
     progress: called with (bytes read, bytes in all).
+    look: called after every document. What it raises ends the preparation, which the same call then goes on with after
+        that document.
     reuse_only: open what is there, and raise `ValueError` where that is not this text prepared in this way.
 
     Raises `ValueError` or `FileNotFoundError` for text that cannot be read (with file and line), and `ValueError` for
@@ -66,7 +73,14 @@ def prepare(
     decoding = Decoding(encoding, invalid_utf8)
     files = find_text_files(paths)
     recipe = {
-        **recipe_of(tokenizer, length=length, segments=segments, seed=seed, held_out_fraction=held_out_fraction),
+        **recipe_of(
+            tokenizer,
+            length=length,
+            segments=segments,
+            seed=seed,
+            held_out_fraction=held_out_fraction,
+            word_boundaries=word_boundaries,
+        ),
         "encoding": encoding,
         "text_field": text_field,
         "files": describe_sources(files),
@@ -82,15 +96,21 @@ def prepare(
             logger.warning("the text is prepared again: %s", error)
     with unfinished(target) as working:
         if not (working / DESCRIPTION).is_file():
-            counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress)
+            counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, look)
             _insist_unchanged(files, recipe)
             described = {"recipe": recipe, "files": [str(file) for file in files], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
-    return Shards(target, TRAIN), Shards(target, HELD_OUT)
+    return open_prepared(target, tokenizer)
 
 
 def recipe_of(
-    tokenizer: ElectraTokenizer, *, length: int, segments: str, seed: int, held_out_fraction: float
+    tokenizer: ElectraTokenizer,
+    *,
+    length: int,
+    segments: str,
+    seed: int,
+    held_out_fraction: float,
+    word_boundaries: str | None = None,
 ) -> Recipe:
     """What decides how examples are made of documents. Raises `ValueError` for a value that is not allowed."""
     check_length(length)
@@ -99,6 +119,7 @@ def recipe_of(
         raise ValueError(f"segments={segments!r}: allowed is {' or '.join(SEGMENTS)}")
     if not 0 < held_out_fraction <= 0.5:
         raise ValueError(f"held_out_fraction={held_out_fraction}: it must be above 0 and at most 0.5 (0.01 is usual)")
+    check_symbol(word_boundaries)
     return {
         "format": FORMAT,
         "tokenizer": tokenizer.fingerprint(),
@@ -106,6 +127,8 @@ def recipe_of(
         "segments": segments,
         "seed": seed,
         "held_out_fraction": held_out_fraction,
+        # not there where it is not given: so were texts prepared before it could be
+        **({} if word_boundaries is None else {"word_boundaries": word_boundaries}),
     }
 
 
@@ -114,13 +137,14 @@ def open_prepared(folder: PathLike, tokenizer: ElectraTokenizer) -> tuple[Shards
 
     Raises `ValueError` if another tokenizer prepared it, or if it is damaged.
     """
-    there = read_recipe(folder)["tokenizer"]
+    recipe = read_recipe(folder)
+    there, words = recipe["tokenizer"], recipe.get("word_boundaries") is not None
     if there != tokenizer.fingerprint():
         raise ValueError(
             f"{folder} was prepared with another tokenizer (fingerprint {there}) than the one given "
             f"({tokenizer.fingerprint()}): its ids mean other tokens. Use the first, or prepare the text again"
         )
-    return Shards(Path(folder), TRAIN), Shards(Path(folder), HELD_OUT)
+    return Shards(Path(folder), TRAIN, words=words), Shards(Path(folder), HELD_OUT, words=words)
 
 
 def read_recipe(folder: PathLike) -> Recipe:
@@ -154,16 +178,20 @@ def _insist_on(recipe: Recipe, target: Path) -> None:
     others = [read_recipe(path.parent) for path in whole]
     if not others:
         raise ValueError(f"{target.parent} holds no prepared text to use again: prepare it first")
-    differing = min(([field for field in recipe if recipe[field] != there.get(field)] for there in others), key=len)
-    there = next(other for other in others if all(other.get(field) != recipe[field] for field in differing))
+    differing, there = min(((_differing(recipe, other), other) for other in others), key=lambda pair: len(pair[0]))
     told = [
-        "the files changed" if field == "files" else f"{field} was {there.get(field)}, is {recipe[field]}"
+        "the files changed" if field == "files" else f"{field} was {there.get(field)}, is {recipe.get(field)}"
         for field in differing
     ]
     raise ValueError(
         f"{target.parent} holds no text prepared in this way to use again ({'; '.join(told)}): "
         f"prepare it again, or give what it was prepared with"
     )
+
+
+def _differing(one: Recipe, other: Recipe) -> list[str]:
+    """The fields that differ; one that is not there counts as None."""
+    return [field for field in {**one, **other} if one.get(field) != other.get(field)]
 
 
 def _key(recipe: Recipe) -> str:

@@ -28,8 +28,10 @@ from electra.hub.files import writing
 MAGIC = b"MMIDIDX\0\0"
 VERSION = 1
 HEADER = struct.Struct("<9sQBQQ")
-TYPES: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 8: np.dtype("<u2")}
+TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 4: np.dtype("<i4"), 8: np.dtype("<u2")}
 CODES = {dtype: code for code, dtype in TYPES.items()}
+WORDS = "_words"
+"""Behind the name of a set: where words begin in it, in bits."""
 CHUNK = 2**16  # numbers handled at once when the index is written
 
 Ids = npt.NDArray[Any]
@@ -71,7 +73,7 @@ class ShardWriter:
     ) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         if self.dtype not in CODES:
-            raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32")
+            raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32, bits as uint8")
         self._path = Path(folder) / name
         self._stack = ExitStack()
         self._kept, self._may_be_empty = going_on is not None, may_be_empty
@@ -185,11 +187,17 @@ def _packed(ids: Sequence[int] | Ids, dtype: np.dtype[Any]) -> bytes:
 
 
 class Shards:
-    """The sequences of `folder/name.bin`: `len(shards)`, `shards[i]` -> `[tokens]` ids (read-only, not copied)."""
+    """The sequences of `folder/name.bin`: `len(shards)`, `shards[i]` -> `[tokens]` ids (read-only, not copied).
 
-    def __init__(self, folder: str | Path, name: str) -> None:
+    words: whether `folder/name_words.bin` tells where words begin: one bit a token, each sequence from a byte of its
+        own on.
+    """
+
+    def __init__(self, folder: str | Path, name: str, *, words: bool = False) -> None:
         """Raises `FileNotFoundError` for a missing file, `ValueError` for one that is damaged or cut short."""
         self.path = Path(folder) / name
+        self.words = Shards(folder, name + WORDS) if words else None
+        """The bits, `[tokens / 8]` uint8 a sequence; None where it is not known where words begin."""
         index = _mapped(self.path.with_suffix(".idx"))
         self.dtype, sequences, marks = _header(index, self.path.with_suffix(".idx"))
         lengths_at = HEADER.size
@@ -204,6 +212,11 @@ class Shards:
         self.tokens = (int(self._places[-1]) // self.dtype.itemsize + int(self.lengths[-1])) if sequences else 0
         self._ids = _mapped(self.path.with_suffix(".bin"), may_be_empty=sequences == 0)
         _insist(self.path.with_suffix(".bin"), self.tokens * self.dtype.itemsize)
+        if self.words is not None and len(self.words) != sequences:
+            raise ValueError(
+                f"{self.words.path}.idx is damaged: it tells of {len(self.words):,} sequences, and there are "
+                f"{sequences:,}. Delete its folder and prepare the text again"
+            )
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -212,6 +225,15 @@ class Shards:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sequence {number} of {len(self)}")
         return np.frombuffer(self._ids, self.dtype, self.lengths[number], self._places[number])
+
+    def word_starts(self, number: int) -> npt.NDArray[np.bool_]:
+        """`[tokens]` of one sequence: which begin a word. `ValueError` where that is not known."""
+        if self.words is None:
+            raise ValueError(
+                f"{self.path} does not tell where words begin: prepare text in which that is marked, "
+                f"with word_boundaries"
+            )
+        return np.unpackbits(self.words[number], count=int(self.lengths[number])).astype(np.bool_)
 
     def __iter__(self) -> Iterator[Ids]:
         return (self[number] for number in range(len(self)))
@@ -238,7 +260,7 @@ def _header(index: npt.NDArray[np.uint8], path: Path) -> tuple[np.dtype[Any], in
     if magic != MAGIC or version != VERSION:
         raise ValueError(f"{path} is no index of token sequences (Megatron's MMIDIDX, version {VERSION})")
     if code not in TYPES:
-        raise ValueError(f"{path} holds ids of type code {code}: only int32 (4) and uint16 (8) are read")
+        raise ValueError(f"{path} holds ids of type code {code}: only uint8 (1), int32 (4) and uint16 (8) are read")
     return TYPES[code], sequences, marks
 
 

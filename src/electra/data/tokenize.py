@@ -9,17 +9,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tokenizers import Tokenizer
 
 from electra.data.documents import Document
+from electra.data.words import ids_with_words
 
 GROUP_CHARACTERS = 2**21  # tokenized in one call: enough to keep all cores busy
 GROUPS_AT_ONCE = 2  # so that the cores have work while Python takes over what they made of the group before
 GROUPS_AHEAD = 3
 
 Sentences = list[list[int]]
-"""The ids of each line of a document, without special tokens."""
+"""The ids of each line of a document, without special tokens; `~id` where words are marked and none begins."""
 
 
-def tokenized(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[tuple[Document, Sentences]]:
+def tokenized(
+    documents: Iterable[Document], tokenizer: Tokenizer, word_boundaries: str | None = None
+) -> Iterator[tuple[Document, Sentences]]:
     """Each document with its ids, in order; threads tokenize the next ones while the caller handles the last.
+
+    word_boundaries: the character that marks them in the text, which is tokenized without it; the ids then tell where
+    words begin, as module `words` has it.
 
     Text that looks like a special token ("[SEP]") is taken as the text it is. `tokenizer` is not changed; how many
     cores it uses is told by RAYON_NUM_THREADS and TOKENIZERS_PARALLELISM, as ever.
@@ -28,7 +34,7 @@ def tokenized(documents: Iterable[Document], tokenizer: Tokenizer) -> Iterator[t
     with ThreadPoolExecutor(GROUPS_AT_ONCE, thread_name_prefix="electra-tokenize") as executor:
         waiting: deque[tuple[list[Document], Future[list[Sentences]]]] = deque()
         for group in _groups(documents):
-            waiting.append((group, executor.submit(_tokenize, tokenizer, group)))
+            waiting.append((group, executor.submit(_tokenize, tokenizer, group, word_boundaries)))
             if len(waiting) > GROUPS_AHEAD:
                 yield from _next(waiting)
         while waiting:
@@ -62,7 +68,12 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _tokenize(tokenizer: Tokenizer, group: list[Document]) -> list[Sentences]:
+def _tokenize(tokenizer: Tokenizer, group: list[Document], symbol: str | None) -> list[Sentences]:
     lines = [line for document in group for line in document.lines]
-    encodings = iter(tokenizer.encode_batch_fast(lines, add_special_tokens=False))
-    return [[next(encodings).ids for _ in document.lines] for document in group]
+    if symbol is None:
+        encodings = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
+        ids = (encoding.ids for encoding in encodings)
+    else:
+        encodings = tokenizer.encode_batch([line.replace(symbol, "") for line in lines], add_special_tokens=False)
+        ids = (ids_with_words(line, symbol, encoding) for line, encoding in zip(lines, encodings, strict=True))
+    return [[next(ids) for _ in document.lines] for document in group]

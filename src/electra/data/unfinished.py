@@ -51,7 +51,7 @@ def unfinished(target: Path) -> Iterator[Path]:
         for folder in made:  # the innermost first; those that are not empty stay
             with suppress(OSError):
                 folder.rmdir()
-        if isinstance(error, OSError) and (error.filename is None or SUFFIX in str(error.filename)) and lock:
+        if isinstance(error, OSError) and lock is not None and _is_of(working, error):
             raise _told(error, target, kept=working.exists()) from error
         raise
     finally:
@@ -79,6 +79,11 @@ def _publish(working: Path, target: Path) -> None:
     _sync(working)
     shutil.rmtree(target, ignore_errors=True)
     working.rename(target)
+
+
+def _is_of(working: Path, error: OSError) -> bool:
+    """Whether the system says it of the hidden folder, or of no file. (A lost connection is an `OSError`, too.)"""
+    return error.errno is not None and (error.filename is None or working.name in str(error.filename))
 
 
 def _told(error: OSError, target: Path, *, kept: bool) -> OSError:

@@ -21,15 +21,20 @@ def batches(
     seed: int,
     *,
     first_step: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[list[TrainingBatch]]:
     """Those of the steps `first_step` to `steps - 1`; every item once an epoch, in an order that follows from the seed.
 
-    A step has so many items, as in Google's code, and not so many tokens; its parts are filled by tokens.
+    A step has so many items, as in Google's code, and not so many tokens; its parts are filled by tokens. Within a step
+    the longest come first: rows of equal length share a call of attention. `share`: which of how many processes this
+    is; each computes every so manieth of a step's items, so that all have long and short ones.
     """
+    rank, count = share
     for step in range(first_step, steps):
         counters = np.arange(step * batch_size, (step + 1) * batch_size)
         chosen = [items[i] for i in samples(counters, len(items), seed=seed)]
-        yield [task.training_batch(part) for part in _parts(chosen)]
+        mine = sorted(chosen, key=len, reverse=True)[rank::count]
+        yield [task.training_batch(part) for part in _parts(mine)]
 
 
 def _parts(items: Sequence[TrainingItem]) -> Iterator[list[TrainingItem]]:

@@ -17,12 +17,12 @@ EPOCHS, BATCH_SIZE = 3.0, 32
 
 OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "teacher"})  # what no named task says of itself
 
-LORA_RATE = 1e-3  # ten times that of a small model: adapters start at zero, and the rest stands still
+LORA_RATE = 1e-3  # ten times that of a base model: adapters start at zero, and the rest stands still
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """What is fitted to which examples, and how. Rates, batches and epochs are Google's (configure_finetuning.py).
+    """What is fitted to which examples, and how. Rates are the paper's, batches and epochs those of Google's code.
 
     Raises:
         ValueError: a value that is not allowed; the message names it and says what is.
@@ -52,7 +52,7 @@ class FinetuneConfig:
     batch_size: int | None = None
     """Examples per step; by default 32."""
     rate: float | None = None
-    """The highest learning rate; by default 1e-4, for large models 5e-5, with --lora 1e-3."""
+    """The highest learning rate; by default 1e-4, for small models 3e-4, for large ones 5e-5, with --lora 1e-3."""
     layer_decay: float | None = None
     """Factor on the rate from each layer to the one below; by default 0.8, for large models 0.9, with --lora 1."""
     even_layer_decay: bool = False

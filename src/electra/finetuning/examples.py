@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from electra.config import ElectraConfig
 from electra.finetuning.config import FinetuneConfig
 from electra.tasks.catalogue import LABELLED_TASKS
-from electra.tasks.labelled import labelled_task, read_columns, read_labelled
+from electra.tasks.fitted import known_of_files
+from electra.tasks.labelled import LabelledExamples, labelled_task, read_columns, read_labelled
 from electra.tasks.named import NamedTask
+from electra.tasks.statistics import statistics
 from electra.tasks.task import LabelledTask, TrainingItem
 from electra.text.tokenizer import ElectraTokenizer
 
@@ -28,6 +30,9 @@ class Examples:
         learnt: how many examples the items are of.
         skipped: what was wrong with those that were left out, of both files.
         metric: the score to choose by; None: the one that the task calls its main one.
+        lines: where in its file each of `held_out` stands.
+        files: what has to be known to read such files again; see `known_of_files`.
+        data: what both files' examples are like, as `train` and `eval`; see `statistics`.
         digests: of the two files, to know them again.
     """
 
@@ -38,6 +43,9 @@ class Examples:
     learnt: int
     skipped: list[str]
     metric: str | None
+    lines: list[int]
+    files: dict[str, Any]
+    data: dict[str, dict[str, Any]]
     digests: dict[str, str]
 
 
@@ -56,24 +64,47 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     learnt = read_labelled(config.train, _kinds(config, named), **reading)
     held_out = read_labelled(config.eval, (learnt.kind,), **reading)
     tokenizer = ElectraTokenizer.from_pretrained(config.model)
-    longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
     options = {
         **(named.options if named else {}),
-        "max_length": min(config.max_length or learnt.kind.usual_length, longest),
+        "max_length": _longest_row(config, named, learnt.kind),
     }
     task = learnt.checked(lambda examples: learnt.kind.from_examples(examples, **options)).for_tokenizer(tokenizer)
-    learnt, held_out = (part.usable(task, tokenizer, skip_invalid=config.skip_invalid) for part in (learnt, held_out))
-    arranged = named.arranged(learnt.examples) if named else learnt.examples
+    if config.skip_invalid:
+        learnt = learnt.usable(task, tokenizer, skip_invalid=True)
+    items = _arranged(learnt, named).items(task, tokenizer)
+    held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(
         task,
         tokenizer,
-        task.training_items(arranged, tokenizer),
+        items,
         held_out.examples,
         len(learnt),
         [*learnt.skipped, *held_out.skipped],
         named.metric if named else None,
+        [record.line for record in held_out.records],
+        known_of_files(task, named, reading["columns"]),
+        {
+            name: statistics(task, part.examples, task.encode_all(part.examples, tokenizer))
+            for name, part in (("train", learnt), ("eval", held_out))
+        },
         {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)},
     )
+
+
+def _arranged(learnt: LabelledExamples, named: NamedTask | None) -> LabelledExamples:
+    """What is learnt from: where the order of a pair means nothing, each example in both orders."""
+    examples = named.arranged(learnt.examples) if named else learnt.examples
+    return replace(learnt, examples=examples, records=learnt.records * (len(examples) // len(learnt)))
+
+
+def _longest_row(config: FinetuneConfig, named: NamedTask | None, kind: type[LabelledTask[Any]]) -> int:
+    """Tokens: what was asked for, which the model must be able to read, or what is usual, as far as it can."""
+    longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
+    asked = config.max_length or kind.usual_length
+    usual = (None, named.settings.get("max_length") if named else None)
+    if asked > longest and config.max_length not in usual:
+        raise ValueError(f"max_length is {asked}: {config.model} reads at most {longest} tokens")
+    return min(asked, longest)
 
 
 def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[LabelledTask[Any]]]:

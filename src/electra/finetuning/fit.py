@@ -13,6 +13,7 @@ from electra import hardware
 from electra.finetuning.batches import batches
 from electra.finetuning.rates import Rates
 from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
+from electra.training.distributed import Processes
 from electra.training.loop import Every, Work, train
 from electra.training.optimizer import Adam
 
@@ -25,13 +26,16 @@ class Fitting:
     """A model in training on the device it is on, its optimizer, and the items in their order.
 
     As in Google's run_finetuning.py, the loss is the sum over a step's labels, not their mean, and the gradient is
-    clipped to norm 1: nearly every step is clipped, so that its length is the rate's alone.
+    clipped to norm 1: nearly every step is clipped, so that its length is the rate's alone. A sum is also what the
+    parts of a step, and the shares of several processes, add up to.
 
     Args:
         epochs: how many times the items are gone through.
         batch_size: items in a step.
         objective: by default the task's own loss.
-        precision: what the network computes in; by default bfloat16 on GPUs that have it, else float32.
+        processes: those that compute every batch together; by default this one alone.
+
+    The network computes in bfloat16 on GPUs that have it, else in float32.
     """
 
     def __init__(
@@ -46,9 +50,11 @@ class Fitting:
         weight_decay: float = 0.01,
         seed: int = 0,
         objective: Objective | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.model, self.items, self.task, self.rates = model, items, task, rates
         self.batch_size, self.seed = batch_size, seed
+        self.processes = processes or Processes(device=model.device)
         self.steps = max(1, round(len(items) * epochs / batch_size))
         self.objective = objective or task.loss
         self.precision = hardware.precision(model.device)
@@ -58,25 +64,37 @@ class Fitting:
             weight_decay=weight_decay,
             multiplier=lambda name: rates.of_layer(name, layers),
         )
+        self._joined, self._part_of_step = self.processes.joined(model)
 
     def train(
         self, *, first_step: int = 0, periodic: Sequence[Work] = (), stopped: Callable[[], bool] = lambda: False
     ) -> int:
         """Take the steps from `first_step` on, and leave the model in evaluation mode; how many were taken since 0.
 
-        `periodic` and `stopped` are those of `training.loop.train`; the values are `loss`, the sum over the step's
-        labels, and `labels`, how many they are.
+        `periodic` and `stopped` are those of `training.loop.train`; the values are `loss`, the sum over this process's
+        labels of the step, and `labels`, how many they are.
         """
         self.model.train()
-        with hardware.threads_for(self.batch_size * sum(map(len, self.items)) / len(self.items)):
+        tokens = self.batch_size / self.processes.count * sum(map(len, self.items)) / len(self.items)
+        with hardware.threads_for(tokens):
             taken = train(
                 self.losses,
-                batches(self.items, self.task, self.steps, self.batch_size, self.seed, first_step=first_step),
+                batches(
+                    self.items,
+                    self.task,
+                    self.steps,
+                    self.batch_size,
+                    self.seed,
+                    first_step=first_step,
+                    share=(self.processes.rank, self.processes.count),
+                ),
                 self.optimizer,
                 rate=lambda step: self.rates.at(step, self.steps),
                 steps=self.steps,
                 first_step=first_step,
                 seed=self.seed,
+                rank=self.processes.rank,
+                part_of_step=self._part_of_step,
                 periodic=periodic,
                 stopped=stopped,
             )
@@ -88,7 +106,7 @@ class Fitting:
         device = self.model.device
         part = part.to(device)
         with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
-            loss = self.objective(self.model, part)
+            loss = self.objective(self._joined, part)
         return {"loss": loss * part.count, "labels": torch.tensor(float(part.count))}
 
 

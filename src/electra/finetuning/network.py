@@ -27,9 +27,13 @@ KINDS = {
 
 
 def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int) -> Any:
-    """The pretrained encoder with a head for the task, whose fresh weights follow from the seed."""
+    """The pretrained encoder with a head for the task, whose fresh weights follow from the seed.
+
+    A model that was fitted before keeps its head where that has as many outputs, and gets a new one where it has not.
+    """
     torch.manual_seed(seed)
-    return getattr(models, task.architecture).from_pretrained(name_or_path, **task.config_fields())
+    kind = getattr(models, task.architecture)
+    return kind.from_pretrained(name_or_path, ignore_mismatched_sizes=True, **task.config_fields())
 
 
 def require_peft() -> Any:

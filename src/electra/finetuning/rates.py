@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from electra.training.optimizer import linear_schedule
 
-LARGE_HIDDEN_SIZE = 1024  # from this width on, Google's hyperparameters for the large model hold
+# up to the first width the paper's rates of the small model hold, from the second on those of the large one
+SMALL_HIDDEN_SIZE, LARGE_HIDDEN_SIZE = 256, 1024
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,13 @@ class Rates:
 
 
 def usual_rates(hidden_size: int) -> tuple[float, float]:
-    """The rate and the layer decay for a model of this width, as in Google's configure_finetuning.py."""
-    return (5e-5, 0.9) if hidden_size >= LARGE_HIDDEN_SIZE else (1e-4, 0.8)
+    """The rate and the layer decay for a model of this width, as in the paper's table 7.
+
+    Google's configure_finetuning.py has the same, but 1e-4 for the small model too.
+    """
+    if hidden_size >= LARGE_HIDDEN_SIZE:
+        return 5e-5, 0.9
+    return (3e-4 if hidden_size <= SMALL_HIDDEN_SIZE else 1e-4), 0.8
 
 
 def layer_multiplier(name: str, layers: int, decay: float, *, even: bool = False) -> float:

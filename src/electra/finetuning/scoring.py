@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from electra.finetuning.notices import without_notices
 from electra.predict import predict
-from electra.tasks.answers import AnswerOutcomes
 from electra.tasks.metrics import Outcomes
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.task import LabelledTask
 from electra.tasks.text_classification import TextClassification
+from electra.tasks.texts import read_answers
 
 Example = dict[str, Any]
 
 THRESHOLDS = np.arange(1, 100) / 100
-TELLING = ("matthews", "f1", "micro_f1", "pearson")
-"""Scores that are 0, or no number, where a model gives the same answer to everything or finds nothing."""
 
 
 def outcomes(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]) -> Outcomes:
-    """Predict and compare."""
+    """Predict and compare. How many examples are cut is said when they are read, and not with every evaluation."""
     task = task.for_scoring()
-    return task.outcomes(list(predict(model, tokenizer, task, examples)), examples)
+    with without_notices():
+        return task.outcomes(list(predict(model, tokenizer, task, examples)), examples)
 
 
 def score(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]) -> dict[str, float]:
@@ -34,29 +33,24 @@ def score(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequenc
     return outcomes(model, tokenizer, task, examples).scores()
 
 
-def tells_nothing(scores: Mapping[str, float]) -> bool:
-    """Whether these are the scores of a model that gives one answer to everything, as far as scores say that."""
-    found = next((scores[name] for name in TELLING if name in scores), None)
-    return found is not None and (found == 0 or math.isnan(found))
-
-
-def best_threshold(
+def with_threshold(
     model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]
-) -> tuple[str, float] | None:
-    """The task's option that is a threshold, and its value with the best main score; None where there is none.
+) -> tuple[str, float, dict[str, float]] | None:
+    """The task's option that is a threshold, its value with the best main score, and the scores with it.
 
-    For several labels it is the score from which on one is said; for questions of which some have no answer, the log
-    odds above which none is given.
+    None where there is none. For several labels it is the score from which on one is said; for questions of which some
+    have no answer, the log odds above which none is given.
     """
     scoring = task.for_scoring()
     if isinstance(scoring, TextClassification) and scoring.problem == "multi_label_classification":
         answers = list(predict(model, tokenizer, scoring, examples))
-        return "decision_threshold", best_decision(scoring, answers, examples)
-    if isinstance(scoring, QuestionAnswering):
-        found = outcomes(model, tokenizer, task, examples)
-        if isinstance(found, AnswerOutcomes) and not found.answerable.all():
-            return "no_answer_threshold", found.best_threshold()
-    return None
+        name, threshold = "decision_threshold", best_decision(scoring, answers, examples)
+    elif isinstance(scoring, QuestionAnswering) and not all(map(read_answers, examples)):
+        answers = list(predict(model, tokenizer, scoring, examples))
+        name, threshold = "no_answer_threshold", scoring.outcomes(answers, examples).best_threshold()
+    else:
+        return None
+    return name, threshold, scoring.with_options(**{name: threshold}).outcomes(answers, examples).scores()
 
 
 def best_decision(task: TextClassification, answers: Sequence[Any], examples: Sequence[Example]) -> float:

@@ -9,19 +9,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from electra.finetuning.config import FinetuneConfig
-from electra.finetuning.trial import Outcome, shown
+from electra.finetuning.outcome import Outcome, shown
+from electra.training.distributed import Processes
 from electra.training.progress import Reporter
 
 
-def run_seeds(config: FinetuneConfig, trial: Callable[[int], Outcome], report: Reporter) -> list[Outcome]:
+def run_seeds(
+    config: FinetuneConfig, trial: Callable[[int], Outcome], report: Reporter, processes: Processes | None = None
+) -> list[Outcome]:
     """An outcome for each seed that was tried, in their order; the model folder of the best one alone is left.
 
     One that fails is begun again with the first seed that no other has, `config.restarts` times in all. Which seeds
-    are tried follows from the outcomes alone, so that a command that goes on tries the same ones.
+    are tried follows from the outcomes alone, so that a command that goes on tries the same ones, and so does every
+    process; the first of them alone removes anything, and raises the error.
 
     Raises:
         ValueError: no fit came to an end.
     """
+    first = processes is None or processes.first
     waiting = deque(range(config.seed, config.seed + config.seeds))
     following, last = waiting[-1] + 1, waiting[-1] + config.restarts
     tried: list[Outcome] = []
@@ -36,8 +41,9 @@ def run_seeds(config: FinetuneConfig, trial: Callable[[int], Outcome], report: R
             following += 1
         elif outcome.failure is not None:
             report.alarm(f"seed {outcome.seed} failed, {outcome.failure}, and restarts are used up ({config.restarts})")
-        _keep_only(config, best(tried))
-    if not any(outcome.usable for outcome in tried):
+        if first:
+            _keep_only(config, best(tried))
+    if first and not any(outcome.usable for outcome in tried):
         raise ValueError(
             f"no fit came to an end: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
             "Give a lower --rate, or look at the examples"
@@ -47,7 +53,7 @@ def run_seeds(config: FinetuneConfig, trial: Callable[[int], Outcome], report: R
 
 def best(tried: Sequence[Outcome]) -> Outcome:
     """That with the best main score; of several, the first. One that learnt something goes before one that did not."""
-    return max(tried, key=lambda outcome: (outcome.usable, *outcome.rank))
+    return max(tried, key=lambda outcome: outcome.rank)
 
 
 def result(tried: Sequence[Outcome], examples: int) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,61 +13,24 @@ from torch import Tensor
 
 from electra.finetuning.config import BATCH_SIZE, CHANGEABLE, EPOCHS, FinetuneConfig
 from electra.finetuning.examples import Examples
+from electra.finetuning.failures import Diverged, nothing_learnt
 from electra.finetuning.fit import Fitting, Objective
 from electra.finetuning.network import Adapters, new_model
-from electra.finetuning.objectives import single_labels
-from electra.finetuning.scoring import best_threshold, outcomes, tells_nothing
-from electra.hub.files import write_text, writing_folder
+from electra.finetuning.notices import without_notices
+from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation, shown
+from electra.finetuning.scoring import outcomes, with_threshold
+from electra.hub.files import writing_folder
+from electra.tasks.fitted import remember
 from electra.training.checkpoints import Checkpoint, restore
+from electra.training.distributed import Processes
 from electra.training.interruption import Interruption
-from electra.training.loop import Every, Window
+from electra.training.loop import EVERYWHERE, Every, Window
+from electra.training.memory import keep_freed_memory
 from electra.training.progress import Reporter, Stopwatch, clock
 from electra.training.run import Run
 
 SAVE_SECONDS = 300.0  # from one checkpoint to the next: a process that is killed loses no more
-STEPS_TO_LEARN = 50  # a fit of fewer steps is not called a failure, whatever it learnt
-UNLEARNT = 0.98  # a loss above this share of what it costs to know nothing is that of a model that learnt nothing
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
-
-    Attributes:
-        failure: why it is to be begun again with another seed; None: it is not.
-        usable: whether there is a model (a failed one may be the best there is).
-        main: the name of the score to choose by.
-        step: after which the model was kept.
-        threshold: by which the scores of several labels were decided, where that was done.
-    """
-
-    seed: int
-    scores: dict[str, float] = field(default_factory=dict)
-    main: str = ""
-    step: int = 0
-    seconds: float = 0.0
-    threshold: float | None = None
-    failure: str | None = None
-
-    @property
-    def usable(self) -> bool:
-        return bool(self.scores)
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """What the best outcome has most of: not having failed, then the main score (no number: the worst)."""
-        return self.failure is None, _comparable(self.scores.get(self.main, math.nan))
-
-    def save(self, path: Path) -> None:
-        write_text(path, json.dumps(vars(self), indent=2) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Outcome:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
-
-
-class Diverged(Exception):
-    """The loss is no longer a number."""
+SAVE = 1  # what the first process asks the others for; no exit code of a signal is 1
 
 
 class Trial:
@@ -77,6 +38,9 @@ class Trial:
 
     The folder is a run (`config.toml`, `metrics.jsonl`, `checkpoints/`) with `outcome.json` and the model folder
     `fitted/` when it is done. Every checkpoint goes on to the same bits, at whatever step it was written.
+
+    processes: those that compute every batch together, each a share of it. All of them call the same methods at the
+    same steps and decide the same; the first one alone evaluates, talks and writes.
     """
 
     def __init__(
@@ -87,13 +51,15 @@ class Trial:
         seed: int,
         *,
         objective: Objective,
-        device: torch.device,
+        processes: Processes,
         report: Reporter,
     ) -> None:
         self.config, self.examples, self.run, self.seed, self.report = config, examples, run, seed, report
-        self.model = new_model(config.model, examples.task, seed=seed)
+        self.processes = processes
+        with without_notices(seed != config.seed):  # that the head is new is said once
+            self.model = new_model(config.model, examples.task, seed=seed)
         self.adapters = None if config.lora is None else Adapters(self.model, config.lora, seed=seed)
-        self.model.to(device)
+        self.model.to(processes.device)
         self.fitting = Fitting(
             self.model,
             examples.items,
@@ -104,29 +70,32 @@ class Trial:
             weight_decay=config.weight_decay,
             seed=seed,
             objective=objective,
+            processes=processes,
         )
         self.weights = self.fitting.optimizer.parameters
-        self.window, self.best = Window(), dict[str, Tensor]()
-        self.evaluations: list[tuple[float, int, dict[str, float]]] = []
+        self.window = Window()
+        self.best: dict[str, Tensor] = {}
+        """The weights of the best evaluation, in the first process."""
+        self.evaluations: list[Evaluation] = []
         self.first_step = self._resume()
         self.watch = Stopwatch(self.first_step, self.fitting.steps)
         self.saved_at = time.monotonic()
+        self._exit_code = 0
 
     def finish(self, interruption: Interruption) -> Outcome:
         """Take the steps that are left, and write what came of it; leave with a signal's exit code if one comes."""
-        steps = self.fitting.steps
+        failure = None
         try:
-            if self.first_step < steps and not self.enough():
+            if self.first_step < self.fitting.steps and not self.enough():
                 self._train(interruption)
         except Diverged as error:
-            outcome = Outcome(self.seed, seconds=self._seconds(), failure=str(error))
-        else:
-            outcome = self._publish()
-        outcome.save(self.run.folder / "outcome.json")
-        return outcome
+            failure = str(error)
+        return self.processes.tell(self._outcome(failure) if self.processes.first else None)
 
     def _train(self, interruption: Interruption) -> None:
         steps, evaluating = self.fitting.steps, self.evaluation_steps()
+        if self.processes.device.type == "cpu":
+            keep_freed_memory()
         with self.report.counting(f"fitting with seed {self.seed}") as count:
             taken = self.fitting.train(
                 first_step=self.first_step,
@@ -135,14 +104,29 @@ class Trial:
                     lambda step, values: count(step, steps),
                     Every(max(1, steps // 10), self.log, last=steps),
                     lambda step, values: self.evaluate(step) if step in evaluating else None,
-                    lambda step, values: self.save(step) if self._save_is_due() else None,
+                    lambda step, values: self._listen(step, interruption),
                 ),
-                stopped=lambda: interruption() or self.enough(),
+                stopped=lambda: self._exit_code > 0 or self.enough(),
             )
-        if interruption() and taken < steps and not self.enough():
+        if self._exit_code and taken < steps and not self.enough():
             self.save(taken)
             self.report.say(f"stopped after step {taken} of {steps}: the same command goes on from there")
-            raise SystemExit(interruption.exit_code)
+            raise SystemExit(self._exit_code)
+
+    def _listen(self, step: int, interruption: Interruption) -> None:
+        """Hear whether any process has been sent a signal, or a checkpoint is due: all hear it after the same step."""
+        heard = self.processes.highest(interruption.exit_code or SAVE * self._save_is_due())
+        if heard == SAVE:
+            self.save(step)
+        else:
+            self._exit_code = heard
+
+    def _save_is_due(self) -> bool:
+        """Whether the last checkpoint is old, by the first process's clock; it says so once."""
+        due = self.processes.first and time.monotonic() - self.saved_at > SAVE_SECONDS
+        if due:
+            self.saved_at = time.monotonic()
+        return due
 
     def evaluation_steps(self) -> set[int]:
         """After which steps the model is evaluated: those that end an epoch or as was asked for, and the last."""
@@ -154,10 +138,13 @@ class Trial:
 
     def log(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures of the steps since the last time."""
+        self.window.totals = self.processes.totals(self.window.totals, once=EVERYWHERE)
         totals, seconds = self.window.read(), self.watch.lap()
         loss = totals["loss"] / max(1.0, totals["labels"])
         if not math.isfinite(loss) or not math.isfinite(totals["gradient_norm"]):
             raise Diverged(f"the loss is {loss} at step {step}")
+        if not self.processes.first:
+            return
         self.run.log(
             {
                 "step": step,
@@ -172,95 +159,94 @@ class Trial:
         self.report.say(f"step {step:,} of {self.fitting.steps:,}   loss {loss:.4f}   {left} left")
 
     def evaluate(self, step: int) -> None:
-        """Score the model as it is now, and keep a copy of it if it is the best so far."""
+        """Score the model as it is now, and keep a copy of its weights if it is the best so far."""
         if not torch.nn.utils.get_total_norm(self.weights.values()).isfinite():
             raise Diverged(f"a weight is no longer a finite number at step {step}")
-        found = outcomes(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
-        scores, main = found.scores(), self.examples.metric or found.main
-        self.run.log({"step": step, "split": "held_out", "main": main, **_json_numbers(scores)})
-        self._remember(step, main, scores)
-        if self.evaluations[-1] is self._best():
+        found = self.processes.tell(self._scored(step) if self.processes.first else None)
+        self.evaluations.append(found)
+        if not self.processes.first:
+            return
+        self.run.log(found.record())
+        if best_evaluation(self.evaluations) is found:
             self.best = {name: tensor.detach().clone() for name, tensor in self.weights.items()}
-        self.report.say(f"step {step:,}: {shown(scores)}")
+        self.report.say(f"step {step:,}: {shown(found.scores)}")
+
+    def _scored(self, step: int) -> Evaluation:
+        found = outcomes(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
+        return Evaluation(step, self.examples.metric or found.main, found.scores())
 
     def enough(self) -> bool:
         """Whether as many evaluations as is the patience were no better than the best before them."""
-        later = [step for _, step, _ in self.evaluations if step > self._best()[1]] if self.evaluations else []
-        return len(later) >= self.config.patience
+        if not self.evaluations:
+            return False
+        best = best_evaluation(self.evaluations)
+        return sum(each.step > best.step for each in self.evaluations) >= self.config.patience
 
     def save(self, step: int) -> None:
         """A checkpoint: all weights (of adapters, the rest too), the moments, the best weights, the open window."""
-        groups: dict[str, Mapping[str, Tensor]] = {
-            "network": dict(self.model.named_parameters()),
-            "optimizer": self.fitting.optimizer.moments(),
-            "window": self.window.totals,
-            "best": self.best,
-        }
-        self.run.checkpoints.save(Checkpoint(step, {name: tensors for name, tensors in groups.items() if tensors}))
-        self.saved_at = time.monotonic()
-
-    def _save_is_due(self) -> bool:
-        return time.monotonic() - self.saved_at > SAVE_SECONDS
+        self.window.totals = self.processes.totals(self.window.totals, once=EVERYWHERE)
+        if self.processes.first:
+            groups: dict[str, Mapping[str, Tensor]] = {
+                "network": dict(self.model.named_parameters()),
+                "optimizer": self.fitting.optimizer.moments(),
+                "window": self.window.totals,
+                "best": self.best,
+            }
+            self.run.checkpoints.save(Checkpoint(step, {name: tensors for name, tensors in groups.items() if tensors}))
+        else:
+            self.window.totals = {}  # the first one has counted it
+        self.processes.wait()
 
     def _resume(self) -> int:
         """Take over the last checkpoint if there is one; the step to go on from."""
-        found = self.run.checkpoints.latest()
-        step = found.step if found else 0
+        found = self.run.checkpoints.latest() if self.processes.first else None
+        step = self.processes.tell(found.step if found else 0)
         if found:
-            device = self.model.device
+            device = self.processes.device
             restore(dict(self.model.named_parameters()), found.tensors["network"])
             self.fitting.optimizer.load_moments(found.tensors["optimizer"])
             self.window = Window({name: total.to(device) for name, total in found.tensors.get("window", {}).items()})
             self.best = {name: tensor.to(device) for name, tensor in found.tensors.get("best", {}).items()}
             self.report.say(f"going on after step {step:,} of {self.fitting.steps:,}")
-        self.run.rewind(step)
-        for record in self.run.read_metrics():
-            if record["split"] == "held_out":
-                scores = {name: value for name, value in record.items() if name not in ("step", "split", "main")}
-                self._remember(int(str(record["step"])), str(record["main"]), scores)
+        if step:
+            self.processes.spread([*self.model.parameters(), *self.fitting.optimizer.moments().values()])
+        if self.processes.first:
+            self.run.rewind(step)
+            self.evaluations = [Evaluation.of_record(line) for line in self._lines("held_out")]
+        self.evaluations = self.processes.tell(self.evaluations)
         return step
 
-    def _remember(self, step: int, main: str, scores: Mapping[str, Any]) -> None:
-        numbers = {name: math.nan if value is None else float(value) for name, value in scores.items()}
-        self.main = main
-        self.evaluations.append((_comparable(numbers[main]), step, numbers))
+    def _outcome(self, failure: str | None) -> Outcome:
+        """What came of it, written down."""
+        seconds = sum(line["seconds"] for line in self._lines("train"))
+        outcome = Outcome(self.seed, seconds=seconds, failure=failure) if failure else self._publish(seconds)
+        outcome.save(self.run.folder / "outcome.json")
+        return outcome
 
-    def _best(self) -> tuple[float, int, dict[str, float]]:
-        """The first of the best evaluations."""
-        return max(self.evaluations, key=lambda evaluation: (evaluation[0], -evaluation[1]))
-
-    def _publish(self) -> Outcome:
+    def _publish(self, seconds: float) -> Outcome:
         """Write the best model as a folder, and judge whether it learnt anything."""
-        _, step, scores = self._best()
+        examples, best = self.examples, best_evaluation(self.evaluations)
         restore(self.weights, self.best)
-        tuned = best_threshold(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
+        remember(self.model.config, examples.task, examples.files)
+        scores, threshold = best.scores, None
+        tuned = with_threshold(self.model, examples.tokenizer, examples.task, examples.held_out)
         if tuned is not None:
-            name, threshold = tuned
+            name, threshold, scores = tuned
             setattr(self.model.config, name, threshold)
-            task = self.examples.task.with_options(**{name: threshold})
-            scores = outcomes(self.model, self.examples.tokenizer, task, self.examples.held_out).scores()
-        failure = self._nothing_learnt(scores)
         with writing_folder(self.run.folder / "fitted") as folder:
             model = self.model
             if self.adapters is not None:
                 self.adapters.save(folder / "adapter")
                 model = self.adapters.merged()
             model.save_pretrained(folder)
-            self.examples.tokenizer.save_pretrained(folder)
-        return Outcome(self.seed, scores, self.main, step, self._seconds(), tuned[1] if tuned else None, failure)
+            examples.tokenizer.save_pretrained(folder)
+        losses = [line["loss"] for line in self._lines("train")]
+        failure = nothing_learnt(scores, losses, examples.items, self.fitting.steps)
+        return Outcome(self.seed, scores, best.main, best.step, seconds, threshold, failure)
 
-    def _nothing_learnt(self, scores: Mapping[str, float]) -> str | None:
-        """Why the fit is a failure, if it is: the loss is that of knowing nothing, and so are the answers."""
-        losses = [float(str(line["loss"])) for line in self.run.read_metrics() if line["split"] == "train"]
-        if self.fitting.steps < STEPS_TO_LEARN or len(losses) < 2 or not tells_nothing(scores):
-            return None
-        nothing = _loss_of_frequencies(self.examples) or losses[0]
-        if losses[-1] < UNLEARNT * nothing:
-            return None
-        return f"it learnt nothing: the loss is {losses[-1]:.3f}, and {nothing:.3f} without reading the texts"
-
-    def _seconds(self) -> float:
-        return sum(float(str(line["seconds"])) for line in self.run.read_metrics() if line["split"] == "train")
+    def _lines(self, split: str) -> list[dict[str, Any]]:
+        """The metrics' lines of a split."""
+        return [dict(line) for line in self.run.read_metrics() if line["split"] == split]
 
 
 def run_trial(
@@ -269,7 +255,7 @@ def run_trial(
     seed: int,
     *,
     objective: Objective,
-    device: torch.device,
+    processes: Processes,
     report: Reporter,
     interruption: Interruption,
 ) -> Outcome:
@@ -278,40 +264,30 @@ def run_trial(
     Raises:
         ValueError: its folder holds work with other settings.
     """
-    folder = config.unfinished / f"seed-{seed}"
-    settings = {**config.settings(), **examples.digests, "seed": seed}
-    done = folder / "outcome.json"
-    run = Run(folder, settings, changeable=CHANGEABLE, keep=1)
-    if done.is_file():
-        if not run.unchanged:
-            raise ValueError(
-                f"{folder} holds a fit with other settings (see {run.config}): give those to go on, "
-                f"another output, or remove {config.unfinished} to begin anew"
-            )
-        return Outcome.read(done)
-    with run:
-        trial = Trial(config, examples, run, seed, objective=objective, device=device, report=report)
+
+    def folder() -> Run:
+        settings = {**config.settings(), **examples.digests, "seed": seed}
+        return Run(config.unfinished / f"seed-{seed}", settings, changeable=CHANGEABLE, keep=1)
+
+    own = folder() if processes.first else None
+    done = processes.tell(None if own is None else _done(own, config))
+    if done is not None:
+        return done
+    with own or nullcontext() as opened:
+        processes.wait()
+        run = opened or folder()  # the others' is not opened: the first one writes
+        trial = Trial(config, examples, run, seed, objective=objective, processes=processes, report=report)
         return trial.finish(interruption)
 
 
-def shown(scores: Mapping[str, float]) -> str:
-    """Scores for a reader: `accuracy 0.9123, matthews 0.8246`."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-
-
-def _comparable(score: float) -> float:
-    return -math.inf if math.isnan(score) else score
-
-
-def _json_numbers(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: it is null there."""
-    return {name: None if math.isnan(value) else value for name, value in scores.items()}
-
-
-def _loss_of_frequencies(examples: Examples) -> float | None:
-    """What knowing only how frequent the labels are costs, in nats; None where labels are no classes."""
-    labels = single_labels(examples.items)
-    if labels is None:
+def _done(run: Run, config: FinetuneConfig) -> Outcome | None:
+    """The outcome of a seed that came to its end before."""
+    path = run.folder / "outcome.json"
+    if not path.is_file():
         return None
-    shares = torch.bincount(labels).double() / max(1, len(labels))
-    return float(-(shares[shares > 0].log() * shares[shares > 0]).sum())
+    if not run.unchanged:
+        raise ValueError(
+            f"{run.folder} holds a fit with other settings (see {run.config}): give those to go on, "
+            f"another output, or remove {config.unfinished} to begin anew"
+        )
+    return Outcome.read(path)

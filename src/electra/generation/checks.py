@@ -11,20 +11,20 @@ def check(options: Any) -> None:
     for name in ("max_length", "max_new_tokens", "num_beams", "num_return_sequences"):
         _require(options, name, _is_count, "a whole number of at least 1")
     for name in ("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size"):
-        _require(options, name, lambda value: value == 0 or _is_count(value), "a whole number, 0 or above")
+        _require(options, name, _is_zero_or_more, "a whole number, 0 or above")
     for name in ("repetition_penalty", "max_time"):
         _require(options, name, lambda value: _is_number(value) and value > 0, "a number above 0")
     _require(options, "length_penalty", _is_number, "a number")
-    _require(options, "early_stopping", lambda value: value in (True, False, "never"), "True, False or 'never'")
-    _require(options, "pad_token_id", lambda value: value == 0 or _is_count(value), "a token id, 0 or above")
-    _require(options, "bos_token_id", lambda value: value == 0 or _is_count(value), "a token id, 0 or above")
+    early = "True, False or 'never'"
+    _require(options, "early_stopping", lambda value: isinstance(value, bool) or value == "never", early)
+    for name in ("pad_token_id", "bos_token_id", "forced_bos_token_id"):
+        _require(options, name, _is_zero_or_more, "a token id, 0 or above")
     _require(options, "stop_strings", _are_strings, "a string that is not empty, or a list of such")
     _require(options, "bad_words_ids", lambda value: _is_list(value) and all(map(_are_ids, value)), _LISTS)
     for name in ("suppress_tokens", "begin_suppress_tokens"):
         _require(options, name, _are_ids, "a list of token ids")
     for name in ("eos_token_id", "forced_eos_token_id"):
         _require(options, name, lambda value: _is_whole(value) or _are_whole(value), "a token id or a list of them")
-    _require(options, "forced_bos_token_id", lambda value: value == 0 or _is_count(value), "a token id, 0 or above")
     _require(options, "sequence_bias", _are_biases, "{(ids): number}, or [[[ids], number], …]")
     decay = "a pair (new tokens, factor above 0)"
     _require(options, "exponential_decay_length_penalty", _is_decay, decay)
@@ -132,6 +132,10 @@ def _is_whole(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return _is_whole(value) and value > 0  # type: ignore[operator]
+
+
+def _is_zero_or_more(value: object) -> bool:
+    return _is_whole(value) and value >= 0  # type: ignore[operator]
 
 
 def _is_number(value: object) -> bool:

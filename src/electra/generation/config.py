@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from electra.generation.checks import check
 from electra.hub.files import write_text
 from electra.hub.names import find_file
+from electra.hub.objects import object_text, read_object
 
 FILE = "generation_config.json"
 
@@ -202,10 +202,8 @@ class GenerationConfig(_Fields):
         )
         if path is None:
             raise OSError(f"{pretrained_model_name} has no {config_file_name}")
+        values = read_object(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise ValueError(f"it holds a JSON {type(values).__name__}, and options are an object")
             return cls.from_dict(values, **overrides)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -228,7 +226,7 @@ class GenerationConfig(_Fields):
         return {name: value for name, value in sorted(self.to_dict().items()) if value is not None}
 
     def to_json_string(self) -> str:
-        return json.dumps(self.to_diff_dict(), indent=2, ensure_ascii=False) + "\n"
+        return object_text(self.to_diff_dict())
 
     def update(self, **values: Any) -> None:
         """Set several fields; all are checked together."""
@@ -247,7 +245,7 @@ class GenerationConfig(_Fields):
 _ABOUT_THE_FILE = ("transformers_version", "_from_model_config", "_commit_hash")
 
 
-def refuse_unknown(given: Mapping[str, Any], what: str, *also: str) -> None:
+def refuse_unknown(given: Iterable[str], what: str, *also: str) -> None:
     """A name that is no option is a ValueError with a suggestion."""
     allowed = [*FIELDS, *also]
     for name in given:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from electra.generation.checks import NOT_TAKEN, WITHOUT_EFFECT, check, refuse_not_taken
+from electra.generation.checks import NOT_TAKEN, WITHOUT_EFFECT, refuse_not_taken
 from electra.generation.config import DEFAULTS, FIELDS, GenerationConfig, refuse_unknown
 from electra.generation.prompt import Prompt
 
@@ -54,7 +54,7 @@ class Plan:
 def merge(model: GenerationConfig, given: GenerationConfig | None, called: Mapping[str, Any]) -> GenerationConfig:
     """The call's options (None too), then those of the config given with it, the model's, and the defaults."""
     of_transformers = {*NOT_TAKEN, *WITHOUT_EFFECT}
-    refuse_unknown({name: None for name in called if name not in of_transformers}, "generate()", *_ARGUMENTS)
+    refuse_unknown([name for name in called if name not in of_transformers], "generate()", *_ARGUMENTS)
     merged: dict[str, Any] = dict(DEFAULTS)
     del merged["max_length"]  # `lengths` has to know whether it was said
     for config in (model, given) if given is not None else (model,):
@@ -91,7 +91,6 @@ def plan(options: GenerationConfig, prompt: Prompt, positions: int, *, mask_give
 
     Raises ValueError where the text could not have the length that is asked for.
     """
-    check(options)
     ends, pad = special_tokens(options)
     if ends and min(ends) < 0:
         log.warning("eos_token_id holds %d, which is no token: it ends no text", min(ends))

@@ -90,10 +90,14 @@ def read_prompt(
 def _ids(given: Mapping[str, Tensor], bos: int | None, device: torch.device) -> Tensor:
     """The prompt's ids [B, n]; without any the text begins with bos, for each row of the other inputs."""
     ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
-    if ids is not None and (ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool):
-        raise ValueError(f"input_ids are {ids.dtype} {list(ids.shape)}: they must be int64 or int32, [rows, columns]")
-    if vectors is not None and (vectors.dim() != 3 or not vectors.shape[1]):
-        raise ValueError(f"inputs_embeds have the shape {list(vectors.shape)}: it must be [rows, columns, width]")
+    if ids is not None and (ids.dim() != 2 or not len(ids) or ids.is_floating_point() or ids.dtype == torch.bool):
+        raise ValueError(
+            f"input_ids are {ids.dtype} {list(ids.shape)}: they must be int64 or int32, [rows, columns], a row at least"
+        )
+    if vectors is not None and (vectors.dim() != 3 or not vectors.numel()):
+        raise ValueError(
+            f"inputs_embeds have the shape {list(vectors.shape)}: it must be [rows, columns, width], none of them 0"
+        )
     rows = next((value.shape[0] for value in (ids, vectors, *given.values()) if value is not None), 1)
     if ids is not None and (ids.shape[1] or vectors is not None):
         return ids.long()

@@ -45,7 +45,7 @@ else:
 # arguments of transformers for which there is another way here
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("quantization_config", "gguf_file"),
+        ("quantization_config", "gguf_file", "load_in_8bit"),
         "weights are read as floating-point numbers; quantise the loaded network, with torchao for one",
     ),
     **dict.fromkeys(
@@ -53,7 +53,6 @@ _ELSEWHERE = {
         "a network is put on one device; for several, wrap it with torch's FSDP or accelerate",
     ),
     "adapter_kwargs": "adapters are loaded by peft: PeftModel.from_pretrained(model, adapter)",
-    "load_in_8bit": "weights are read as floating-point numbers; quantise the loaded network, with torchao for one",
 }
 
 
@@ -117,7 +116,8 @@ class Pretrained(Pushed, _Network):
 
         pretrained_model_name_or_path: a folder that `save_pretrained` (here or in transformers) wrote, or a name
             like "google/electra-small-discriminator". None: `config` and `state_dict` are both given.
-        config: a configuration, or the folder or name to read it from. Default: the one beside the weights.
+        config: a configuration, or the folder or name to read it from (as the weights are: `subfolder`, `token`, …).
+            Default: the one beside the weights.
         dtype: of the parameters: a torch.dtype, its name, or "auto" (the default): the configuration's `dtype`, else
             that of the checkpoint's first floating-point tensor. `torch_dtype` is its older name.
         device_map: where the network goes: "cpu", "auto" (an accelerator if there is one), "cuda:0", a number, a
@@ -184,7 +184,8 @@ class Pretrained(Pushed, _Network):
 
         is_main_process: False writes nothing (the other processes of a distributed run). state_dict: these tensors
         instead of the network's own. max_shard_size: bytes, or "200MB"; more is split into several files.
-        push_to_hub: upload the folder afterwards, to the repository `repo_id` (default: of the folder's name).
+        push_to_hub: upload what was written afterwards, and the model card, to the repository `repo_id` (default: of
+            the folder's name).
         save_function: accepted, as Accelerate's guides give one, and without effect.
         """
         if not safe_serialization:
@@ -203,10 +204,18 @@ class Pretrained(Pushed, _Network):
             config.save_pretrained(folder)
             self._write_generation_config(folder)
             write_weights(folder, state, max_shard_size=max_shard_size, variant=variant)
+            names = [file.name for file in folder.iterdir()]
         if push_to_hub:
             written = Path(save_directory)
-            message = f"Upload {type(self).__name__}"
-            upload(written, repo_id or written.name, private=None, token=token, tags=(), commit_message=message)
+            upload(
+                written,
+                repo_id or written.name,
+                private=None,
+                token=token,
+                tags=getattr(self, "model_tags", ()),
+                commit_message=f"Upload {type(self).__name__}",
+                allow_patterns=[*names, "README.md"],  # nothing else that lies in the folder
+            )
 
     def _save_to_push(self, folder: str, max_shard_size: int | str) -> None:
         self.save_pretrained(folder, max_shard_size=max_shard_size)
@@ -232,28 +241,22 @@ class Pretrained(Pushed, _Network):
                 raise ValueError(f"{name}=True: only PyTorch weights (safetensors, .bin) are read.")
         if isinstance(config, cls.config_class):
             config = copy.deepcopy(config)
-        elif config is not None:
-            config = cls.config_class.from_pretrained(config)
-        elif name_or_path is not None:
-            config = cls.config_class.from_pretrained(name_or_path, **location)
-        else:
+        elif config is None and name_or_path is None:
             raise ValueError("from_pretrained(None) needs config= and state_dict= as well.")
-        attention = overrides.pop("attn_implementation", None)
+        else:
+            config = cls.config_class.from_pretrained(name_or_path if config is None else config, **location)
         cls._refuse_unknown(overrides, config)
         if overrides:
             config.update(overrides)
-        if attention is not None:
-            config = type(config)(**{**config.to_dict(), "attn_implementation": attention})
         if name_or_path is not None:
             config.name_or_path = str(name_or_path)
         return config
 
     @classmethod
     def _refuse_unknown(cls, overrides: Mapping[str, Any], config: Any) -> None:
-        for name in overrides:
-            if hasattr(config, name) and not name.startswith("_"):
-                continue
-            own = [*inspect.signature(cls.from_pretrained).parameters, *vars(config)]
+        fields = {"num_labels", "attn_implementation", *(name for name in vars(config) if not name.startswith("_"))}
+        for name in sorted(overrides.keys() - fields):
+            own = [*inspect.signature(cls.from_pretrained).parameters, *fields]
             close = difflib.get_close_matches(name, own, 1)
             if name in _ELSEWHERE:
                 raise ValueError(f"{cls.__name__}.from_pretrained has no argument {name!r}: {_ELSEWHERE[name]}.")

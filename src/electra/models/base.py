@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -205,7 +206,14 @@ class ElectraPreTrainedModel(Pretrained, nn.Module):
 
     @classmethod
     def _from_config(cls, config: ElectraConfig, **overrides: Any) -> Self:
-        return cls(ElectraConfig.from_dict(config.to_dict(), **overrides) if overrides else config)
+        """A new network with random weights, in training mode, in the configuration's number type (None: torch's).
+
+        `overrides`: fields of the configuration to change; the caller's own object stays as it is.
+        """
+        config = copy.deepcopy(config)
+        config.update({name: value for name, value in overrides.items() if value is not None})
+        built = cls(config)
+        return built if config.dtype is None else built.to(config.dtype)
 
 
 def _rounded_up(name: str, wanted: int | None, now: int, multiple: int | None) -> int:

@@ -49,7 +49,7 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         wanted = (output_attentions, output_hidden_states, return_dict)
         call = self.electra.call(given, wanted)
         kind = None if labels is None else self._problem_type(call, labels)
-        scores = self.classifier(call.first(call.encode()))
+        scores = self.classifier(call.encode_first())
         loss = None if labels is None or kind is None else row_loss(scores, labels, kind)
         return call.output(SequenceClassifierOutput, loss=loss, logits=scores)
 

@@ -47,9 +47,14 @@ class Call:
         """[T, H]"""
         return self.encoder.encode(self.batch, self.inputs_embeds, self.way)
 
-    def first(self, hidden: Tensor) -> Tensor:
-        """Each row's first token: [T, H] -> [B, H]"""
-        return hidden[self.layout.first_tokens(hidden.device)]
+    def encode_first(self) -> Tensor:
+        """Each row's first token: [B, H]. Of a ragged batch on a CPU, the last layer computes no other."""
+        layout, way = self.layout, self.way
+        if layout.grid is None and self.batch.device.type == "cpu" and not (way.causal or way.keep_hidden):
+            way.narrowed = len(self.encoder.encoder.layer) - 1
+            return self.encode()
+        hidden = self.encode()
+        return hidden[layout.first_tokens(hidden.device)]
 
     def per_token(self, name: str, values: Tensor | None, size: int, whole: bool = True) -> Tensor | None:
         """A label for each token, 0 … size - 1 or -100: [B, L] of a grid, [T] of a ragged batch -> [T].

@@ -16,19 +16,20 @@ def attend(
 ) -> Tensor:
     """Scaled dot-product attention inside each row: three times [T, N, D] -> [T, N, D].
 
-    The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows one call for
-    each run of neighbours of equal length (sorted batches have few runs), or, on GPUs in half precision and without
-    dropout, one variable-length call for all. Under a compiler ragged rows take one call over a padded grid, whose
-    shape does not depend on how the rows' lengths lie, so that one graph fits every batch. `attend_plainly` is the
-    twin that all of them equal.
+    The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows on a CPU one call
+    for each run of neighbours of equal length (sorted batches have few runs), on GPUs in half precision and without
+    dropout one variable-length call for all. On other devices and with dropout, where many small calls keep the host
+    busy and the device waiting, and under a compiler ragged rows take one call over a padded grid, whose shape does not
+    depend on how the rows' lengths lie, so that one graph fits every batch. `attend_plainly` is the twin that all of
+    them equal.
     """
     if layout.grid is not None:
         q, k, v = (layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
         bias = kernel_mask(layout.mask, q.dtype)
         return attend_grid(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
-    if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
+    if _has_varlen(query, dropout):
         return _attend_varlen(query, key, value, layout, causal)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or query.device.type != "cpu":
         return attend_padded(query, key, value, layout, dropout=dropout, causal=causal)
     return _attend_runs(query, key, value, layout, dropout, causal)
 
@@ -92,9 +93,26 @@ def attend_padded(
     return attended.transpose(1, 2)[row, token - layout.first_tokens(query.device)[row]]
 
 
+def attend_first(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0) -> Tensor:
+    """As `attend` for each ragged row's first token alone: [B, N, D] and twice [T, N, D] -> [B, N, D]."""
+    runs = _runs(layout)
+    queries = torch.split(query, [rows for rows, _ in runs])
+    keys, values = (torch.split(t, [rows * length for rows, length in runs]) for t in (key, value))
+    outputs = []
+    for run, q, k, v in zip(runs, queries, keys, values, strict=True):
+        k, v = (t.view(*run, *t.shape[1:]).transpose(1, 2) for t in (k, v))
+        outputs.append(F.scaled_dot_product_attention(q.unsqueeze(2), k, v, dropout_p=dropout).squeeze(2))
+    return torch.cat(outputs)
+
+
+def _runs(layout: Layout) -> list[tuple[int, int]]:
+    """Neighbours of equal length: how many rows, and how long."""
+    return [(len(list(rows)), length) for length, rows in groupby(layout.lengths)]
+
+
 def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
     """Ragged rows: neighbours of equal length share one call."""
-    runs = [(len(list(rows)), length) for length, rows in groupby(layout.lengths)]
+    runs = _runs(layout)
     sizes = [rows * length for rows, length in runs]
     outputs = []
     for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=True):
@@ -102,6 +120,11 @@ def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, drop
         attended = F.scaled_dot_product_attention(grids[0], grids[1], grids[2], dropout_p=dropout, is_causal=causal)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _has_varlen(query: Tensor, dropout: float) -> bool:
+    """Whether the variable-length kernel takes these: it is for GPUs, half precision and no dropout."""
+    return query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16)
 
 
 def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, causal: bool) -> Tensor:

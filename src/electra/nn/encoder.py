@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from electra.batch import Layout
 from electra.config import ElectraConfig
 from electra.nn.activations import activation
-from electra.nn.attention import attend, attend_grid, attend_plainly, kernel_mask
+from electra.nn.attention import attend, attend_first, attend_grid, attend_plainly, kernel_mask
 from electra.nn.cache import CacheLayer, KeyValueCache
 
 
@@ -30,12 +30,18 @@ class Pass:
     memory_mask: Tensor | None = None
     plainly: bool = False
     """Attend by the written-out twin (`attn_implementation="eager"`); grids only."""
+    narrowed: int | None = None
+    """The layer from which on there are only the rows' first tokens: the last, where nothing reads the others."""
     keep_weights: bool = False
     keep_hidden: frozenset[int] = frozenset()
     """Whose hidden states to keep: 0 is what goes into the first layer, 1 what comes out of it."""
     hidden_states: list[Tensor | None] = field(default_factory=list)
     attentions: list[Tensor] = field(default_factory=list)
     cross_attentions: list[Tensor] = field(default_factory=list)
+
+    def asking(self, hidden: Tensor, index: int) -> Tensor:
+        """The tokens whose vectors a layer computes: [T, H] -> the same, or [B, H] where it is narrowed."""
+        return hidden if index != self.narrowed else hidden[self.layout.first_tokens(hidden.device)]
 
     def note(self, index: int, hidden: Tensor) -> None:
         """Keep a hidden state if it was asked for, None in its place if others were."""
@@ -75,8 +81,11 @@ class ElectraAttentionHeads(nn.Module):
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H]"""
-        query, key, value = (self._heads(project(hidden)) for project in (self.query, self.key, self.value))
+        """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
+        query = self._heads(self.query(way.asking(hidden, self.index)))
+        key, value = (self._heads(project(hidden)) for project in (self.key, self.value))
+        if way.narrowed == self.index:
+            return attend_first(query, key, value, way.layout, dropout=self.dropout.p * self.training).flatten(1)
         if way.cache is None and not way.plainly and not way.keep_weights:
             dropout = self.dropout.p if self.training else 0.0
             return attend(query, key, value, way.layout, dropout=dropout, causal=way.causal).flatten(1)
@@ -141,8 +150,8 @@ class ElectraAttention(nn.Module):
         self.output = ElectraResidual(config, config.hidden_size)
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H]"""
-        attended: Tensor = self.output(self.self(hidden, way), hidden)
+        """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
+        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self.index))
         return attended
 
     def over_memory(self, hidden: Tensor, way: Pass) -> Tensor:

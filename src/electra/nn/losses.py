@@ -21,7 +21,7 @@ def replaced_token_loss(scores: Tensor, labels: Tensor, real: Tensor | None = No
     if real is not None:
         counts = counts & real
     losses = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype), reduction="none")
-    return losses.where(counts, 0).sum() / counts.sum().clamp(min=1)
+    return losses.masked_fill(~counts, 0).sum() / counts.sum().clamp(min=1)
 
 
 def token_loss(scores: Tensor, labels: Tensor, items: Tensor | int | None = None) -> Tensor:

@@ -39,8 +39,8 @@ def network_card(name: str, config: PretrainConfig, run: Run) -> str:
 
 
 def _start(config: PretrainConfig) -> str:
-    given = [name for name in (config.init_discriminator, config.init_generator) if name not in (None, SHRINK)]
-    return " and ".join(map(str, given)) or "scratch"
+    given = [given for given in (config.init, config.init_discriminator, config.init_generator) if given]
+    return " and ".join(str(name) for name in given if name != SHRINK) or "scratch"
 
 
 def command(config: PretrainConfig) -> str:

@@ -11,6 +11,7 @@ from electra.config import ElectraConfig
 from electra.data.decoding import INVALID
 from electra.data.segments import SEGMENTS
 from electra.data.text_files import STDIN
+from electra.data.words import check_symbol
 from electra.nn.masking import Masking
 from electra.training.recipe import RECIPES, Recipe, require
 from electra.training.settings import Setting
@@ -64,11 +65,17 @@ class PretrainConfig:
     untied: bool = False
     """Give the generator embeddings of its own, as wide as its hidden layers, in place of the discriminator's."""
     whole_words: bool = False
-    """Mask whole words: a piece that begins with ## belongs to the word of the piece before it."""
+    """Mask whole words: what word_boundaries parts, else a piece that begins with ## belongs to the one before it."""
+    word_boundaries: str | None = None
+    """A character that stands between words in the text and nowhere else, and is left out of what is learnt."""
     init_discriminator: str | None = None
     """A discriminator to start from, a folder or a name on the hub; its tokenizer is used unless vocab is given."""
     init_generator: str | None = None
     """A generator to start from, or shrink: units of init_discriminator's layers. For mlm: the model to start from."""
+    init: Path | None = None
+    """A run's folder, or one that `electra convert` wrote, to go on from: its networks, Adam's moments, tokenizer."""
+    keep_step: bool = False
+    """Count on from the step of init, whose learning rate goes on; left out, a warm-up begins at step 0."""
     dropout: float = 0.1
     """The probability of dropping a value in hidden layers; in mode replica in attention too, which is slower."""
     seed: int = 0
@@ -104,7 +111,7 @@ class PretrainConfig:
     accumulate: int = 1
     """Parts that a device computes its share of a batch in, one after another: less memory, the same step."""
     compile: bool = False
-    """Compile the layers of the networks, which takes minutes at the start and makes GPUs faster."""
+    """Compile what a step computes, which takes minutes at the start and makes GPUs faster."""
     tracker: Literal["tensorboard", "wandb"] | None = None
     """Where the figures go besides metrics.jsonl: tensorboard (into the run folder) or wandb (Weights & Biases)."""
     dry_run: bool = False
@@ -119,7 +126,9 @@ class PretrainConfig:
         names = map(os.fspath, files)
         object.__setattr__(self, "files", tuple("-" if name in STDIN else name for name in names))
         object.__setattr__(self, "output", Path(self.output))
-        object.__setattr__(self, "vocab", None if self.vocab is None else Path(self.vocab))
+        for name in ("vocab", "init"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
         _check(self)
 
     @property
@@ -154,8 +163,11 @@ class PretrainConfig:
 
     @property
     def init_tokenizer(self) -> str | None:
-        """Whose tokenizer is used where `vocab` is not given: that of the network to start from."""
-        return self.init_discriminator or self.init_generator
+        """Whose tokenizer is used where `vocab` is not given: that of the network or run to start from."""
+        if self.init is None:
+            return self.init_discriminator or self.init_generator
+        folders = (self.init / name for name in ("discriminator", "model", "tokenizer"))
+        return next((str(folder) for folder in folders if folder.is_dir()), f"{self.init}/tokenizer")
 
     @property
     def masking(self) -> Masking:
@@ -188,6 +200,7 @@ def _check(config: PretrainConfig) -> None:
     require(bool(config.files), "files", "empty", "at least one text file, folder or pattern")
     require(config.segments in SEGMENTS, "segments", config.segments, f"one of {', '.join(SEGMENTS)}")
     require(config.invalid_utf8 in INVALID, "invalid_utf8", config.invalid_utf8, f"one of {', '.join(INVALID)}")
+    check_symbol(config.word_boundaries)
     require(bool(config.text_field), "text_field", "empty", "the name of a field")
     require(config.tracker in (None, *TRACKERS), "tracker", config.tracker, f"one of {', '.join(TRACKERS)}")
     require(config.dry_run or not config.json, "json", config.json, "only with dry_run: a run prints no result")
@@ -217,6 +230,11 @@ def _check_law(config: PretrainConfig) -> None:
     if config.mode == "replica":
         require(config.segments == "faithful", "segments", config.segments, "faithful in mode replica")
         require(not config.whole_words, "whole_words", True, "False in mode replica: Google's code masks pieces")
+    if config.init is not None and (config.init_discriminator or config.init_generator):
+        raise ValueError(
+            f"init ({config.init}) and init_discriminator or init_generator are both given: init has both networks"
+        )
+    require(config.init is not None or not config.keep_step, "keep_step", True, "only with init, whose step it keeps")
     if config.objective == "mlm":
         for name in ("generator_fraction", "init_discriminator"):
             value = getattr(config, name)

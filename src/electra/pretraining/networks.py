@@ -49,12 +49,13 @@ def _assembled(config: PretrainConfig, tokenizer: ElectraTokenizer, shape: Elect
 
 def _masking(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Masking:
     """The law of masking, which is told where words begin if it is to know."""
-    if not config.whole_words:
+    if not config.whole_words or config.word_boundaries is not None:  # then the examples tell
         return config.masking
     continuations = continuing_pieces(tokenizer)
     if not continuations.any():
         raise ValueError(
-            "whole_words: no piece of this vocabulary begins with ##, so that every piece is a word; leave it out"
+            "whole_words: no piece of this vocabulary begins with ##, so that every piece is a word; leave it out, or "
+            "give word_boundaries"
         )
     return replace(config.masking, continuations=continuations)
 

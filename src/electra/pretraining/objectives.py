@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from electra.batch import Layout
 from electra.models.base import ElectraPreTrainedModel
 from electra.nn.masked_language import MaskedLanguageModeling, MaskedLanguageModelingOutput
 from electra.nn.pretraining import ReplacedTokenDetection, ReplacedTokenDetectionOutput
@@ -13,26 +14,30 @@ Networks = ReplacedTokenDetection | MaskedLanguageModeling
 Output = ReplacedTokenDetectionOutput | MaskedLanguageModelingOutput
 
 
-def statistics(found: Output, tokens: int) -> Statistics:
-    """What one batch of so many tokens says of the networks' learning: name -> [], sums and counts."""
+def statistics(found: Output, layout: Layout) -> Statistics:
+    """What one batch, laid out so, says of the networks' learning: name -> [], sums and counts."""
     masked = found.masked
     if isinstance(found, MaskedLanguageModelingOutput):
-        return masked_statistics(found.loss, found.generator_logits, masked.original_ids, masked.weights, tokens)
+        return masked_statistics(
+            found.loss, found.generator_logits, masked.original_ids, masked.weights, layout.count_real()
+        )
     return {
         **generator_statistics(
             found.generator_loss, found.generator_logits, masked.original_ids, found.sampled_ids, masked.weights
         ),
-        **discriminator_statistics(found.discriminator_loss, found.discriminator_logits, found.labels),
+        **discriminator_statistics(
+            found.discriminator_loss, found.discriminator_logits, found.labels, layout.real_tokens()
+        ),
     }
 
 
-def share_of_loss(networks: Networks, found: Output, whole: Tensor) -> Tensor:
+def share_of_loss(networks: Networks, found: Output, layout: Layout, whole: Tensor) -> Tensor:
     """What a part adds to the loss of the whole batch, whose means are over its tokens and masked slots, whole [2]."""
     tokens, slots = whole
     generator: Tensor = found.generator_loss * ((found.masked.weights.sum() + 1e-6) / (slots + 1e-6))
     if isinstance(found, MaskedLanguageModelingOutput) or isinstance(networks, MaskedLanguageModeling):
         return generator
-    discriminator = found.discriminator_loss * (found.labels.numel() / tokens)
+    discriminator = found.discriminator_loss * (layout.count_real() / tokens)
     loss: Tensor = networks.generator_weight * generator + networks.discriminator_weight * discriminator
     return loss
 

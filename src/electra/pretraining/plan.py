@@ -22,6 +22,7 @@ from electra.data.documents import read_documents
 from electra.data.text_files import find_text_files
 from electra.pretraining.config import PretrainConfig
 from electra.pretraining.cost import CHECKPOINT_BYTES, STATE_BYTES
+from electra.pretraining.examples import is_prepared
 from electra.pretraining.monitor import flops_per_token
 from electra.pretraining.session import Pretraining
 from electra.training import machine
@@ -41,6 +42,8 @@ class Plan:
     text_share: of the files, the part that was read to tell it: below 1, what is said of the text is an estimate.
     examples, text_tokens: to train on. tokens: seen in all steps. epochs: how often the text is read.
     flops: floating-point operations of all steps. measured_examples: those of the step that was measured.
+    tokens_per_second: of all processes, each as fast as the one that was measured: what they wait for one another is
+        not in it.
     memory_bytes: of one device alone, at least: weights, gradients, moments, and what a part of a batch keeps for its
         gradients. What passes while they are computed comes on top (a tenth or so), on a CPU the process itself too.
     checkpoint_bytes: of one. disk_bytes: of the run folder at its fullest: prepared text and all checkpoints.
@@ -49,6 +52,7 @@ class Plan:
 
     size: str
     device: str
+    processes: int
     precision: str
     text_share: float
     examples: int
@@ -73,7 +77,8 @@ class Plan:
 def sampled(config: PretrainConfig) -> Iterator[tuple[PretrainConfig, float]]:
     """The same run on a part of its text in a folder that is removed at the end, and how large that part is (0 to 1).
 
-    The part is the beginning of up to 8 files of each kind from all over the list, 4 MB of them together.
+    The part is the beginning of up to 8 files of each kind from all over the list, 4 MB of them together. Prepared
+    examples are taken whole, as they cost nothing.
 
     Raises:
         ValueError: the text comes from stdin, which could not be read again.
@@ -82,14 +87,16 @@ def sampled(config: PretrainConfig) -> Iterator[tuple[PretrainConfig, float]]:
     if "-" in config.files:
         raise ValueError("a dry run cannot read its text from stdin, which the run would find empty: give files")
     with tempfile.TemporaryDirectory(prefix="electra-dry-run-") as folder:
-        text = Path(folder) / "text.txt"
-        share = _write_sample(config, text)
+        text, share = Path(folder) / "text.txt", 1.0
+        if not is_prepared(config.files):
+            share = _write_sample(config, text)
         part = replace(
             config,
-            files=(str(text),),
+            files=config.files if is_prepared(config.files) else (str(text),),
             output=Path(folder) / "run",
             batch_size=min(config.recipe.batch_size, SMALL_BATCH),
             accumulate=1,
+            compile=False,  # for each size that is tried it would take minutes
             # of few documents, the usual hundredth may be none
             held_out_fraction=config.held_out_fraction if share == 1 else 0.5,
             tracker=None,
@@ -97,8 +104,10 @@ def sampled(config: PretrainConfig) -> Iterator[tuple[PretrainConfig, float]]:
         yield part, share
 
 
-def make_plan(config: PretrainConfig, training: Pretraining, share: float) -> Plan:
+def make_plan(config: PretrainConfig, training: Pretraining, share: float, processes: int = 1) -> Plan:
     """The plan of `config`, from a session on a part of its text that is `share` of it; takes some seconds.
+
+    processes: those that the run is shared by.
 
     Raises:
         ValueError: the whole text gives fewer examples than a batch has.
@@ -114,29 +123,32 @@ def make_plan(config: PretrainConfig, training: Pretraining, share: float) -> Pl
             f"the text gives about {examples:,.0f} examples, fewer than one batch of {recipe.batch_size}: "
             "give more text, a smaller batch size, or a smaller length (more, shorter examples)"
         )
-    measured, speed, saved = _measure(training, recipe.batch_size)
+    measured, speed, saved = _measure(training, -(-recipe.batch_size // processes))
+    speed *= processes
     step_tokens = recipe.batch_size * tokens / examples
     vocabulary, added = _vocabulary(config, training, share)
     parameters = sum(parameter.numel() for parameter in training.networks.parameters()) + added
     checkpoint = CHECKPOINT_BYTES * parameters
+    steps = recipe.steps - training.first_step  # that are left where the run goes on from another
     plan = Plan(
         size=config.size,
         device=machine.device_name(training.device),
+        processes=processes,
         precision=str(training.precision).removeprefix("torch."),
         text_share=share,
         examples=round(examples),
         text_tokens=round(tokens),
         vocabulary_size=vocabulary,
         parameters=parameters,
-        steps=recipe.steps,
+        steps=steps,
         batch_size=recipe.batch_size,
-        tokens=round(recipe.steps * step_tokens),
-        epochs=recipe.steps * recipe.batch_size / examples,
-        flops=recipe.steps * step_tokens * _flops(training),
+        tokens=round(steps * step_tokens),
+        epochs=steps * recipe.batch_size / examples,
+        flops=steps * step_tokens * _flops(training),
         tokens_per_second=speed,
         measured_examples=measured,
-        hours=recipe.steps * step_tokens / speed / 3600,
-        memory_bytes=STATE_BYTES * parameters + round(saved * step_tokens / config.accumulate),
+        hours=steps * step_tokens / speed / 3600,
+        memory_bytes=STATE_BYTES * parameters + round(saved * step_tokens / processes / config.accumulate),
         checkpoint_bytes=checkpoint,
         disk_bytes=(config.keep_checkpoints + 1) * checkpoint + round(tokens * (2 if vocabulary < 2**16 else 4)),
         warnings=(),
@@ -164,9 +176,14 @@ def lines(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "networks", f"{plan.size}: {plan.parameters:,} parameters, vocabulary of {plan.vocabulary_size:,}"
     yield "training", f"{plan.steps:,} steps of {plan.batch_size:,} examples: {plan.tokens:,} tokens"
     yield "epochs", f"{plan.epochs:,.2f} times the text"
-    yield "device", f"{plan.device}, {plan.precision}"
-    yield "memory", f"at least {plan.memory_bytes / 1e9:,.2f} GB"
-    full = "" if plan.measured_examples == plan.batch_size else f", measured with batches of {plan.measured_examples}"
+    each, several = "", ""
+    if plan.processes > 1:
+        each, several = " each", f"{plan.processes} processes, each on "
+    yield "device", f"{several}{plan.device}, {plan.precision}"
+    yield "memory", f"at least {plan.memory_bytes / 1e9:,.2f} GB{each}"
+    share = -(-plan.batch_size // plan.processes)
+    full = "" if plan.measured_examples == share else f", measured with batches of {plan.measured_examples}"
+    full += " in one process, waiting for the others not counted" if plan.processes > 1 else ""
     yield "speed", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.flops:.3g} operations in all{full}"
     yield (
         "time",

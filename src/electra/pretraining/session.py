@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from electra import hardware
+from electra.batch import Batch
 from electra.data.batches import MaskedBatch, PretrainingBatches
+from electra.data.filling import Sizes, filled
 from electra.data.shards import Shards
 from electra.hub.files import write_text, writing_folder
+from electra.nn.masking import MaskedTokens
 from electra.pretraining.card import network_card
-from electra.pretraining.compilation import compile_layers
+from electra.pretraining.compilation import compile_layers, compile_whole, fits_whole
 from electra.pretraining.config import PretrainConfig
 from electra.pretraining.monitor import Monitor
 from electra.pretraining.networks import build_networks
 from electra.pretraining.objectives import published, share_of_loss, statistics
 from electra.pretraining.samples import SAMPLES, sample_rows, write_samples
-from electra.pretraining.starting import start
+from electra.pretraining.starting import go_on, start
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.checkpoints import Checkpoint, restore
 from electra.training.distributed import Processes
 from electra.training.health import figures, summary
 from electra.training.interruption import Interruption
-from electra.training.loop import EVERYWHERE, Every, Window, added, train
+from electra.training.loop import EVERYWHERE, Every, Window, Work, added, train
 from electra.training.memory import keep_freed_memory
 from electra.training.optimizer import Adam, linear_schedule
 from electra.training.progress import Reporter, Stopwatch, clock
@@ -36,13 +39,13 @@ from electra.training.run import Run
 Part = tuple[MaskedBatch] | tuple[MaskedBatch, Tensor]
 
 
-def check_shares(config: PretrainConfig, processes: Processes) -> None:
+def check_shares(config: PretrainConfig, processes: int) -> None:
     """Refuse, with a ValueError, a batch that has fewer examples than parts that it is to be computed in."""
     examples, parts = config.recipe.batch_size, config.accumulate
-    if processes.count * parts > examples:
+    if processes * parts > examples:
         raise ValueError(
-            f"a batch of {examples} examples cannot be shared by {processes.count} processes in {parts} parts each: "
-            f"give a batch_size of {processes.count * parts} or more, fewer processes, or a smaller accumulate"
+            f"a batch of {examples} examples cannot be shared by {processes} processes in {parts} parts each: "
+            f"give a batch_size of {processes * parts} or more, fewer processes, or a smaller accumulate"
         )
 
 
@@ -70,15 +73,28 @@ class Pretraining:
         self.networks = build_networks(config, tokenizer).to(self.device)
         self.optimizer = Adam(self.networks.named_parameters())
         self.window = Window()
-        self.first_step = self._resume()
-        if not self.first_step and self.processes.first:
-            start(self.networks, config)  # the others get the weights as they are joined
-        if config.compile:
-            compile_layers(self.networks)
+        self.first_step = self._resume() or self._begin()
+        self._sizes: Sizes | None = None
         self._joined, self._part_of_step = self.processes.joined(self.networks)
+        self._compute = self._computed
+        if config.compile:
+            self._compile()
         self._exit_code = 0
         self.monitor = self._monitor()
         self.watch = Stopwatch(self.first_step, self.recipe.steps)
+
+    def _compile(self) -> None:
+        """Compile the whole step, and fill up all batches to the same sizes; or else the layers."""
+        if not fits_whole(self.device, processes=self.processes.count, parts=self.config.accumulate):
+            compile_layers(self.networks)
+            return
+        self._compute = compile_whole(self._computed)
+        self._sizes = Sizes.of(
+            self.text.lengths,
+            examples=self.recipe.batch_size,
+            length=self.recipe.length,
+            predictions=self.networks.masking.max_predictions or self.recipe.length,
+        )
 
     def run_to_the_end(self) -> None:
         """Take all the steps that are left; leave with the exit code of a signal if one comes."""
@@ -86,45 +102,50 @@ class Pretraining:
         self._announce(batches)
         if self.first_step < steps and self.processes.first:
             self.monitor.start(self.first_step)
-        if self.device.type == "cpu":
-            keep_freed_memory()
-        self.networks.train()
-        stream = batches.parts(
-            self.first_step,
-            self._places(self.recipe.batch_size),
-            pinned=hardware.copies_faster_from_pinned(self.device),
-        )
-        share = self.recipe.batch_size / self.processes.count / self.config.accumulate
-        with (
-            hardware.threads_for(share * self.text.tokens / len(self.text)),
-            hardware.matrix_products(self.device, self.config.precision),
-            Interruption() as interruption,
-            closing(stream),  # type: ignore[type-var]
-            self.report.counting("pretraining") as count,
-        ):
-            taken = train(
-                lambda part: self.losses(*part),
-                map(self._with_counts, stream),
-                self.optimizer,
-                rate=self.rate,
-                steps=steps,
-                first_step=self.first_step,
-                seed=self.config.seed,
-                rank=self.processes.rank,
-                part_of_step=self._part_of_step,
-                periodic=(
-                    self.window.add,
-                    lambda step, values: count(step, steps),
-                    Every(self.recipe.report_every, self.log, last=steps),
-                    Every(self.recipe.evaluate_every, self.evaluate, last=steps),
-                    Every(self.recipe.save_every, self.save, last=steps),
-                ),
+        with Interruption() as interruption, self.report.counting("pretraining") as count:
+            taken = self.take_steps(
+                self.window.add,
+                lambda step, values: count(step, steps),
+                Every(self.recipe.report_every, self.log, last=steps),
+                Every(self.recipe.evaluate_every, self.evaluate, last=steps),
+                Every(self.recipe.save_every, self.save, last=steps),
                 stopped=lambda: self._stopped(interruption),
             )
         if self._exit_code and taken < steps:
             self.save(taken, {})
             self.report.say(f"stopped after step {taken} of {steps}: the same command goes on from there")
             raise SystemExit(self._exit_code)
+
+    def take_steps(self, *periodic: Work, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Take the steps that are left, with this work after each, until all are taken or `stopped`; how many are."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.networks.train()
+        stream = self.batches(self.text, self.recipe.batch_size).parts(
+            self.first_step,
+            self._places(self.recipe.batch_size),
+            change=self._filled,
+            pinned=hardware.copies_faster_from_pinned(self.device),
+        )
+        share = self.recipe.batch_size / self.processes.count / self.config.accumulate
+        with (
+            hardware.threads_for(share * self.text.tokens / len(self.text)),
+            hardware.matrix_products(self.device, self.config.precision),
+            closing(stream),  # type: ignore[type-var]
+        ):
+            return train(
+                lambda part: self.losses(*part),
+                map(self._with_counts, stream),
+                self.optimizer,
+                rate=self.rate,
+                steps=self.recipe.steps,
+                first_step=self.first_step,
+                seed=self.config.seed,
+                rank=self.processes.rank,
+                part_of_step=self._part_of_step,
+                periodic=periodic,
+                stopped=stopped,
+            )
 
     def _stopped(self, interruption: Interruption) -> bool:
         """Whether a signal has come to any of the processes: they all stop after the same step."""
@@ -143,11 +164,22 @@ class Pretraining:
         losses of all parts, over all processes, then add up to the loss of the whole.
         """
         batch, masked = example[0].to(self.device), example[1].to(self.device)
-        network = self._joined if self.networks.training else self.networks
+        if not self.networks.training:
+            return self._computed(self.networks, batch, masked, whole)
+        if self._sizes is not None:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # what the step before has left may be written over
+        return self._compute(self._joined, batch, masked, whole)
+
+    def _computed(
+        self, network: nn.Module, batch: Batch, masked: MaskedTokens, whole: Tensor | None
+    ) -> dict[str, Tensor]:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             found = network(batch, masked=masked)
-        loss = found.loss if whole is None else share_of_loss(self.networks, found, whole)
-        return {"loss": loss, **statistics(found, batch.layout.tokens)}
+        loss = found.loss if whole is None else share_of_loss(self.networks, found, batch.layout, whole)
+        return {"loss": loss, **statistics(found, batch.layout)}
+
+    def _filled(self, example: MaskedBatch) -> MaskedBatch:
+        return example if self._sizes is None else filled(example, self._sizes)
 
     def _places(self, size: int) -> list[range]:
         """Which examples of a batch this process computes, in parts."""
@@ -159,7 +191,7 @@ class Pretraining:
             return [(part,) for part in parts]
         counts = torch.zeros(2)
         for batch, masked in parts:
-            counts += torch.stack([torch.tensor(float(batch.layout.tokens)), masked.weights.sum()])
+            counts += torch.stack([torch.as_tensor(batch.layout.count_real()).float(), masked.weights.sum()])
         if hardware.copies_faster_from_pinned(self.device):
             counts = counts.pin_memory()
         whole = self.processes.sum(counts.to(self.device, non_blocking=True))
@@ -254,6 +286,19 @@ class Pretraining:
         self.processes.wait()
         return step
 
+    def _begin(self) -> int:
+        """Take over what is given to start from; the step to begin after. The others get weights as they are joined."""
+        step = 0
+        if self.config.init is None:
+            if self.processes.first:
+                start(self.networks, self.config)
+            return step
+        if self.processes.first:
+            step, found = go_on(self.networks, self.optimizer, self.config)
+            self.report.say(f"starting from {found}")
+        self.processes.spread(self.optimizer.moments().values())
+        return self.processes.tell(step)
+
     def _monitor(self) -> Monitor:
         batches = self.batches(self.text, self.recipe.batch_size)
         return Monitor(
@@ -280,6 +325,7 @@ class Pretraining:
             special_ids=self.networks.special_token_ids,
             mask_token_id=mask,
             sep_token_id=sep,
+            marked_words=self.config.whole_words and self.config.word_boundaries is not None,
         )
 
     def _devices(self) -> str:

@@ -1,6 +1,9 @@
-"""The weights to start from, where networks are given: read, checked and taken over."""
+"""What to start from, where networks or a whole run are given: read, checked and taken over."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,12 +13,28 @@ from electra.models.base import ElectraPreTrainedModel
 from electra.models.language import ElectraForMaskedLM, ElectraForPreTraining
 from electra.nn.pretraining import ReplacedTokenDetection
 from electra.pretraining.config import SHRINK, PretrainConfig
-from electra.pretraining.objectives import Networks
+from electra.pretraining.objectives import Networks, published
+from electra.training.checkpoints import Checkpoint, Checkpoints, restore
+from electra.training.optimizer import Adam
 
 SHAPE = (
     *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     *("max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps"),
 )
+
+
+def check_init(config: PretrainConfig) -> None:
+    """Refuse a run to go on from that is not there, or whose tokenizer is needed and is not."""
+    if config.init is None:
+        return
+    if not config.init.is_dir():
+        raise FileNotFoundError(
+            f"init is {config.init}: there is no such folder. Give that of a run, or one that `electra convert` wrote"
+        )
+    if config.vocab is None and not Path(str(config.init_tokenizer)).is_dir():
+        raise ValueError(
+            f"{config.init} has no tokenizer: give vocab, with the one that its networks were trained with"
+        )
 
 
 @torch.no_grad()
@@ -41,6 +60,66 @@ def start(networks: Networks, config: PretrainConfig) -> None:
         raise ValueError(
             f"{config.init_generator} and {config.init_discriminator} have different word embeddings, so they were not "
             "trained together, and the generator cannot use the discriminator's: give one of them, or untied"
+        )
+
+
+@torch.no_grad()
+def go_on(networks: Networks, optimizer: Adam, config: PretrainConfig) -> tuple[int, str]:
+    """Take over the run in `config.init`: the step to go on after, 0 unless `config.keep_step`; and what was found.
+
+    That is the networks and Adam's moments of its last whole checkpoint; where it has no checkpoints, its model folders
+    alone.
+
+    Raises:
+        ValueError: it has neither; its networks or moments are of other shapes; every checkpoint is damaged; its step
+            is to be kept, and there is none, or none is left of `steps`.
+        OSError: a model folder cannot be read.
+    """
+    assert config.init is not None
+    folders = {name: config.init / name for name in published(networks)}
+    for name, network in published(networks).items():
+        if (folders[name] / "config.json").is_file():
+            _check_shape(ElectraConfig.from_pretrained(folders[name]), network, str(folders[name]), config)
+    checkpoints = Checkpoints(config.init / "checkpoints")
+    found = checkpoints.latest()
+    if found is None:
+        return 0, _take_folders(networks, folders, config)
+    path = checkpoints.path(found.step)
+    _check_step(found, path, config)
+    try:
+        restore(dict(networks.named_parameters()), found.tensors.get("networks", {}))
+        optimizer.load_moments(found.tensors.get("optimizer", {}))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    step = found.step if config.keep_step else 0
+    return step, f"networks and moments of {path}, {'going on after' if step else 'at'} step {step:,} here"
+
+
+def _take_folders(networks: Networks, folders: dict[str, Path], config: PretrainConfig) -> str:
+    """Take over the networks of model folders; says so."""
+    missing = [str(folder) for folder in folders.values() if not folder.is_dir()]
+    if missing:
+        raise ValueError(
+            f"init is {config.init}, which has no checkpoints, and no {' and no '.join(missing)}: give the folder of a "
+            f"run of objective {config.objective}, or one that `electra convert` wrote"
+        )
+    if config.keep_step:
+        raise ValueError(
+            f"{config.init} has no checkpoints, so its step is not known: leave keep_step out; or convert with "
+            "--optimizer, if it comes from a checkpoint with an optimizer's state"
+        )
+    discriminator, generator = folders.get("discriminator"), folders.get("generator") or folders["model"]
+    given = None if discriminator is None else str(discriminator)
+    start(networks, replace(config, init=None, init_discriminator=given, init_generator=str(generator)))
+    return f"networks of {config.init}; it has no checkpoints, so the optimizer begins anew"
+
+
+def _check_step(found: Checkpoint, path: Path, config: PretrainConfig) -> None:
+    steps = config.recipe.steps
+    if config.keep_step and found.step >= steps:
+        raise ValueError(
+            f"{path} is after step {found.step:,} and steps is {steps:,}, so none is left: give more steps (those "
+            "before count too), or leave keep_step out"
         )
 
 

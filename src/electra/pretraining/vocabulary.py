@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from electra.data.documents import Document, Lines, read_documents
+from electra.data.documents import Document, Lines, Progress, read_documents
 from electra.data.sources import describe_sources
 from electra.data.text_files import find_text_files
 from electra.hub.files import write_text, writing_folder
@@ -16,6 +16,7 @@ from electra.pretraining.examples import is_prepared
 from electra.text.fit import problems_of, report_of
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.training.interruption import listening
 from electra.training.progress import Reporter
 from electra.training.run import Run
 
@@ -23,12 +24,15 @@ SAMPLED_CHARACTERS = 2**20
 SAMPLED_FROM_DOCUMENT = 2**13
 
 
-def tokenizer_of(config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter) -> ElectraTokenizer:
+def tokenizer_of(
+    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, look: Callable[[], None]
+) -> ElectraTokenizer:
     """The given tokenizer, else that of the network to start from, else one trained on the files.
 
     The last two are kept in the run folder, and going on uses them from there.
 
-    Before a new run, it says what is bad about it for this text.
+    Before a new run, it says what is bad about it for this text. `look` is called while one is trained, which what it
+    raises ends.
     """
     if config.vocab is not None:
         tokenizer = _given(config.vocab)
@@ -37,7 +41,7 @@ def tokenizer_of(config: PretrainConfig, files: tuple[str, ...], run: Run, repor
     elif is_prepared(files):
         raise ValueError(f"{files[0]} holds prepared examples: give the tokenizer that they were prepared with (vocab)")
     else:
-        tokenizer = _trained(config, files, run, report)
+        tokenizer = _trained(config, files, run, report, look)
     if not is_prepared(files) and not run.checkpoints.steps():
         for problem in problems_of(report_of(tokenizer, _sample(config, files))):
             report.say(f"warning: {problem}")
@@ -63,18 +67,32 @@ def _checked(tokenizer: ElectraTokenizer, name: str) -> ElectraTokenizer:
     return tokenizer
 
 
-def _trained(config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter) -> ElectraTokenizer:
+def _trained(
+    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, look: Callable[[], None]
+) -> ElectraTokenizer:
     folder = run.folder / "tokenizer"
     sources, size = describe_sources(find_text_files(files)), config.recipe.vocab_size
-    made_from = {"files": sources, "size": size, "cased": config.cased, **config.reading}
+    marks = config.word_boundaries
+    made_from = {"files": sources, "size": size, "cased": config.cased, "word_boundaries": marks, **config.reading}
     origin = folder / "made_from.json"
     if origin.is_file() and (run.checkpoints.steps() or json.loads(origin.read_text("utf-8")) == made_from):
         return ElectraTokenizer.from_pretrained(folder)
     with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
-        lines = Lines(files, progress=count, **config.reading)
-        train_vocabulary(lines, size=size, lowercase=not config.cased).save_pretrained(partial)
+        lines = Lines(files, progress=looking(count, look), word_boundaries=marks, **config.reading)
+        trained = listening(lambda: train_vocabulary(lines, size=size, lowercase=not config.cased))
+        trained.save_pretrained(partial)
         write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
     return ElectraTokenizer.from_pretrained(folder)
+
+
+def looking(count: Progress, look: Callable[[], None]) -> Progress:
+    """What looks, and counts."""
+
+    def progress(done: int, whole: int) -> None:
+        look()
+        count(done, whole)
+
+    return progress
 
 
 def _sample(config: PretrainConfig, files: tuple[str, ...]) -> Iterator[str]:
@@ -84,7 +102,7 @@ def _sample(config: PretrainConfig, files: tuple[str, ...]) -> Iterator[str]:
     taken = 0
     for document in islice(documents, period // 2, None, period):
         for line in _beginning(document):
-            yield line
+            yield line if config.word_boundaries is None else line.replace(config.word_boundaries, "")
             taken += len(line)
         if taken >= SAMPLED_CHARACTERS:
             return

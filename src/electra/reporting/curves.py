@@ -17,6 +17,7 @@ INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 INK = "#123456"  # stands for the page's own colour of text until the drawing is done
 MOST_POINTS = 1200  # of a chart's lines together, so that the page stays small however long a run was
+FEW_POINTS = 12  # are shown each
 
 Points = Sequence[tuple[float, float]]
 
@@ -24,7 +25,8 @@ Points = Sequence[tuple[float, float]]
 @dataclass(frozen=True)
 class Line:
     """One line: its name in the legend, its points by rising x. colour: number of the colour. dashed: for what the
-    others are held against. smooth: draw the mean of neighbours over a pale line of the points themselves.
+    others are held against. smooth: draw the mean of neighbours over a pale line of the points themselves. dots: draw
+    points, or some of them where they are many, and no line.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Line:
     colour: int = 0
     dashed: bool = False
     smooth: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,13 @@ def _mean(points: Points) -> tuple[float, float]:
 def _draw(chart: Chart, axes: Any) -> None:
     """The chart on matplotlib's axes."""
     for line in chart.lines:
-        points = thinned(line.points, max(60, MOST_POINTS // (2 * len(chart.lines))))
+        most = max(60, MOST_POINTS // (2 * len(chart.lines)))
+        points = line.points[:: -(-len(line.points) // most)] if line.dots else thinned(line.points, most)
         style: dict[str, Any] = {
             "color": COLOURS[line.colour % len(COLOURS)],
-            "linestyle": "--" if line.dashed else "-",
+            "linestyle": "" if line.dots else "--" if line.dashed else "-",
         }
-        marker = "." if len(points) == 1 else ""
+        marker = "." if line.dots or (len(points) <= FEW_POINTS and not line.dashed) else ""
         if line.smooth and len(points) > 20:
             axes.plot(*zip(*points, strict=True), alpha=0.3, linewidth=0.8, **style)
             points = smoothed(points)
@@ -139,6 +143,9 @@ def _draw(chart: Chart, axes: Any) -> None:
     axes.grid(visible=True, alpha=0.25)
     if chart.log_y:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_formatter("{x:g}")  # the usual one writes formulas
+        axes.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
     if len(chart.lines) > 1:
@@ -149,5 +156,5 @@ def _for_a_page(drawn: str) -> str:
     """Only the `<svg>` itself, in the page's colour of text, with no style that would reach outside of it."""
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r"(\d+\.\d\d)\d+", r"\1", drawn)  # hundredths of a point are enough
+    drawn = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), drawn)  # hundredths of a point do
     return re.sub(r"\s*\n\s*", "\n", drawn).replace(INK, "currentColor").strip()

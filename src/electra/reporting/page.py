@@ -12,7 +12,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bot
 p.note, figcaption, caption { color: color-mix(in srgb, currentColor 70%, transparent); font-size: .9rem; }
 table { border-collapse: collapse; margin: .8rem 0; } caption { text-align: start; }
 th, td { border-bottom: 1px solid var(--line); padding: .15rem .8rem .15rem 0; text-align: start; }
-td { vertical-align: top; overflow-wrap: anywhere; } td.number { text-align: end; font-variant-numeric: tabular-nums; }
+td { vertical-align: top; overflow-wrap: anywhere; } .number { text-align: end; font-variant-numeric: tabular-nums; }
 tr.differs td, tr.differs th { font-weight: 600; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(21rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } svg { width: 100%; height: auto; }
@@ -20,8 +20,15 @@ figure { margin: 0; } svg { width: 100%; height: auto; }
 .tokens { line-height: 2.3; margin: .8rem 0; border-bottom: 1px solid var(--line); padding-bottom: .6rem; }
 .tokens span { padding: 0 .12em; border-radius: .2em; } .tokens .marked { text-decoration: underline 2px; }
 ruby rt { font-size: .65em; color: color-mix(in srgb, currentColor 70%, transparent); }
+.case { margin: .8rem 0; border-bottom: 1px solid var(--line); padding-bottom: .5rem; } .case p { margin: .25rem 0; }
+.right { text-decoration: underline 2px #0072b2; text-underline-offset: .2em; }
+.said { background: rgb(230 120 0 / .3); border-radius: .2em; }
+sub { font-size: .65em; margin-inline-start: .15em; } sub.right, sub.said { text-decoration: none; background: none; }
+sub.right { color: #0072b2; } sub.said { color: #d55e00; } sub.right.said { color: inherit; }
+.wide { overflow-x: auto; } .matrix td, .matrix th { padding: .2rem .6rem; }
+.sideways th span { writing-mode: vertical-rl; transform: rotate(180deg); }
 pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; }
-@media print { body { max-width: none; margin: 0; } figure, .alarm, .tokens { break-inside: avoid; } }
+@media print { body { max-width: none; margin: 0; } figure, .alarm, .tokens, .case { break-inside: avoid; } }
 """
 
 

@@ -8,7 +8,9 @@ from html import escape
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
     """A table; the first cell of a row is its name. Numbers are aligned, None is an empty cell, all else is text."""
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    rows = list(rows)
+    columns = zip(*rows, strict=True) if rows else ((),) * len(header)
+    names = "".join(_heading(*column) for column in zip(header, columns, strict=True))
     body = "\n".join(_row(row) for row in rows)
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{said}<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
@@ -26,6 +28,13 @@ def side_by_side(columns: Mapping[str, Mapping[str, object]], *, name: str, capt
     return f"<table>{said}<thead><tr>{header}</tr></thead>\n<tbody>\n{lines}\n</tbody></table>"
 
 
+def _heading(name: str, cells: Sequence[object]) -> str:
+    """Over numbers, it is aligned as they are."""
+    known = [cell for cell in cells if cell is not None]
+    number = bool(known) and all(map(_is_number, known))
+    return f'<th scope="col"{" class=number" if number else ""}>{escape(name)}</th>'
+
+
 def _row(cells: Sequence[object], *, differs: bool = False) -> str:
     name, *values = cells
     mark = ' class="differs"' if differs else ""
@@ -33,8 +42,11 @@ def _row(cells: Sequence[object], *, differs: bool = False) -> str:
 
 
 def _cell(value: object) -> str:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return f"<td{' class=number' if number else ''}>{escape(_text(value))}</td>"
+    return f"<td{' class=number' if _is_number(value) else ''}>{escape(_text(value))}</td>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _text(value: object) -> str:

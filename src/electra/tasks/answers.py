@@ -103,6 +103,14 @@ class AnswerOutcomes(Outcomes):
     def rightness(self) -> np.ndarray:
         return self._judged("f1")
 
+    def confusion(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Of questions with an answer and those without, where there are both: which were answered."""
+        if self.answerable.all():
+            return None
+        answered = self.said & (self.no_answer <= self.threshold)
+        cells = 2 * (~self.answerable).astype(int) + ~answered
+        return ("an answer", "no answer"), np.bincount(cells, minlength=4).reshape(2, 2)
+
     def _judged(self, name: str) -> np.ndarray:
         """[n]: how right the answers are that are given with the threshold."""
         return np.where(self.no_answer > self.threshold, ~self.answerable, self.raw[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,15 @@ def intervals(
     Bootstrap percentiles: the examples are drawn anew, with replacement, `resamples` times (Efron and Tibshirani 1993,
     "An introduction to the bootstrap", chapter 13).
     """
-    drawn = outcomes.for_resampling()
-    return _percentiles((drawn.scores(chosen) for chosen in _draws(len(drawn), resamples, seed)), confidence)
+    return _percentiles(outcomes.resampled(_draws(len(outcomes), resamples, seed)), confidence)
 
 
 def difference(
     one: Outcomes, other: Outcomes, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """For each score the interval of how much better `one` is than `other` on the same examples (paired bootstrap)."""
-    pair = one.for_resampling(), other.for_resampling()
-
-    def drawn() -> Iterator[dict[str, float]]:
-        for chosen in _draws(len(one), resamples, seed):
-            first, second = (each.scores(chosen) for each in pair)
-            yield {name: first[name] - second[name] for name in first if name in second}
-
-    return _percentiles(drawn(), confidence)
+    first, second = (each.resampled(_draws(len(each), resamples, seed)) for each in (one, other))
+    return _percentiles({name: first[name] - second[name] for name in first if name in second}, confidence)
 
 
 def paired_test(one: Outcomes, other: Outcomes, *, seed: int = 0) -> dict[str, Any]:
@@ -74,16 +67,12 @@ def _draws(examples: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
             yield resample(every, random_state=state)
 
 
-def _percentiles(drawn: Iterator[dict[str, float]], confidence: float) -> dict[str, tuple[float, float]]:
+def _percentiles(drawn: Mapping[str, np.ndarray], confidence: float) -> dict[str, tuple[float, float]]:
     """A score that cannot be computed of some draw (NaN) has no part in that draw."""
-    columns: dict[str, list[float]] = {}
-    for scores in drawn:
-        for name, value in scores.items():
-            columns.setdefault(name, []).append(value)
     tail = (1 - confidence) / 2
     found = {}
-    for name, values in columns.items():
-        known = np.array(values)[np.isfinite(values)]
+    for name, values in drawn.items():
+        known = values[np.isfinite(values)]
         if len(known):
             low, high = np.quantile(known, [tail, 1 - tail])
             found[name] = (float(low), float(high))

@@ -44,7 +44,8 @@ def entities(
     `first`, `average`, `max`: the same, after all tokens of a word were given the word's label: its first token's, that
     of the mean of their scores, or that of its surest token.
     """
-    pieces = _token_pieces(tokens, scores, tokenizer)
+    names = tokenizer.convert_ids_to_tokens(list(tokens.ids))
+    pieces = _token_pieces(tokens, names, scores, tokenizer.unk_token_id)
     if strategy == "none":
         return [
             {
@@ -59,30 +60,21 @@ def entities(
         ]
     join: Join = tokenizer.convert_tokens_to_string
     if strategy != "simple":
-        inside = [_continues(i, tokenizer) for i in tokens.ids]
-        pieces = [_word(word, strategy, join) for word in _runs(pieces, lambda i: not inside[i])]
+        pieces = [_word(word, strategy, join) for word in _runs(pieces, lambda i: not names[i].startswith("##"))]
     kinds = [_prefix_and_kind(labels[piece.label]) for piece in pieces]
     runs = _runs(pieces, lambda i: kinds[i][0] == "B" or kinds[i][1] != kinds[i - 1][1])
     return [_entity(run, labels, join) for run in runs]
 
 
-def _token_pieces(tokens: Tokens, scores: np.ndarray, tokenizer: Any) -> list[Piece]:
-    names = tokenizer.convert_ids_to_tokens(list(tokens.ids))
+def _token_pieces(tokens: Tokens, names: Sequence[str], scores: np.ndarray, unknown: int) -> list[Piece]:
     best = scores.argmax(-1)
     values = scores[np.arange(len(best)), best].tolist()
-    unknown = tokenizer.unk_token_id
     return [
         Piece(tokens.text[start:end] if token == unknown else name, row, start, end, label, score)
         for token, name, (start, end), row, label, score in zip(
             tokens.ids, names, tokens.spans, scores, best.tolist(), values, strict=True
         )
     ]
-
-
-def _continues(token: int, tokenizer: Any) -> bool:
-    """Whether a token is the inside or the end of a word."""
-    name: str = tokenizer.convert_ids_to_tokens(token)
-    return name.startswith("##") and token != tokenizer.unk_token_id
 
 
 def _runs(pieces: Sequence[Piece], begins: Callable[[int], bool]) -> list[list[Piece]]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from electra.batch import Batch
-from electra.tasks.task import Task, of_each
+from electra.tasks.task import Task, is_count, of_each
 from electra.tasks.texts import read_single_text
 from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize
 
@@ -46,8 +46,8 @@ class FillMask(Task[EncodedTokens]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k}: ask for at least 1 token")
+        if not is_count(self.top_k):
+            raise ValueError(f"top_k={self.top_k!r}: ask for at least 1 token")
 
     def for_tokenizer(self, tokenizer: Any) -> Self:
         if tokenizer.mask_token_id is None:
@@ -104,7 +104,7 @@ class FillMask(Task[EncodedTokens]):
 def vocabulary_scores(model: nn.Module, batch: Batch, positions: Tensor) -> Tensor:
     """Logits over the vocabulary at some tokens only: positions [M] -> [M, V]"""
     hidden = model.electra(batch).last_hidden_state[positions]  # type: ignore[operator]
-    scores: Tensor = model.generator_lm_head(model.generator_predictions(hidden))  # type: ignore[operator]
+    scores: Tensor = model.predict_words(hidden)  # type: ignore[operator]
     return scores
 
 

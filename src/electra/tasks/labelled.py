@@ -59,13 +59,21 @@ class LabelledExamples:
         if not skip_invalid:
             self.checked(lambda examples: _check(examples, task, tokenizer, cut))
             return self
-        kept: list[int] = []
         skipped = list(self.skipped)
-        for start in range(0, len(self), CHUNK):
-            tried = list(range(start, min(start + CHUNK, len(self))))
-            while (broken := _broken([self.examples[i] for i in tried], task, tokenizer, cut)) is not None:
-                skipped.append(f"{self.records[tried.pop(broken.index)].where}: {broken.problem}")
-            kept += tried
+
+        def sound(tried: range) -> list[int]:
+            """Which of them are not broken: all, or those of either half."""
+            broken = _broken([self.examples[i] for i in tried], task, tokenizer, cut)
+            if broken is None:
+                return list(tried)
+            if len(tried) == 1:
+                skipped.append(f"{self.records[tried[0]].where}: {broken.problem}")
+                return []
+            half = len(tried) // 2
+            return sound(tried[:half]) + sound(tried[half:])
+
+        everything = range(len(self))
+        kept = [i for start in everything[::CHUNK] for i in sound(everything[start : start + CHUNK])]
         if not kept:
             raise ValueError(f"{self.records[0].source} holds no examples that can be used: {skipped[0]}")
         return replace(
@@ -98,13 +106,13 @@ def read_labelled(
         ValueError: what cannot be used, with file and line: see `read_records`; a missing column or value, two examples
             with the same id, an example that the task refuses.
     """
-    skipped: list[str] | None = [] if skip_invalid else None
+    complaints: list[str] = []
+    skipped = complaints if skip_invalid else None
     records = read_records(path, header=named.header if named else (), skipped=skipped)
     kind = kinds[0] if len(kinds) == 1 else task_of(records, columns or {}, kinds)
     found = _columns(records, kind, columns or {}, named.columns if named else {})
-    complaints = [] if skipped is None else skipped
     examples, kept = [], []
-    for record in _unique(records, complaints if skip_invalid else None):
+    for record in _unique(records, skipped):
         try:
             values = _values(record, kind, found)
             examples.append(kind.read_example(named.values(values) if named else values))

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import chain
+from operator import eq
 from typing import Any, ClassVar
 
 import numpy as np
 
+from electra.tasks.counts import correlation, f1, label_scores, ranks, share, totals
+
 IOB2_PREFIXES = {"B", "I", "O"}
+OUTSIDE = "O"
+"""The label of what belongs to no entity."""
 
 
 class Outcomes(ABC):
@@ -41,9 +46,17 @@ class Outcomes(ABC):
         """Precision, recall, F1 and support for each label; nothing where there are none."""
         return {}
 
-    def for_resampling(self) -> Outcomes:
-        """The same in a form from which the scores that can be are quickly computed a thousand times."""
-        return self
+    def confusion(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Names, and how often what is one of them (the row) was taken for one of them (the column): int [K, K].
+
+        None where answers are no names.
+        """
+        return None
+
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """Each score of every draw of examples: what `scores` says of it, up to rounding, but quickly for many."""
+        rows = [self.scores(chosen) for chosen in draws]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,13 @@ class LabelOutcomes(Outcomes):
         (pairs,) = cells.nonzero()
         return pairs // len(self.labels), pairs % len(self.labels), cells[pairs]
 
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a draw has each pair of a right and a said label."""
+        count = len(self.labels)
+        pairs, number = np.unique(self.expected * count + self.predicted, return_inverse=True)
+        times = totals(np.arange(len(self)) if self.owner is None else self.owner, number, len(self), draws)
+        return label_scores(times, pairs // count, pairs % count, count)
+
     def rightness(self) -> np.ndarray:
         """Whether a decision is right; of several, the share that is (1 of none)."""
         right = _booleans(self.predicted == self.expected)
@@ -101,6 +121,10 @@ class LabelOutcomes(Outcomes):
             self.expected, self.predicted, labels=list(range(len(self.labels))), zero_division=0
         )
         return _table(self.labels, found)
+
+    def confusion(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Of the labels."""
+        return self.labels, _confusion(self.expected, self.predicted, range(len(self.labels)))
 
 
 def word_outcomes(
@@ -137,6 +161,19 @@ class SetOutcomes(Outcomes):
             }
         )
 
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a draw has each label found, said and right."""
+        counted = [self.predicted & self.expected, self.predicted, self.expected, self.rightness()[:, None] > 0]
+        example, number = np.hstack(counted).nonzero()
+        columns = 3 * len(self.labels) + 1
+        times = totals(example, number, len(self), draws, columns)
+        found, said, right = np.split(times[:, :-1], 3, axis=1)
+        return {
+            "micro_f1": f1(found.sum(-1), said.sum(-1), right.sum(-1)),
+            "macro_f1": f1(found, said, right).mean(-1),
+            "accuracy": times[:, -1] / len(self),
+        }
+
     def rightness(self) -> np.ndarray:
         return _booleans((self.predicted == self.expected).all(-1))
 
@@ -171,6 +208,19 @@ class NumberOutcomes(Outcomes):
                     "mean_squared_error": metrics.mean_squared_error(expected, predicted),
                 }
             )
+
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a draw has each number."""
+        expected, predicted = self.expected.ravel(), self.predicted.ravel()
+        places = [np.unique(each, return_inverse=True)[1] for each in (predicted, expected)]
+        errors, width = np.square(predicted - expected), len(expected) // len(self)
+        found = []
+        for chosen in draws:
+            times = np.repeat(np.bincount(chosen, minlength=len(self)), width)
+            pearson = correlation(predicted, expected, times)
+            spearman = correlation(ranks(places[0], times), ranks(places[1], times), times)
+            found.append((pearson, spearman, times @ errors / times.sum()))
+        return dict(zip(("pearson", "spearman", "mean_squared_error"), np.array(found).T, strict=True))
 
     def rightness(self) -> np.ndarray:
         """Minus the squared error."""
@@ -210,12 +260,24 @@ class EntityOutcomes(Outcomes):
         prefixes = {tag[:1] for tags in chain(self.predicted, self.expected) for tag in tags}
         return {"mode": "strict", "scheme": needed("seqeval.scheme").IOB2} if prefixes <= IOB2_PREFIXES else {}
 
-    def for_resampling(self) -> EntityCounts:
-        """Numbers of entities, from which precision, recall and F1 follow."""
-        scheme = self._strictness().get("scheme")
-        pairs = zip(self.expected, self.predicted, strict=True)
-        counts = [_entity_counts(list(right), list(said), scheme) for right, said in pairs]
-        return EntityCounts(np.array(counts).reshape(len(self), 3))
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how many entities of each example were found, were said and are right, strictly and as conlleval does;
+        and how many of its tags are right, of how many."""
+        strict = self._strictness().get("scheme")
+        counts = []
+        for right, said in zip(self.expected, self.predicted, strict=True):
+            entities = [*_entity_counts(right, said, strict), *_entity_counts(right, said, None)]
+            counts.append([*entities, sum(map(eq, right, said)), len(right)])
+        table = np.array(counts)
+        times = np.stack([table[chosen].sum(0) for chosen in draws])
+        found, said, right, *loose, same, tags = times.T
+        return {
+            "f1": f1(found, said, right),
+            "precision": share(found, said),
+            "recall": share(found, right),
+            "conlleval_f1": f1(*loose),
+            "accuracy": share(same, tags),
+        }
 
     def rightness(self) -> np.ndarray:
         """Whether all tags of an example are right."""
@@ -233,28 +295,11 @@ class EntityOutcomes(Outcomes):
             if not label.endswith(" avg")
         }
 
-
-@dataclass(frozen=True)
-class EntityCounts(Outcomes):
-    """int [n, 3]: how many entities of each example were found, were said and are none, and were missed."""
-
-    main: ClassVar[str] = "f1"
-
-    counts: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.counts)
-
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Precision, recall and F1: three decisions, weighted with how often each was made."""
-        metrics = needed("sklearn.metrics")
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            [1, 0, 1], [1, 1, 0], sample_weight=_of(self.counts, chosen).sum(0), average="binary", zero_division=0
-        )
-        return _floats({"f1": f1, "precision": precision, "recall": recall})
-
-    def rightness(self) -> np.ndarray:
-        return _booleans(self.counts[:, 1:].sum(-1) == 0)
+    def confusion(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Of the kinds of entity that the words belong to; O: none."""
+        expected, predicted = ([tag[2:] or tag for tag in chain(*side)] for side in (self.expected, self.predicted))
+        kinds = sorted({*expected, *predicted}, key=lambda kind: (kind != OUTSIDE, kind))
+        return tuple(kinds), _confusion(expected, predicted, kinds)
 
 
 @dataclass(frozen=True)
@@ -274,14 +319,18 @@ class ChoiceOutcomes(Outcomes):
         accuracy = needed("sklearn.metrics").accuracy_score
         return _floats({"accuracy": accuracy(_of(self.expected, chosen), _of(self.predicted, chosen))})
 
+    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        right = self.rightness()
+        return {"accuracy": np.array([right[chosen].mean() for chosen in draws])}
+
     def rightness(self) -> np.ndarray:
         return _booleans(self.predicted == self.expected)
 
 
-def _entity_counts(expected: list[str], predicted: list[str], scheme: Any) -> tuple[int, int, int]:
-    """How many entities of one example were found, made up and missed."""
-    right, said = (_entities(tags, scheme) for tags in (expected, predicted))
-    return len(right & said), len(said - right), len(right - said)
+def _entity_counts(expected: Sequence[str], predicted: Sequence[str], scheme: Any) -> tuple[int, int, int]:
+    """How many entities of one example were found, were said, and are right."""
+    right, said = (_entities(list(tags), scheme) for tags in (expected, predicted))
+    return len(right & said), len(said), len(right)
 
 
 def _entities(tags: list[str], scheme: Any) -> set[Any]:
@@ -289,6 +338,11 @@ def _entities(tags: list[str], scheme: Any) -> set[Any]:
         return set(needed("seqeval.metrics.sequence_labeling").get_entities(tags))
     found = needed("seqeval.scheme").Entities([tags], scheme)
     return {(entity.tag, entity.start, entity.end) for entity in found.entities[0]}
+
+
+def _confusion(expected: Any, predicted: Any, names: Sequence[Any]) -> np.ndarray:
+    found: np.ndarray = needed("sklearn.metrics").confusion_matrix(expected, predicted, labels=list(names))
+    return found
 
 
 def _of(values: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:

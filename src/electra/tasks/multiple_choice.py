@@ -5,7 +5,6 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from electra.batch import Batch
 from electra.tasks.metrics import ChoiceOutcomes
-from electra.tasks.pairs import PairedTask, token_ids
+from electra.tasks.pairs import PairedTask
 from electra.tasks.rankings import list_loss
 from electra.tasks.task import (
     Column,
@@ -22,11 +21,12 @@ from electra.tasks.task import (
     LabelledTask,
     TrainingBatch,
     TrainingItem,
+    is_count,
     label_fields,
     label_of,
     of_each,
 )
-from electra.tasks.texts import Choices, read_choices
+from electra.tasks.texts import read_choices
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.top_k is not None and self.top_k < 1:
+        if self.top_k is not None and not is_count(self.top_k):
             raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all choices")
 
     @classmethod
@@ -78,7 +78,7 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        of_each(_right, examples)
+        of_each(right_choice, examples)
         return cls().with_options(**options)
 
     def config_fields(self) -> dict[str, Any]:
@@ -86,14 +86,8 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedChoices]:
         found = of_each(read_choices, examples)
-        texts = iter(token_ids([each.text for each in found], tokenizer))
-        seconds = iter(token_ids(list(chain.from_iterable(each.seconds for each in found)), tokenizer))
-
-        def encode(example: Choices) -> EncodedChoices:
-            rows, lost = self.pair(next(texts), [next(seconds) for _ in example.choices], tokenizer)
-            return EncodedChoices(rows, lost, example.choices)
-
-        return of_each(encode, found)
+        made = self.pair_each([each.text for each in found], [each.seconds for each in found], tokenizer)
+        return [EncodedChoices(*rows, each.choices) for rows, each in zip(made, found, strict=True)]
 
     def infer(self, model: nn.Module, batch: Batch) -> list[float]:
         """A number for each row, comparable with those of the same example."""
@@ -107,7 +101,7 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
         """An item for every example, its choices' rows together."""
-        right = of_each(_right, examples)
+        right = of_each(right_choice, examples)
         encoded = self.encode_all(examples, tokenizer)
         return [TrainingItem(e.rows, label) for e, label in zip(encoded, right, strict=True)]
 
@@ -126,10 +120,10 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> ChoiceOutcomes:
         said = np.array([answers[0]["label"] for answers in predictions])
-        return ChoiceOutcomes(said, np.array(of_each(_right, examples)))
+        return ChoiceOutcomes(said, np.array(of_each(right_choice, examples)))
 
 
-def _right(example: Any) -> int:
+def right_choice(example: Any) -> int:
     """The number of the right choice."""
     label, count = label_of(example, "label", "answer"), len(read_choices(example).choices)
     number = label

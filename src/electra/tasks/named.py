@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from electra.tasks.task import suggestion
+from electra.tasks.task import finite, suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class NamedTask:
         label = values["label"]
         if self.label_range:
             low, high = self.label_range
-            return {**values, "label": (_number(label) - low) / (high - low)}
+            return {**values, "label": (finite(label, "the label of a regression") - low) / (high - low)}
         return {**values, "label": self.label_names.get(str(label), label)}
 
     def arranged(self, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -57,13 +57,6 @@ class NamedTask:
         if self.both_orders:
             made += [{**one, "text": one["text_pair"], "text_pair": one["text"]} for one in made]
         return made
-
-
-def _number(label: Any) -> float:
-    try:
-        return float(label)
-    except (TypeError, ValueError):
-        raise ValueError(f"the label of a regression is a number, not {label!r}") from None
 
 
 LABEL_COLUMNS = ("gold_label", "is_duplicate", "Quality", "label")
@@ -143,7 +136,7 @@ def read_catalogue(path: Path) -> dict[str, NamedTask]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not TOML ({error})") from error
-    return {name: _from_table(f"{path}: [{name}]", table) for name, table in tables.items()}
+    return {name: read_table(f"{path}: [{name}]", table) for name, table in tables.items()}
 
 
 _KINDS: dict[str, type] = {
@@ -159,7 +152,8 @@ _KINDS: dict[str, type] = {
 }
 
 
-def _from_table(where: str, table: Any) -> NamedTask:
+def read_table(where: str, table: Any) -> NamedTask:
+    """A task from its attributes by name; a `ValueError` about them begins with `where`."""
     if not isinstance(table, dict) or "task" not in table:
         raise ValueError(f'{where} is to be a table with a task in it, such as task = "text-classification"')
     known = [each.name for each in fields(NamedTask)]
@@ -169,7 +163,15 @@ def _from_table(where: str, table: Any) -> NamedTask:
         if not isinstance(value, _KINDS[key]):
             raise ValueError(f"{where}: {key} is {value!r}, where a {_KINDS[key].__name__} belongs")
     made = dict(table)
+    match table.get("label_range", [0, 1]):
+        case [int() | float() as low, int() | float() as high] if low < high:
+            pass
+        case other:
+            raise ValueError(f"{where}: label_range is {other!r}, where [lowest, highest] belongs")
     columns = table.get("columns", {})
+    for part, name in columns.items():
+        if not isinstance(name, (str, list)):
+            raise ValueError(f"{where}: columns has {part} = {name!r}, where a name or a list of names belongs")
     made["columns"] = {part: (name,) if isinstance(name, str) else tuple(name) for part, name in columns.items()}
     for key in ("header", "label_range"):
         if key in made:

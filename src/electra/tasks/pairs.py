@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, ClassVar, TypeVar
 
 from electra.batch import Row
 from electra.tasks.sequences import check_truncation
-from electra.tasks.task import Encoded, Task
+from electra.tasks.task import Encoded, Task, of_each
 from electra.text.truncation import kept_lengths
 
 SPECIAL_TOKENS = 3
@@ -99,3 +100,11 @@ class PairedTask(Task[E]):
             lost += len(first) + len(other) - len(kept[0]) - len(kept[1])
             rows.append(join(*kept, tokenizer))
         return tuple(rows), lost
+
+    def pair_each(
+        self, texts: Sequence[str], others: Sequence[Sequence[str]], tokenizer: Any
+    ) -> list[tuple[tuple[Row, ...], int]]:
+        """`pair` for each of several texts, with its own others. A pair that cannot be cut is an `ExampleError`."""
+        ids = iter(token_ids(list(chain.from_iterable(others)), tokenizer))
+        each = zip(token_ids(texts, tokenizer), map(len, others), strict=True)
+        return of_each(lambda pair: self.pair(pair[0], islice(ids, pair[1]), tokenizer), each)

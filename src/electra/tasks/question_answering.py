@@ -17,9 +17,9 @@ from electra.tasks.answers import AnswerOutcomes
 from electra.tasks.calls import spread
 from electra.tasks.pairs import SPECIAL_TOKENS, join, token_ids
 from electra.tasks.spans import Span, best_spans
-from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, of_each
+from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, is_count, of_each
 from electra.tasks.texts import Answer, Question, read_answers, read_question
-from electra.tasks.tokens import Tokens, tokenize_with_words
+from electra.tasks.tokens import Tokens, tokenize
 from electra.tasks.windows import strided
 
 log = logging.getLogger("electra")
@@ -101,8 +101,8 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
             object.__setattr__(self, "max_seq_len", None)
         super().__post_init__()
         for name in ("top_k", "max_answer_len", "max_question_len"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+            if not is_count(getattr(self, name)):
+                raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
         if self.doc_stride is not None and not 0 <= self.doc_stride < self.max_length:
             raise ValueError(
                 f"doc_stride={self.doc_stride}: neighbouring windows in rows of {self.max_length} tokens can share "
@@ -140,7 +140,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         found = of_each(read_question, examples)
         questions = token_ids([each.question for each in found], tokenizer)
         texts = list(dict.fromkeys(each.context for each in found))  # many questions may have one context
-        contexts = dict(zip(texts, tokenize_with_words(texts, tokenizer), strict=True))
+        contexts = dict(zip(texts, tokenize(texts, tokenizer, with_words=True), strict=True))
         cut = sum(len(ids) > self.max_question_len for ids in questions)
         if cut:
             most = self.max_question_len

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from electra.tasks.task import finite
 from electra.tasks.texts import read_ranking
+
+_number = partial(finite, what="how relevant a text is,")
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,3 @@ def _numbers(example: Mapping[str, Any], key: str, count: int) -> tuple[float, .
         said = f"{len(given)} of them" if isinstance(given, (list, tuple)) else repr(given)
         raise ValueError(f"{key!r} has a number for each of the {count} texts; this has {said}")
     return tuple(map(_number, given))
-
-
-def _number(given: Any) -> float:
-    try:
-        number = float(given)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or isinstance(given, bool):
-        raise ValueError(f"how relevant a text is, is a finite number, not {given!r}")
-    return number

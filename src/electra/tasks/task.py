@@ -8,9 +8,11 @@ the rows' outputs together to the answer of the example. Everything that knows o
 from __future__ import annotations
 
 import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor, nn
@@ -75,8 +77,8 @@ class Task(ABC, Generic[E]):
     max_length: int = 512
 
     def __post_init__(self) -> None:
-        if self.max_length < 3:
-            raise ValueError(f"max_length={self.max_length}: a row needs at least 3 tokens ([CLS], a token, [SEP])")
+        if not is_count(self.max_length, 3):
+            raise ValueError(f"max_length={self.max_length!r}: a row needs at least 3 tokens ([CLS], a token, [SEP])")
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -94,6 +96,11 @@ class Task(ABC, Generic[E]):
     def for_tokenizer(self, tokenizer: Any) -> Self:
         """The same task with what depends on the tokenizer worked out, once for many examples."""
         return replace(self, max_length=min(self.max_length, int(tokenizer.model_max_length)))
+
+    @property
+    def rows_of_each(self) -> int:
+        """How many rows every example becomes, where the options say so."""
+        return 1
 
     def encode(self, example: Any, tokenizer: Any) -> E:
         """One example's rows."""
@@ -251,6 +258,22 @@ class LabelledTask(Task[E]):
         They come from scikit-learn and seqeval; without them: `ImportError` that says what to install.
         """
         return self.outcomes(predictions, examples).scores()
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    """Whether it is a whole number of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def finite(given: Any, what: str) -> float:
+    """A number, also one in a string; `ValueError` about `what` for anything else, NaN and infinity among it."""
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    raise ValueError(f"{what} is a finite number, not {given!r}")
 
 
 def label_fields(labels: Sequence[str]) -> dict[str, Any]:

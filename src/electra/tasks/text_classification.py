@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from electra.tasks import metrics, score_functions
 from electra.tasks.classification import ClassificationTask
 from electra.tasks.score_functions import SCORE_FUNCTIONS
 from electra.tasks.sequences import check_truncation, encode_texts
-from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, label_of, of_each
+from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, finite, is_count, label_of, of_each
 from electra.tasks.texts import Text, read_text
 
 PAIRS = {
@@ -60,7 +60,7 @@ class TextClassification(ClassificationTask[Encoded]):
     )
 
     problem_type: str | None = None
-    top_k: int | str | None = "best"
+    top_k: int | Literal["best"] | None = "best"
     function_to_apply: str | None = "default"
     truncation: bool | str = True
     decision_threshold: float = 0.5
@@ -71,7 +71,7 @@ class TextClassification(ClassificationTask[Encoded]):
         object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
         if self.problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(f"problem_type={self.problem_type!r}: choose of {', '.join(PROBLEM_TYPES)}")
-        if not (self.top_k in ("best", None) or (isinstance(self.top_k, int) and self.top_k >= 1)):
+        if self.top_k not in ("best", None) and not is_count(self.top_k):
             raise ValueError(f"top_k={self.top_k!r}: a number from 1 on, None for all labels, or 'best' for one dict")
 
     @classmethod
@@ -135,7 +135,7 @@ class TextClassification(ClassificationTask[Encoded]):
         answers = [{"label": self.labels[i], "score": scores[i]} for i in order]
         if self.top_k == "best":
             return answers[0]
-        return answers[: self.top_k] if isinstance(self.top_k, int) else answers
+        return answers[: self.top_k]
 
     def present(self, answer: Any, example: Any, options: Mapping[str, Any]) -> Any:
         """transformers: a string gives a list with its best label, a pair gives the dict alone."""
@@ -158,11 +158,20 @@ class TextClassification(ClassificationTask[Encoded]):
         if self.problem == "single_label_classification":
             return self.label_index(label)
         if self.problem == "regression":
-            return _number(label) if len(self.labels) == 1 else tuple(map(_number, label))
+            return self._numbers(label)
         if not isinstance(label, (list, tuple)):
             raise ValueError(f"an example of several labels has a list of them, not {label!r}")
         chosen = set(map(self.label_index, label))
         return tuple(float(i in chosen) for i in range(len(self.labels)))
+
+    def _numbers(self, label: Any) -> float | tuple[float, ...]:
+        """A number for each of the network's outputs; a number by itself where there is one."""
+        what = "the label of a regression"
+        if len(self.labels) == 1:
+            return finite(label, what)
+        if not isinstance(label, (list, tuple)) or len(label) != len(self.labels):
+            raise ValueError(f"{what} on {len(self.labels)} outputs is a list of so many numbers, not {label!r}")
+        return tuple(finite(each, what) for each in label)
 
     def for_scoring(self) -> Self:
         several = self.problem == "multi_label_classification" or (
@@ -199,7 +208,7 @@ def _in_order(labels: set[Any]) -> tuple[str, ...]:
     """Names in a lasting order: numbers by size, the rest by alphabet."""
     if all(isinstance(label, int) for label in labels):
         return tuple(map(str, sorted(labels)))
-    return tuple(sorted(map(str, labels)))
+    return tuple(sorted(set(map(str, labels))))
 
 
 def _label(example: Any) -> Any:
@@ -215,13 +224,3 @@ def _are_numbers(labels: Sequence[Any]) -> bool:
     fractions = sum(isinstance(each, float) or bool(FRACTION.fullmatch(str(each))) for each in labels)
     whole = sum(bool(WHOLE.fullmatch(str(each))) for each in labels)
     return 2 * fractions > len(labels) or (fractions > 0 and fractions + whole == len(labels))
-
-
-def _number(label: Any) -> float:
-    try:
-        number = math.nan if isinstance(label, bool) else float(label)
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isfinite(number):
-        return number
-    raise ValueError(f"the label of a regression is a finite number, not {label!r}")

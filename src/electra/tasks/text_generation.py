@@ -98,7 +98,7 @@ class TextGeneration(Task[EncodedPrompt]):
             if generates.get(name):
                 raise ValueError(f"{name}: a pipeline answers with texts; for more, call the model's generate()")
         known = [name for name, kind in type(self).__dataclass_fields__.items() if not kind.metadata.get("derived")]
-        refuse_unknown({name: None for name in own if name not in known}, self.name, *known, *ARGUMENTS)
+        refuse_unknown(own, self.name, *known, *ARGUMENTS)
         return replace(self, generate={**self.generate, **generates}, **own)
 
     def for_tokenizer(self, tokenizer: Any) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, permutations
+from itertools import permutations
 from typing import Any, ClassVar, Self
 
 import torch
@@ -14,12 +14,21 @@ from torch.nn import functional as F
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.tasks import score_functions
-from electra.tasks.pairs import PairedTask, token_ids
+from electra.tasks.pairs import PairedTask
 from electra.tasks.rankings import RankingOutcomes, list_loss, margin_loss, pair_loss
 from electra.tasks.relevance import Relevance, gathered, read_labelled_ranking, read_relevance
 from electra.tasks.score_functions import SCORE_FUNCTIONS
-from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, label_fields, of_each
-from electra.tasks.texts import Ranking, read_ranking
+from electra.tasks.task import (
+    Column,
+    Encoded,
+    LabelledTask,
+    TrainingBatch,
+    TrainingItem,
+    is_count,
+    label_fields,
+    of_each,
+)
+from electra.tasks.texts import read_ranking
 
 ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 """torch's modules that a configuration may name -> ours."""
@@ -83,7 +92,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
-        if self.top_k is not None and self.top_k < 1:
+        if self.top_k is not None and not is_count(self.top_k):
             raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all texts")
         if self.objective not in (None, *OBJECTIVES):
             raise ValueError(f"objective={self.objective!r}: choose of {', '.join(OBJECTIVES)}")
@@ -154,14 +163,8 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedRanking]:
         found = of_each(read_ranking, examples)
-        queries = iter(token_ids([each.query for each in found], tokenizer))
-        texts = iter(token_ids(list(chain.from_iterable(each.texts for each in found)), tokenizer))
-
-        def encode(example: Ranking) -> EncodedRanking:
-            rows, lost = self.pair(next(queries), [next(texts) for _ in example.texts], tokenizer)
-            return EncodedRanking(rows, lost, example.texts)
-
-        return of_each(encode, found)
+        made = self.pair_each([each.query for each in found], [each.texts for each in found], tokenizer)
+        return [EncodedRanking(*rows, each.texts) for rows, each in zip(made, found, strict=True)]
 
     def infer(self, model: nn.Module, batch: Batch) -> list[float]:
         """A score for each row."""

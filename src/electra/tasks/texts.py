@@ -18,11 +18,11 @@ class Text:
 def read_text(example: Any) -> Text:
     """A text or a pair of texts. Further keys of a dict are left alone."""
     if isinstance(example, str):
-        return Text(example)
+        return Text(_unbroken(example))
     if isinstance(example, Mapping):
         text, pair = example.get("text"), example.get("text_pair")
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
-            return Text(text, pair)
+            return Text(_unbroken(text), pair and _unbroken(pair))
         raise ValueError(f"'text' (and 'text_pair' for a pair) must be strings; the example has {_shown(example)}")
     pairs = ' (a pair of texts is {"text": …, "text_pair": …})' if isinstance(example, (list, tuple)) else ""
     raise ValueError(f"expected a string or a dict with the key 'text', got {_shown(example)}{pairs}")
@@ -55,7 +55,7 @@ def read_words(example: Any, delimiter: str = " ") -> Words:
     for word in words:
         starts.append(position)
         position += len(word) + len(delimiter)
-    return Words(tuple(words), delimiter.join(words), tuple(starts))
+    return Words(tuple(words), _unbroken(delimiter.join(words)), tuple(starts))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _string(example: Any, key: str, other: str) -> str:
     text: str = example[key]
     if not text.strip():
         raise ValueError(f"the {key} is empty")
-    return text
+    return _unbroken(text)
 
 
 def _strings(example: Mapping[str, Any], key: str, least: int) -> tuple[str, ...]:
@@ -178,7 +178,19 @@ def _strings(example: Mapping[str, Any], key: str, least: int) -> tuple[str, ...
         raise ValueError(f"{key!r} must be a list of strings; the example has {_shown(example)}")
     if len(texts) < least:
         raise ValueError(f"{key!r} has {len(texts)} of the at least {least} that are needed")
-    return tuple(texts)
+    return tuple(map(_unbroken, texts))
+
+
+def _unbroken(text: str) -> str:
+    """The text; a `ValueError` where half of a surrogate pair stands in it, which is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"character {error.start} of the text, {text[error.start]!r}, is half of a surrogate pair, and no "
+            "character: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') repairs it"
+        ) from error
+    return text
 
 
 def _shown(example: Any) -> str:

@@ -16,12 +16,10 @@ from electra.nn.losses import IGNORED
 from electra.tasks import metrics
 from electra.tasks.classification import ClassificationTask
 from electra.tasks.entities import STRATEGIES, entities, without
+from electra.tasks.metrics import OUTSIDE as OUTSIDE
 from electra.tasks.task import Column, TrainingBatch, TrainingItem, label_of, of_each, suggestion
 from electra.tasks.texts import Words, read_single_text, read_words
 from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
-
-OUTSIDE = "O"
-"""The label of what belongs to no entity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,23 +155,27 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
         """Of entities where the labels are of the kind O, B-PER, I-PER; else of each word's label."""
         expected = of_each(self.target, examples)
-        predicted = [self._tags_of(*pair) for pair in zip(predictions, examples, strict=True)]
+        each = zip(predictions, examples, strict=True)
+        predicted = [[label for label, _ in self.words_said(*pair)] for pair in each]
         if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
             return metrics.EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
         numbers = [[self.labels.index(tag) for tag in tags] for tags in predicted]
         return metrics.word_outcomes(numbers, expected, self.labels)
 
-    def _tags_of(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[str]:
-        """Each word's label: its first token's. A word without tokens (control characters) has the first label."""
+    def words_said(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[tuple[str, float]]:
+        """Each word's label and its probability: its first token's, in the answer that `for_scoring()` gave.
+
+        A word without tokens (control characters) has the first label, with certainty.
+        """
         words = read_words(example, str(self.delimiter))
-        found: dict[int, str] = {}
+        found: dict[int, tuple[str, float]] = {}
         bounds = [*words.starts[1:], len(words.text) + 1]
         word = 0
         for token in tokens:
             while token["start"] >= bounds[word]:
                 word += 1
-            found.setdefault(word, token["entity"])
-        return [found.get(i, self.labels[0]) for i in range(len(words.words))]
+            found.setdefault(word, (token["entity"], token["score"]))
+        return [found.get(i, (self.labels[0], 1.0)) for i in range(len(words.words))]
 
 
 def _placed(pair: tuple[Tokens, Any]) -> Tokens:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -48,23 +47,15 @@ class EncodedTokens(Encoded):
         return np.concatenate(owned)
 
 
-def tokenize(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
-    """The tokens of each text, however long."""
+def tokenize(texts: Sequence[str], tokenizer: Any, *, with_words: bool = False) -> list[Tokens]:
+    """The tokens of each text, however long; with words as the tokenizer splits a text."""
     if not texts:
         return []
     found = tokenizer(list(texts), **_TOKENS_ALONE)
-    spans = (tuple(map(tuple, of_text)) for of_text in found["offset_mapping"])
-    return list(starmap(Tokens, zip(texts, map(tuple, found["input_ids"]), spans, strict=True)))
-
-
-def tokenize_with_words(texts: Sequence[str], tokenizer: Any) -> list[Tokens]:
-    """The tokens of each text, and which of its words each belongs to (words as the tokenizer splits a text)."""
-    if not texts:
-        return []
-    found = tokenizer(list(texts), **_TOKENS_ALONE)
+    each = enumerate(zip(texts, found["input_ids"], found["offset_mapping"], strict=True))
     return [
-        Tokens(text, tuple(found["input_ids"][i]), tuple(map(tuple, found["offset_mapping"][i])), _words(found, i))
-        for i, text in enumerate(texts)
+        Tokens(text, tuple(ids), tuple(map(tuple, spans)), _words(found, i) if with_words else None)
+        for i, (text, ids, spans) in each
     ]
 
 

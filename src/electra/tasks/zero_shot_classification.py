@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -98,6 +97,10 @@ class ZeroShotClassification(PairedTask[EncodedText]):
             raise ValueError("there are no labels to choose from: give candidate_labels, such as ['sport', 'politics']")
         return super().for_tokenizer(tokenizer)
 
+    @property
+    def rows_of_each(self) -> int:
+        return len(self.candidate_labels)
+
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedText]:
         texts = of_each(_read, examples)
         hypotheses = token_ids([self.hypothesis_template.format(label) for label in self.candidate_labels], tokenizer)
@@ -146,10 +149,10 @@ def _read_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_template(template: str) -> None:
-    """Refuse a template that has not exactly one place, without a name, for the label."""
+    """Refuse a template that does not put the label into one place."""
     try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError:
-        fields = []
-    if fields not in ([""], ["0"]):
+        places = template.format("\N{SYMBOL FOR NULL}").count("\N{SYMBOL FOR NULL}")
+    except (ValueError, LookupError, AttributeError):
+        places = 0
+    if places != 1:
         raise ValueError(f"hypothesis_template={template!r}: {{}} must say, once, where the label goes")

@@ -45,14 +45,7 @@ class Assembler(Decoder):
             raise ValueError(f"there are no input_ids to pad, only the columns {list(given) or 'none'}")
         kind = return_tensors or tensor_type_of(given["input_ids"])
         columns = {name: plain(column) for name, column in given.items()}
-        limits = resolve_limits(
-            padding=padding,
-            truncation=False,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            model_max_length=self.model_max_length,
-            verbose=False,
-        )
+        limits = self._limits(padding, False, max_length, pad_to_multiple_of, verbose=False)
         fill = self._padding(limits, pad_to_multiple_of, padding_side)
         with_mask = self._wants("attention_mask", return_attention_mask)
         if columns["input_ids"] and not isinstance(columns["input_ids"][0], list):
@@ -146,14 +139,7 @@ class Assembler(Decoder):
         `return_overflowing_tokens` adds `overflowing_tokens`, what was cut off (with `stride` tokens before it) as one
         list, and `num_truncated_tokens`, by how many tokens the row was too long (below 0: how many were free).
         """
-        limits = resolve_limits(
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            model_max_length=self.model_max_length,
-            verbose=verbose,
-        )
+        limits = self._limits(padding, truncation, max_length, pad_to_multiple_of, verbose=verbose)
         special = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
         limit = None if limits.truncation == "do_not_truncate" else limits.max_length
         too_many = len(ids) + len(pair_ids or ()) + special - (limit or 0)
@@ -185,6 +171,25 @@ class Assembler(Decoder):
             }
         ids = [*first, *(second or ())]
         return {"input_ids": ids, "token_type_ids": [0] * len(ids), "special_tokens_mask": [0] * len(ids)}
+
+    def _limits(
+        self,
+        padding: bool | str | None,
+        truncation: bool | str | None,
+        max_length: int | None,
+        pad_to_multiple_of: int | None,
+        *,
+        verbose: bool,
+    ) -> Limits:
+        """`resolve_limits` with this tokenizer's length."""
+        return resolve_limits(
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            model_max_length=self.model_max_length,
+            verbose=verbose,
+        )
 
     def _wants(self, column: str, asked: bool | None) -> bool:
         return column in self.model_input_names if asked is None else asked

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import nlargest, nsmallest
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 
 from electra.text.backend import CONTINUATION
@@ -20,9 +20,11 @@ MOST_LOST = 0.01
 SHOWN = 20
 SAMPLES, SAMPLE_CHARACTERS = 5, 300
 MANY_PIECES = 5
-LINES_AT_ONCE = 512
-LONGEST_LINE = 2**16
+CHARACTERS_AT_ONCE = 2**17
+LONGEST_LINE = 2**14
 WORDS_KEPT = 2**17
+LONGEST_WORD = 100
+"""Characters that are kept of an unknown word: WordPiece takes no longer word apart, and a line may be one word."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,24 @@ def report_of(tokenizer: ElectraTokenizer, texts: Iterable[str]) -> Fit:
     Give text that the vocabulary was not trained on: on its own text every vocabulary looks good.
     """
     count = _Count(tokenizer)
-    lines = (text[start : start + LONGEST_LINE] for text in texts for start in range(0, len(text), LONGEST_LINE))
-    while group := list(islice(lines, LINES_AT_ONCE)):
+    for group in _groups(texts):
         count.add(group)
     return count.fit()
+
+
+def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lines that are tokenized in one call; a long one is cut."""
+    group: list[str] = []
+    characters = 0
+    for text in texts:
+        for start in range(0, len(text), LONGEST_LINE):
+            group.append(text[start : start + LONGEST_LINE])
+            characters += len(group[-1])
+            if characters >= CHARACTERS_AT_ONCE:
+                yield group
+                group, characters = [], 0
+    if group:
+        yield group
 
 
 def problems_of(fit: Fit) -> Iterator[str]:
@@ -127,7 +143,8 @@ class _Count:
             self.by_pieces[1 + len(more)] += 1
             if tokens[first] == unknown:
                 self.unknown_words += 1
-                self._remember_unknown(line[offsets[first][0] : offsets[first][1]])
+                start, end = offsets[first]
+                self._remember_unknown(line[start : min(end, start + LONGEST_WORD)])
             elif len(more) >= MANY_PIECES - 1:
                 self.most_cut[line[offsets[first][0] : offsets[last][1]]] = tokens[first : last + 1]
         if len(self.most_cut) > WORDS_KEPT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from electra.hub.files import adding_to_folder, write_text
 from electra.hub.names import Location, find_file
+from electra.hub.objects import object_text, read_object
 from electra.text.backend import Casing, build_backend, casing_of, is_stock, no_panics
 from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
 from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
@@ -50,7 +50,11 @@ def read_folder(
         name: find_file(name_or_path, name, **location)
         for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
     }
-    config = {**_read_json(paths[SPECIAL_TOKENS]), **_read_json(paths[CONFIG])}
+    special, stated, added = (
+        {} if path is None else read_object(path)
+        for path in (paths[SPECIAL_TOKENS], paths[CONFIG], paths[ADDED_TOKENS])
+    )
+    config = {**special, **stated}
     tokenizer_path, vocabulary_path = paths[TOKENIZER], paths[VOCABULARY]
     if tokenizer_path is not None:
         backend = read_backend(tokenizer_path)
@@ -67,7 +71,7 @@ def read_folder(
             f"{name_or_path} has no vocabulary: neither a {TOKENIZER} nor a {VOCABULARY} is there; "
             "a model's folder needs one of the two beside its config.json"
         )
-    _add_tokens(backend, config.get("added_tokens_decoder") or {}, _read_json(paths[ADDED_TOKENS]))
+    _add_tokens(backend, config.get("added_tokens_decoder") or {}, added)
     return backend, _settings(config)
 
 
@@ -95,8 +99,8 @@ def write_folder(folder: str | Path, tokenizer: ElectraTokenizer, prefix: str = 
     extra = {EXTRA_BEFORE_V5: tokenizer.extra_special_tokens} if tokenizer.extra_special_tokens else {}
     texts = {
         TOKENIZER: backend.to_str(pretty=True),
-        CONFIG: _json({**configuration(tokenizer), **extra}),
-        SPECIAL_TOKENS: _json({**tokenizer.special_tokens_map, **extra}),
+        CONFIG: object_text({**configuration(tokenizer), **extra}),
+        SPECIAL_TOKENS: object_text({**tokenizer.special_tokens_map, **extra}),
     }
     vocabulary = backend.get_vocab(with_added_tokens=False)
     if type(backend.model).__name__ == "WordPiece" and not any("\n" in token for token in vocabulary):
@@ -187,19 +191,3 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     extra = config.get(EXTRA) or config.get(EXTRA_BEFORE_V5) or []
     settings[EXTRA] = [plain_token(token) for token in (extra.values() if isinstance(extra, Mapping) else extra)]
     return settings
-
-
-def _read_json(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not whole JSON ({error}); download or save it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: it must hold a JSON object, not {type(content).__name__}")
-    return content
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

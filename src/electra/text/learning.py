@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from electra.text.backend import CONTINUATION, state
 from electra.text.truncation import choice
+
+LONGEST_WORD = 100
+"""Characters. WordPiece takes no longer word apart, so nothing is learned from one: a file may be one word."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,10 @@ def _characters(
     found = backend.get_vocab()
     characters = [token for token in found if len(token) == 1]
     if not characters:
-        raise ValueError("there is no text to learn a vocabulary from: every text is empty")
+        raise ValueError(
+            f"there is no text to learn a vocabulary from: "
+            f"all of it is empty, or words of over {LONGEST_WORD} characters"
+        )
     frequent = sorted(characters, key=lambda character: (-counts[character], character))[:most]
     return sorted(frequent), [CONTINUATION + one for one in sorted(frequent) if CONTINUATION + one in found]
 
@@ -129,5 +135,6 @@ def _characters(
 def _untrained(normalizer: Any, pre_tokenizer: Any) -> Tokenizer:
     backend = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     backend.normalizer = normalizer
-    backend.pre_tokenizer = pre_tokenizer
+    short = pre_tokenizers.Split(Regex(f".{{{LONGEST_WORD + 1},}}"), "removed")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([*([pre_tokenizer] if pre_tokenizer else []), short])
     return backend

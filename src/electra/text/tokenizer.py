@@ -24,7 +24,7 @@ from electra.text.learning import Learning, relearn
 from electra.text.padding import Padding
 from electra.text.rows import as_rows, each_text
 from electra.text.special_tokens import ROLES
-from electra.text.truncation import NO_LIMIT, SIDES, choice, resolve_limits, whole_number
+from electra.text.truncation import NO_LIMIT, SIDES, choice, whole_number
 from electra.text.vocab_file import as_vocabulary, vocabulary_text
 from electra.text.windows import Cut, encode_rows
 
@@ -215,14 +215,7 @@ class ElectraTokenizer(Pushed, Assembler):
         if tokenizer_kwargs:
             given = {name: value for name, value in locals().items() if name not in ("self", "tokenizer_kwargs")}
             return self(**{**given, **tokenizer_kwargs})
-        limits = resolve_limits(
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            model_max_length=self.model_max_length,
-            verbose=verbose,
-        )
+        limits = self._limits(padding, truncation, max_length, pad_to_multiple_of, verbose=verbose)
         cut = Cut(
             limits,
             side=choice("truncation_side", self.truncation_side, SIDES),

@@ -98,7 +98,8 @@ def restore(weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
         if name not in weights or name not in saved or weights[name].shape != saved[name].shape
     )
     if unfit:
-        raise ValueError(f"the checkpoint is of other networks than these settings describe: {unfit} do not fit")
+        shown = ", ".join(unfit[:5]) + (f" and {len(unfit) - 5} more" if len(unfit) > 5 else "")
+        raise ValueError(f"the checkpoint is of other networks than these settings describe: {shown} do not fit")
     for name, tensor in weights.items():
         tensor.copy_(saved[name])
 

@@ -32,14 +32,14 @@ def shares(size: int, count: int) -> list[range]:
 class Processes:
     """The processes that take the same steps. Of one alone, every method gives back what it was given.
 
-    place: which this is. device: the one it computes on.
+    place: which this is. device: the one it computes on. store: names and values that all of them see.
     """
 
-    def __init__(self, place: Place | None = None, device: torch.device | None = None) -> None:
-        place = place or Place()
+    def __init__(self, place: Place | None = None, device: torch.device | None = None, store: Any = None) -> None:
+        place, self.store = place or Place(), store
         self.rank, self.count, self.device = place.rank, place.count, device or torch.device("cpu")
         # what the hosts tell one another does not travel through the accelerators
-        self._patient, self._prompt = (
+        self.patient, self._prompt = (
             dist.new_group(backend="gloo", timeout=timeout) if self.count > 1 else None
             for timeout in (PATIENCE, SILENCE)
         )
@@ -103,13 +103,13 @@ class Processes:
         if self.count == 1:
             return cast(Told, value)
         told: list[Any] = [value if self.first else None]
-        dist.broadcast_object_list(told, src=0, group=self._patient)
+        dist.broadcast_object_list(told, src=0, group=self.patient)
         return cast(Told, told[0])
 
     def wait(self) -> None:
         """Go on when all have come here."""
         if self.count > 1:
-            dist.barrier(group=self._patient)
+            dist.barrier(group=self.patient)
 
     def highest(self, number: int) -> int:
         """The highest number of any process, the same in all.
@@ -154,9 +154,9 @@ def together(place: Place, device: torch.device) -> Iterator[Processes]:
     if device.type != "cpu":
         torch.accelerator.set_device_index(device)
     with _named_errors(place):
-        backend = dist.get_default_backend_for_device(device)
-        dist.init_process_group(backend, store=meet(place), rank=place.rank, world_size=place.count, timeout=SILENCE)
-        processes = Processes(place, device)
+        backend, store = dist.get_default_backend_for_device(device), meet(place)
+        dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.count, timeout=SILENCE)
+        processes = Processes(place, device, store)
         try:
             yield processes
         except SystemExit:  # all leave together

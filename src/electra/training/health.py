@@ -58,24 +58,30 @@ def generator_statistics(
 
 
 @torch.no_grad()
-def masked_statistics(loss: Tensor, logits: Tensor, original_ids: Tensor, weights: Tensor, tokens: int) -> Statistics:
+def masked_statistics(
+    loss: Tensor, logits: Tensor, original_ids: Tensor, weights: Tensor, tokens: int | Tensor
+) -> Statistics:
     """Of a network that learns to guess masked tokens and nothing else, on one batch of so many tokens -> name: []."""
     found = generator_statistics(loss, logits, original_ids, original_ids, weights)
     del found["generator_sampled_correct"]  # nothing is sampled
-    return {**found, "tokens": torch.full_like(found["masked"], tokens)}
+    return {**found, "tokens": torch.ones_like(found["masked"]) * tokens}
 
 
 @torch.no_grad()
-def discriminator_statistics(loss: Tensor, logits: Tensor, labels: Tensor) -> Statistics:
-    """Of the discriminator on one batch of real tokens: loss [] (mean), logits, labels [T] (1: replaced) -> name: [].
+def discriminator_statistics(loss: Tensor, logits: Tensor, labels: Tensor, real: Tensor | None = None) -> Statistics:
+    """Of the discriminator on one batch: loss [] (mean), logits, labels [T] (1: replaced) -> name: [].
 
-    Padding must have been left out: Google's figures count it, as easy negatives that flatter the area under the curve.
+    real: bool [T], which tokens count, by default all. Padding must not: Google's figures count it, as easy negatives
+    that flatter the area under the curve.
     """
-    replaced, called = labels == 1, logits > 0
-    wins, pairs = _ordered_pairs(logits, replaced)
+    replaced, called, tokens = labels == 1, logits > 0, torch.full_like(labels[:1], labels.numel())[0]
+    if real is not None:
+        replaced, called, tokens = replaced & real, called & real, real.sum()
+        logits = logits.masked_fill(~real, float("inf"))  # above every token, so in no token's way
+    wins, pairs = _ordered_pairs(logits, replaced, tokens)
     return {
-        "tokens": torch.full_like(wins, labels.numel()),
-        "discriminator_loss_sum": loss.detach().float() * labels.numel(),
+        "tokens": tokens,
+        "discriminator_loss_sum": loss.detach().float() * tokens,
         "replaced": replaced.sum(),
         "called": called.sum(),
         "found": (called & replaced).sum(),
@@ -84,8 +90,10 @@ def discriminator_statistics(loss: Tensor, logits: Tensor, labels: Tensor) -> St
     }
 
 
-def _ordered_pairs(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+def _ordered_pairs(scores: Tensor, positive: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """scores [T], positive [T] bool -> twice the (positive, negative) pairs in the right order, and all such pairs.
+
+    count: [], how many tokens there are; what is above that has infinite scores.
 
     A tie is half a pair. The rank sum of Mann and Whitney in whole numbers: exact, of fixed shape, no word to the host.
     """
@@ -94,7 +102,7 @@ def _ordered_pairs(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
     up_to = torch.searchsorted(ordered, scores.float(), right=True)
     positives = positive.sum()
     twice_ranks = ((below + up_to + 1) * positive).sum()
-    return twice_ranks - positives * (positives + 1), positives * (positive.numel() - positives)
+    return twice_ranks - positives * (positives + 1), positives * (count - positives)
 
 
 def figures(totals: Mapping[str, float]) -> dict[str, float | None]:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 # 75 is EX_TEMPFAIL: "try again later", which is what Slurm and others requeue on. 130 is what a shell shows for Ctrl-C.
 # SIGUSR1 and SIGUSR2 are what clusters send some minutes before the end, by default or by choice.
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
 EXIT_CODES |= {signal.Signals[name]: 75 for name in ("SIGUSR1", "SIGUSR2") if name in signal.Signals.__members__}
+
+
+Result = TypeVar("Result")
+
+
+def listening(work: Callable[[], Result]) -> Result:
+    """Do the work in another thread, and wait for it here.
+
+    Python runs handlers of signals in the main thread alone, and not before what that calls has returned: a library
+    that reads for an hour, in threads of its own, would hide them.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="electra-work") as executor:
+        return executor.submit(work).result()
 
 
 class Interruption:

@@ -73,7 +73,8 @@ def added(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """The sum of the parts' values by name, without their graphs."""
     total: dict[str, Tensor] = {}
     for part in parts:
-        total |= {name: total.get(name, 0) + value.detach() for name, value in part.items()}
+        for name, value in part.items():
+            total[name] = total[name] + value.detach() if name in total else value.detach()
     return total
 
 

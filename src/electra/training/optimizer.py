@@ -140,8 +140,7 @@ class Adam:
         missing, unknown = sorted(own.keys() - moments.keys()), sorted(moments.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
-                "this optimizer state is of another model: "
-                f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
+                f"this optimizer state is of another model: missing {_some(missing)}, unknown {_some(unknown)}"
             )
         for name, tensor in own.items():
             if tensor.shape != moments[name].shape:
@@ -150,3 +149,8 @@ class Adam:
                     f"the parameter has {list(tensor.shape)}"
                 )
             tensor.copy_(moments[name])
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most]) or "nothing"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

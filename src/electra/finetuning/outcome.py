@@ -1,0 +1,90 @@
+"""How good a model was: at one evaluation, and at the end of a fit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from electra.hub.files import write_text
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores after a step; `main` is the name of the one to choose by."""
+
+    step: int
+    main: str
+    scores: dict[str, float]
+
+    @property
+    def value(self) -> float:
+        """The more, the better."""
+        return comparable(self.scores[self.main])
+
+    def record(self) -> dict[str, Any]:
+        """The line of the metrics; JSON has no NaN, it is null there."""
+        scores = {name: None if math.isnan(value) else value for name, value in self.scores.items()}
+        return {"step": self.step, "split": "held_out", "main": self.main, **scores}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Evaluation:
+        """What `record` wrote."""
+        scores = {name: value for name, value in record.items() if name not in ("step", "split", "main")}
+        numbers = {name: math.nan if value is None else float(value) for name, value in scores.items()}
+        return cls(record["step"], record["main"], numbers)
+
+
+def best_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """The first of the best."""
+    return max(evaluations, key=lambda evaluation: (evaluation.value, -evaluation.step))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a fit with one seed ended.
+
+    Attributes:
+        failure: why it is to be begun again with another seed; None: it is not.
+        main: the name of the score to choose by.
+        step: after which the model was kept.
+        threshold: by which the scores of several labels, or no answer, were decided, where that was done.
+    """
+
+    seed: int
+    scores: dict[str, float] = field(default_factory=dict)
+    main: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    threshold: float | None = None
+    failure: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a model (a failed one may be the best there is)."""
+        return bool(self.scores)
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """What the best outcome has most of: there is a model, it did not fail, and its main score."""
+        return self.usable, self.failure is None, comparable(self.scores.get(self.main, math.nan))
+
+    def save(self, path: Path) -> None:
+        write_text(path, json.dumps(vars(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Outcome:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def shown(scores: Mapping[str, float]) -> str:
+    """Scores for a reader: `accuracy 0.9123, matthews 0.8246`."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+
+
+def comparable(score: float) -> float:
+    """The score; no number is the worst there is."""
+    return -math.inf if math.isnan(score) else score
