@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,7 @@ from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocabulary import read_vocabulary
 from tests.pretraining.toy import SPECIAL, WORDS, toy
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Networks this small are quickest with one thread, and nobody reads the reports."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("electra.pretrain.write_report", lambda *arguments: None)
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
