@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from electra.batch import Batch, Layout
@@ -48,9 +49,13 @@ class Call:
         return self.encoder.encode(self.batch, self.inputs_embeds, self.way)
 
     def encode_first(self) -> Tensor:
-        """Each row's first token: [B, H]. Of a ragged batch on a CPU, the last layer computes no other."""
+        """Each row's first token: [B, H]. Of a ragged batch on a CPU, the last layer computes no other.
+
+        Under a compiler it does: the rows' lengths would be part of the graph.
+        """
         layout, way = self.layout, self.way
-        if layout.grid is None and self.batch.device.type == "cpu" and not (way.causal or way.keep_hidden):
+        fixed = torch.compiler.is_compiling() or way.causal or way.keep_hidden
+        if layout.grid is None and self.batch.device.type == "cpu" and not fixed:
             way.narrowed = len(self.encoder.encoder.layer) - 1
             return self.encode()
         hidden = self.encode()
