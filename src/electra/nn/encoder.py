@@ -39,9 +39,15 @@ class Pass:
     attentions: list[Tensor] = field(default_factory=list)
     cross_attentions: list[Tensor] = field(default_factory=list)
 
-    def asking(self, hidden: Tensor, index: int) -> Tensor:
+    def narrows(self, heads: ElectraAttentionHeads) -> bool:
+        """Whether this layer computes the rows' first tokens alone. Its number is not read unless one does: a compiler
+        would make a graph for each layer.
+        """
+        return self.narrowed is not None and self.narrowed == heads.index
+
+    def asking(self, hidden: Tensor, heads: ElectraAttentionHeads) -> Tensor:
         """The tokens whose vectors a layer computes: [T, H] -> the same, or [B, H] where it is narrowed."""
-        return hidden if index != self.narrowed else hidden[self.layout.first_tokens(hidden.device)]
+        return hidden[self.layout.first_tokens(hidden.device)] if self.narrows(heads) else hidden
 
     def note(self, index: int, hidden: Tensor) -> None:
         """Keep a hidden state if it was asked for, None in its place if others were."""
@@ -82,9 +88,9 @@ class ElectraAttentionHeads(nn.Module):
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        query = self._heads(self.query(way.asking(hidden, self.index)))
+        query = self._heads(self.query(way.asking(hidden, self)))
         key, value = (self._heads(project(hidden)) for project in (self.key, self.value))
-        if way.narrowed == self.index:
+        if way.narrows(self):
             return attend_first(query, key, value, way.layout, dropout=self.dropout.p * self.training).flatten(1)
         if way.cache is None and not way.plainly and not way.keep_weights:
             dropout = self.dropout.p if self.training else 0.0
@@ -151,7 +157,7 @@ class ElectraAttention(nn.Module):
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self.index))
+        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self))
         return attended
 
     def over_memory(self, hidden: Tensor, way: Pass) -> Tensor:
