@@ -29,16 +29,12 @@ def test_a_signal_is_noted_and_names_its_exit_code(number: signal.Signals, code:
 def test_the_second_ctrl_c_interrupts() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        _twice()
+        with Interruption():
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _twice() -> None:
-    with Interruption():
-        os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_thread_may_train_too() -> None:
