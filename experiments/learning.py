@@ -33,7 +33,7 @@ RATES = {"rtd": 3e-4, "mlm": 1e-3}  # the better one of two in pilots, see learn
 ARMS = ("rtd", "mlm", "none")
 PUBLISHED = {"rtd": "discriminator", "mlm": "model"}
 SEEDS = 3
-TASKS = {"cola": 3, "sst2": 1, "mrpc": 2, "stsb": 2, "rte": 3}
+TASKS = {"cola": 3, "sst2": 1, "mrpc": 3, "stsb": 10, "rte": 10}
 """GLUE's tasks and the epochs of each; what else is not given is as `electra finetune` has it by the task's name."""
 
 
@@ -80,7 +80,7 @@ def pretrain(work: Path, text: Path, steps: int, objective: str) -> None:
 
 
 def encoders(work: Path) -> None:
-    """The encoder of each arm as a folder to fine-tune: same head to be drawn, same dropout, other weights."""
+    """The encoder of each arm as a folder to fine-tune: same head to be drawn, no dropout, other weights."""
     tokenizer = electra.ElectraTokenizer.from_pretrained(work / "vocabulary")
     for arm in ARMS:
         if (out := work / "encoders" / arm).exists():
@@ -89,7 +89,7 @@ def encoders(work: Path) -> None:
         trained = work / arm / PUBLISHED[arm] if arm in PUBLISHED else None
         config = electra.ElectraConfig.preset(SIZE, vocab_size=VOCABULARY)
         model = electra.ElectraModel.from_pretrained(trained) if trained else electra.ElectraModel(config)
-        model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
+        model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 

@@ -94,7 +94,7 @@ def test_a_fit_that_learns_nothing_is_begun_again(
 
 
 def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    options: dict[str, Any] = {"epochs": 3, "rate": 3e-3}
+    options: dict[str, Any] = {"epochs": 2, "rate": 1e-3}
     each = {}
     for seed in (1, 2):
         config = settings(folder, tmp_path, **options, seed=seed, output=tmp_path / f"seed-{seed}")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
@@ -16,6 +17,7 @@ from electra.nn.arguments import check_range, check_shape, check_tensor, check_w
 from electra.nn.cache import KeyValueCache
 from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder, Pass
 from electra.nn.grid import batch_from_grid, check_batch, check_memory
+from electra.nn.linear import filler, project
 from electra.nn.losses import IGNORED
 from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
@@ -142,11 +144,15 @@ class ElectraModel(ElectraPreTrainedModel):
         if inputs_embeds is None:  # as a grid where there is one: who hooks into the table sees what transformers shows
             inputs_embeds = self.embeddings.word_embeddings(batch.layout.unflatten(batch.input_ids))
         words = inputs_embeds.flatten(0, -2)
-        hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids)
+        hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids, batch.layout)
+        way = way or Pass(batch.layout, causal=self.config.is_decoder)
+        behind = filler(hidden) if way.layout.grid is None and not way.keep_hidden else 0
+        if behind:
+            hidden = F.pad(hidden, (0, 0, 0, behind))
         if self.config.embedding_size != self.config.hidden_size:
-            hidden = self.embeddings_project(hidden)
-        encoded: Tensor = self.encoder(hidden, way or Pass(batch.layout, causal=self.config.is_decoder))
-        return encoded
+            hidden = project(self.embeddings_project, hidden)
+        encoded: Tensor = self.encoder(hidden, way)
+        return encoded[: batch.layout.tokens] if behind and way.narrowed is None else encoded
 
     def call(
         self,

@@ -15,6 +15,7 @@ from electra.models.encoder import ElectraModel, HiddenStates
 from electra.nn.arguments import check_range, check_tensor, check_whole
 from electra.nn.cache import KeyValueCache
 from electra.nn.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions
+from electra.nn.linear import project
 from electra.nn.losses import next_token_labels, replaced_token_loss, token_loss
 from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ElectraForPreTrainingOutput, MaskedLMOutput
 
@@ -67,8 +68,7 @@ class _LanguageModel(ElectraPreTrainedModel):
 
     def predict_words(self, hidden: Tensor) -> Tensor:
         """[M, H] -> [M, V]"""
-        scores: Tensor = self.generator_lm_head(self.generator_predictions(hidden))
-        return scores
+        return project(self.generator_lm_head, self.generator_predictions(hidden))
 
 
 class ElectraForMaskedLM(_LanguageModel):

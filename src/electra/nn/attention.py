@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.batch import Layout
+from electra.nn.attention_dropout import attend_with_dropout
+from electra.nn.dropout import draws_bits
 
 
 def attend(
@@ -97,9 +99,10 @@ def attend_first(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, d
     """As `attend` for each ragged row's first token alone: [B, N, D] and twice [T, N, D] -> [B, N, D]."""
     runs = _runs(layout)
     queries = torch.split(query, [rows for rows, _ in runs])
-    keys, values = (torch.split(t, [rows * length for rows, length in runs]) for t in (key, value))
+    sizes = [*(rows * length for rows, length in runs), key.shape[0] - layout.tokens]
+    keys, values = (torch.split(t, sizes) for t in (key, value))
     outputs = []
-    for run, q, k, v in zip(runs, queries, keys, values, strict=True):
+    for run, q, k, v in zip(runs, queries, keys, values, strict=False):
         k, v = (t.view(*run, *t.shape[1:]).transpose(1, 2) for t in (k, v))
         outputs.append(F.scaled_dot_product_attention(q.unsqueeze(2), k, v, dropout_p=dropout).squeeze(2))
     return torch.cat(outputs)
@@ -111,14 +114,18 @@ def _runs(layout: Layout) -> list[tuple[int, int]]:
 
 
 def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
-    """Ragged rows: neighbours of equal length share one call."""
-    runs = _runs(layout)
-    sizes = [rows * length for rows, length in runs]
+    """Ragged rows: neighbours of equal length share one call. Tokens behind the last row become 0."""
+    runs, behind = _runs(layout), query.shape[0] - layout.tokens
+    if draws_bits(query, dropout) and not causal:
+        return attend_with_dropout(query, key, value, runs, dropout)
+    sizes = [*(rows * length for rows, length in runs), behind]
     outputs = []
-    for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=True):
+    for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=False):
         grids = [t.view(*run, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)]
         attended = F.scaled_dot_product_attention(grids[0], grids[1], grids[2], dropout_p=dropout, is_causal=causal)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))
+    if behind:
+        outputs.append(query.new_zeros(behind, *query.shape[1:]))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 

@@ -15,6 +15,8 @@ from electra.config import ElectraConfig
 from electra.nn.activations import activation
 from electra.nn.attention import attend, attend_first, attend_grid, attend_plainly, kernel_mask
 from electra.nn.cache import CacheLayer, KeyValueCache
+from electra.nn.dropout import drop
+from electra.nn.linear import project
 
 
 @dataclass
@@ -67,11 +69,10 @@ class ElectraEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, words: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+    def forward(self, words: Tensor, token_type_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
         """Word vectors [T, E] and ids [T] -> [T, E]"""
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
-        normed: Tensor = self.dropout(self.LayerNorm(summed))
-        return normed
+        return drop(self.dropout, self.LayerNorm(summed), layout)
 
 
 class ElectraAttentionHeads(nn.Module):
@@ -88,8 +89,8 @@ class ElectraAttentionHeads(nn.Module):
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        query = self._heads(self.query(way.asking(hidden, self)))
-        key, value = (self._heads(project(hidden)) for project in (self.key, self.value))
+        query = self._heads(project(self.query, way.asking(hidden, self)))
+        key, value = (self._heads(project(dense, hidden)) for dense in (self.key, self.value))
         if way.narrows(self):
             return attend_first(query, key, value, way.layout, dropout=self.dropout.p * self.training).flatten(1)
         if way.cache is None and not way.plainly and not way.keep_weights:
@@ -109,7 +110,7 @@ class ElectraAttentionHeads(nn.Module):
             k, v = kept[self.index].keys, kept[self.index].values
         else:
             assert way.memory is not None
-            k, v = (self._heads(project(way.memory)).transpose(1, 2) for project in (self.key, self.value))
+            k, v = (self._heads(dense(way.memory)).transpose(1, 2) for dense in (self.key, self.value))
             kept.append(CacheLayer(k, v))
         mask = kernel_mask(way.memory_mask, q.dtype)
         return self._attend(q, k, v, mask, way, way.cross_attentions, causal=False)
@@ -141,9 +142,9 @@ class ElectraResidual(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, residual: Tensor, layout: Layout) -> Tensor:
         """[T, inputs], [T, H] -> [T, H]"""
-        normed: Tensor = self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
+        normed: Tensor = self.LayerNorm(drop(self.dropout, project(self.dense, hidden), layout) + residual)
         return normed
 
 
@@ -157,12 +158,12 @@ class ElectraAttention(nn.Module):
 
     def forward(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self))
+        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self), way.layout)
         return attended
 
     def over_memory(self, hidden: Tensor, way: Pass) -> Tensor:
         """[T, H] -> [T, H]"""
-        attended: Tensor = self.output(self.self.over_memory(hidden, way), hidden)
+        attended: Tensor = self.output(self.self.over_memory(hidden, way), hidden, way.layout)
         return attended
 
 
@@ -176,7 +177,7 @@ class ElectraIntermediate(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T, I]"""
-        return self.intermediate_act_fn(self.dense(hidden))
+        return self.intermediate_act_fn(project(self.dense, hidden))
 
 
 class ElectraLayer(nn.Module):
@@ -195,7 +196,7 @@ class ElectraLayer(nn.Module):
         hidden = self.attention(hidden, way)
         if way.memory is not None:
             hidden = self.crossattention.over_memory(hidden, way)
-        fed: Tensor = self.output(self.intermediate(hidden), hidden)
+        fed: Tensor = self.output(self.intermediate(hidden), hidden, way.layout)
         return fed
 
 

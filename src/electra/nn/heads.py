@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from electra.batch import Layout
 from electra.config import ElectraConfig
 from electra.nn.activations import activation
+from electra.nn.linear import project
 
 
 def classifier_dropout(config: ElectraConfig) -> nn.Dropout:
@@ -27,7 +28,7 @@ class ElectraDiscriminatorPredictions(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T]"""
-        scores: Tensor = self.dense_prediction(self.activation(self.dense(hidden)))
+        scores: Tensor = self.dense_prediction(self.activation(project(self.dense, hidden)))
         return scores.squeeze(-1)
 
 
@@ -41,7 +42,7 @@ class ElectraGeneratorPredictions(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[M, H] -> [M, E]"""
-        normed: Tensor = self.LayerNorm(F.gelu(self.dense(hidden)))
+        normed: Tensor = self.LayerNorm(F.gelu(project(self.dense, hidden)))
         return normed
 
 
