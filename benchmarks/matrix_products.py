@@ -1,7 +1,7 @@
 """How fast does a CPU multiply the matrices of a layer, by torch's choice of library and by ours?
 
-Prints one JSON line for each size of encoder: GFLOP/s of torch's own linear layer and of `electra.nn.linear`, forward and
-backward together, over the four layers' shapes of a block of tokens; and how far both are from float64.
+Prints one JSON line for each size of encoder: GFLOP/s of torch and of `electra.nn.linear`, forward and
+backward together, for the three shapes of a layer's matrices; and how far both are from float64.
 
     python benchmarks/matrix_products.py [--tokens 2048] [--threads 1]
 """
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from electra import ElectraConfig
-from electra.nn import linear
+from electra.hardware import onednn_is_faster
+from electra.nn.linear import project
 
 ROUNDS = 7
 
@@ -40,7 +41,7 @@ def of_size(size: str, tokens: int, threads: int) -> dict[str, object]:
     layers = [nn.Linear(width, width), nn.Linear(width, wide), nn.Linear(wide, width)]
     operations = sum(6 * tokens * layer.in_features * layer.out_features for layer in layers)
     rates: dict[str, list[float]] = {"torch": [], "ours": []}
-    calls: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {"torch": nn.Linear.__call__, "ours": linear.project}
+    calls: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {"torch": nn.Linear.__call__, "ours": project}
     for _ in range(ROUNDS):  # in turn
         for side, call in calls.items():
             rates[side].append(operations / seconds(layers, call, tokens) / 1e9)
@@ -50,7 +51,7 @@ def of_size(size: str, tokens: int, threads: int) -> dict[str, object]:
         "machine": f"{platform.machine()}, {threads} threads, torch {torch.__version__}",
         "size": size,
         "tokens": tokens,
-        "by_onednn": linear.onednn_is_faster(),
+        "by_onednn": onednn_is_faster(),
         "gflops_per_second": {side: round(each) for side, each in middle.items()},
         "times_faster": round(middle["ours"] / middle["torch"], 2),
         "error": {side: error(layers[1], call, tokens) for side, call in calls.items()},

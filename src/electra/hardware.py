@@ -1,12 +1,15 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, in which precision, and on a CPU with which library and how many threads."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 # what people write for "the accelerator of this machine", whichever it is
 _MEANT_AUTO = ("gpu", "accelerator")
@@ -100,6 +103,37 @@ def precision(device: torch.device, name: str | torch.dtype = "auto") -> torch.d
     if key not in _PRECISIONS:
         raise ValueError(f"precision={name!r}: allowed are 'auto', {', '.join(map(repr, _PRECISIONS))}.")
     return _PRECISIONS[key]
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Whether oneDNN multiplies float32 matrices faster than MKL, which torch calls for them on x86.
+
+    So it is with AVX-512 on processors that are not Intel's, where MKL does not use it: the same float32 arithmetic in
+    half the time (benchmarks/results/matrix-products_cpu_2026-11-23.md).
+    """
+    both = (torch.backends.mkl, torch.backends.mkldnn)
+    if not all(library.is_available() for library in both):  # type: ignore[attr-defined]
+        return False
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _processor_s_maker() not in (
+        "",
+        "GenuineIntel",
+    )
+
+
+def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """rows @ weight^T + bias by oneDNN, [T, in] and [out, in] -> [T, out]; an operation of torch's compiler."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return product
+
+
+def _processor_s_maker() -> str:
+    """As Linux tells it; "" where that is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def _accelerator() -> torch.device | None:

@@ -23,14 +23,14 @@ ROWS = 300
 def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """On every processor the products are oneDNN's; the shapes of those that were."""
     made: list[tuple[int, ...]] = []
-    product = linear._product
+    product = linear.onednn_product
 
-    def noted(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def noted(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         made.append((*rows.shape, weight.shape[0]))
         return product(rows, weight, bias)
 
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(linear, "_product", noted)
+    monkeypatch.setattr(linear, "onednn_product", noted)
     return made
 
 
@@ -69,11 +69,16 @@ def test_what_is_frozen_has_no_gradient(products: list[tuple[int, ...]]) -> None
     project(dense, hidden).sum().backward()
     assert dense.weight.grad is not None
     assert len(products) == 2
+    dense.zero_grad()
     dense.requires_grad_(False)
     hidden.requires_grad_()
     project(dense, hidden).sum().backward()
     assert hidden.grad is not None
     assert len(products) == 4
+    dense.bias.requires_grad_()
+    project(dense, hidden.detach()).sum().backward()
+    assert torch.equal(dense.bias.grad, torch.full((24,), float(ROWS)))
+    dense.requires_grad_(False)
     assert not project(dense, hidden.detach()).requires_grad
 
 

@@ -23,7 +23,8 @@ def attend_with_dropout(query: Tensor, key: Tensor, value: Tensor, runs: Runs, p
     """As `attend`, three times [T, N, D] -> [T, N, D]; tokens behind the last run become 0."""
     heads = query.shape[1]
     stay = kept(sum(rows * heads * length * length for rows, length in runs), probability)
-    attended: Tensor = _AttentionWithDropout.apply(query, key, value, stay, runs, probability)
+    given = (query, key, value, stay, runs, probability)
+    attended: Tensor = _AttentionWithDropout.apply(*given)  # type: ignore[no-untyped-call]
     return attended
 
 
@@ -63,8 +64,8 @@ class _AttentionWithDropout(torch.autograd.Function):
         (gradient,), (query, key, value, stay, *softmax) = gradients, ctx.saved_tensors
         runs: Runs = ctx.runs
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
-            inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (query, key, value)]
-            again = written_out(*inputs, stay, runs, ctx.probability)
+            q, k, v = inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (query, key, value)]
+            again = written_out(q, k, v, stay, runs, ctx.probability)
             return (*torch.autograd.grad(again, inputs, gradient, create_graph=True), None, None, None)
         scale, factor = query.shape[-1] ** -0.5, 1.0 / (1.0 - ctx.probability)
         of_query, of_key, of_value = (torch.zeros_like(t) for t in (query, key, value))
@@ -90,8 +91,8 @@ def _places(runs: Runs, heads: int) -> Iterator[tuple[slice, slice, int, int]]:
 
 def _by_head(values: Tensor, rows: int) -> Tensor:
     """The tokens of a run, [rows · length, N, D] -> a copy [rows · N, length, D]."""
-    copy = values.unflatten(0, (rows, -1)).transpose(1, 2).clone(memory_format=torch.contiguous_format)
-    return copy.flatten(0, 1)
+    grid = values.view(rows, -1, *values.shape[1:])
+    return grid.transpose(1, 2).clone(memory_format=torch.contiguous_format).flatten(0, 1)
 
 
 def _put(place: Tensor, values: Tensor) -> None:

@@ -20,7 +20,8 @@ def drop(module: nn.Dropout, values: Tensor, layout: Layout) -> Tensor:
     Grids keep torch's, so that a seed gives the numbers that it gives with transformers.
     """
     if module.training and layout.grid is None and type(module) is nn.Dropout and draws_bits(values, module.p):
-        result: Tensor = _Dropout.apply(values, kept(values.numel(), module.p).view(values.shape), module.p)
+        stay = kept(values.numel(), module.p).view(values.shape)
+        result: Tensor = _Dropout.apply(values, stay, module.p)  # type: ignore[no-untyped-call]
         return result
     dropped: Tensor = module(values)
     return dropped

@@ -1,18 +1,17 @@
 """Linear layers on CPUs, and which library multiplies.
 
-torch multiplies float32 matrices on x86 with Intel's MKL. On other makers' processors MKL leaves AVX-512 unused, while
-oneDNN, which torch brings along, does not: the same sums of the same float32 products, in half the time (benchmarks/
-results/matrix-products_cpu_2026-11-23.md). torch calls it for layers that its compiler has put together; so do we.
+torch leaves float32 to a library that some processors are slow with (`hardware.onednn_is_faster`). `project` calls the
+faster one, with gradients, where a layer is nothing but a product.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from electra.hardware import onednn_is_faster, onednn_product
 
 FEWEST_ROWS = 256
 """Products of fewer rows are left to torch: oneDNN prepares a kernel for every new shape, which takes a millisecond."""
@@ -21,11 +20,11 @@ FEWEST_ROWS = 256
 def project(dense: nn.Linear, hidden: Tensor) -> Tensor:
     """`dense(hidden)`: [T, in] -> [T, out], float32 by the faster library."""
     if _is_plain(dense, hidden):
-        weight, bias = dense.weight, dense.bias
-        if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
-            learnt: Tensor = _Linear.apply(hidden, weight, bias)
+        given = (hidden, dense.weight, dense.bias)
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given):
+            learnt: Tensor = _Linear.apply(*given)  # type: ignore[no-untyped-call]
             return learnt
-        return _product(hidden, weight, bias)
+        return onednn_product(*given)
     projected: Tensor = dense(hidden)
     return projected
 
@@ -42,23 +41,6 @@ def filler(hidden: Tensor) -> int:
         return 0
     step = 1 << (rows.bit_length() - 5)
     return -rows % step
-
-
-@cache
-def onednn_is_faster() -> bool:
-    """Whether this processor has AVX-512 and is not Intel's, and this torch has both libraries."""
-    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
-        return False
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _maker() not in ("GenuineIntel", "")
-
-
-def _maker() -> str:
-    """Who made the processor, as Linux tells it; "" where that is not known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
 def _is_plain(dense: nn.Linear, hidden: Tensor) -> bool:
@@ -85,18 +67,12 @@ def watched() -> bool:
     """Whether something wants to see torch's own operations, or multiplies in another precision."""
     return (
         torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None  # torch.jit.trace
         or torch.is_autocast_enabled("cpu")
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
         or not torch._C._get_mkldnn_enabled()
     )
-
-
-def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """rows @ weight^T + bias by oneDNN, [T, in] and [out, in] -> [T, out]; as torch's compiler calls it."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
-    return product
 
 
 class _Linear(torch.autograd.Function):
@@ -105,7 +81,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(hidden, weight)
-        return _product(hidden, weight, bias)
+        return onednn_product(hidden, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -119,7 +95,7 @@ class _Linear(torch.autograd.Function):
                 gradient.sum(0) if of_bias else None,
             )
         return (
-            _product(gradient, weight.t(), None) if of_hidden else None,
+            onednn_product(gradient, weight.t(), None) if of_hidden else None,
             _of_weight(gradient, hidden) if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )
@@ -128,5 +104,5 @@ class _Linear(torch.autograd.Function):
 def _of_weight(gradient: Tensor, hidden: Tensor) -> Tensor:
     """gradient^T @ hidden: [T, out], [T, in] -> [out, in]; the wider of the two sides is the kernel's inner one."""
     if gradient.shape[1] > hidden.shape[1]:
-        return _product(hidden.t(), gradient.t(), None).t()
-    return _product(gradient.t(), hidden.t(), None)
+        return onednn_product(hidden.t(), gradient.t(), None).t()
+    return onednn_product(gradient.t(), hidden.t(), None)

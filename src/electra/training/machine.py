@@ -10,6 +10,8 @@ from functools import cache
 
 import torch
 
+from electra.hardware import onednn_is_faster, onednn_product
+
 # Makers' data sheets: matrix products of dense matrices, in 10^12 floating-point operations a second. Names are parts
 # of what CUDA calls the device, the longer first where one holds another. (16 bits with 32-bit sums, plain float32)
 PEAK_TERAFLOPS = {
@@ -48,9 +50,9 @@ def device_name(device: torch.device) -> str:
 def peak_flops(device: torch.device, precision: torch.dtype, *, coarse: bool = False) -> float | None:
     """The floating-point operations a second that matrix products reach at most; None where that is not known.
 
-    Of GPUs what their makers say; of a processor the best of some products of 512 x 512 on the threads in use,
-    measured once in a process (a tenth of a second or so). coarse: float32 whose products are computed in TF32, at half
-    of the rate of 16 bits.
+    Of GPUs what their makers say; of a processor the best of some products of 512 x 512 on the threads in use, by the
+    library that layers take, measured once in a process (a tenth of a second or so). coarse: float32 whose products are
+    computed in TF32, at half of the rate of 16 bits.
     """
     if device.type == "cpu":
         return _measured_peak(precision)
@@ -73,10 +75,11 @@ def tabled_peak(name: str, precision: torch.dtype) -> float | None:
 def _measured_peak(precision: torch.dtype) -> float:
     draw = torch.Generator().manual_seed(0)
     matrix = torch.randn(PRODUCT, PRODUCT, generator=draw).to(precision)
+    multiply = onednn_product if precision == torch.float32 and onednn_is_faster() else torch.matmul
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        matrix @ matrix
+        multiply(matrix, matrix)
         times.append(time.perf_counter() - began)
     return 2 * PRODUCT**3 / min(times)
 
