@@ -121,9 +121,13 @@ def onednn_is_faster() -> bool:
     )
 
 
-def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """rows @ weight^T + bias by oneDNN, [T, in] and [out, in] -> [T, out]; an operation of torch's compiler."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
+    """rows @ weight^T + bias by oneDNN, [T, in] and [out, in] -> [T, out]; gelu: that function of it.
+
+    It is an operation of torch's compiler and has no gradient.
+    """
+    then, algorithm = ("gelu", "none") if gelu else ("none", "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], algorithm)
     return product
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
 from electra.nn import linear
+from electra.nn.activations import activation
 from electra.nn.linear import filler, project
 
 if not torch.backends.mkldnn.is_available():
@@ -25,9 +26,9 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     made: list[tuple[int, ...]] = []
     product = linear.onednn_product
 
-    def noted(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def noted(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
         made.append((*rows.shape, weight.shape[0]))
-        return product(rows, weight, bias)
+        return product(rows, weight, bias, gelu=gelu)
 
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(linear, "onednn_product", noted)
@@ -61,6 +62,18 @@ def test_values_and_gradients(inputs: int, outputs: int, bias: bool, products: l
     assert len(products) == 3
     for mine, other in zip(ours, theirs, strict=True):
         assert_near(mine, other)
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_new", "relu", "prelu"])
+def test_an_activation(name: str, products: list[tuple[int, ...]]) -> None:
+    """With a gradient and without one, of which GELU is the library's own."""
+    dense, hidden, function = layer(16, 24), drawn(ROWS, 16), activation(name)
+    expected = function(dense(hidden))
+    assert_near(project(dense, hidden, function), expected)
+    with torch.no_grad():
+        assert_near(project(dense, hidden, function), expected)
+    assert len(products) == 2
+    assert_near(project(dense, hidden[:9], function), expected[:9])
 
 
 def test_what_is_frozen_has_no_gradient(products: list[tuple[int, ...]]) -> None:

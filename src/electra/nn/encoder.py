@@ -177,7 +177,7 @@ class ElectraIntermediate(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T, I]"""
-        return self.intermediate_act_fn(project(self.dense, hidden))
+        return project(self.dense, hidden, self.intermediate_act_fn)
 
 
 class ElectraLayer(nn.Module):

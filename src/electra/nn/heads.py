@@ -28,7 +28,7 @@ class ElectraDiscriminatorPredictions(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[T, H] -> [T]"""
-        scores: Tensor = self.dense_prediction(self.activation(project(self.dense, hidden)))
+        scores: Tensor = self.dense_prediction(project(self.dense, hidden, self.activation))
         return scores.squeeze(-1)
 
 
@@ -42,7 +42,7 @@ class ElectraGeneratorPredictions(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[M, H] -> [M, E]"""
-        normed: Tensor = self.LayerNorm(F.gelu(project(self.dense, hidden)))
+        normed: Tensor = self.LayerNorm(project(self.dense, hidden, F.gelu))
         return normed
 
 
