@@ -164,6 +164,7 @@ def test_lines_that_are_no_json_and_rows_too_long_for_the_model(folder: Path, tm
         ({"epochs": 0}, "epochs is 0"),
         ({"layer_decay": 0.0}, "layer_decay is 0.0"),
         ({"warmup": 1.0}, "warmup is 1.0"),
+        ({"dropout": 1.0}, "dropout is 1.0: it must be 0 or more and below 1"),
         ({"seeds": 0}, "seeds is 0"),
         ({"lora": 0}, "lora is 0"),
         ({"restarts": -1}, "restarts is -1"),

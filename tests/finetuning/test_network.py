@@ -27,6 +27,16 @@ def test_a_head_follows_from_the_seed(folder: Path) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
+def test_dropout_is_the_configuration_s_or_the_one_given_everywhere(folder: Path, tmp_path: Path) -> None:
+    def rates(model: torch.nn.Module) -> set[float]:
+        return {part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)}
+
+    assert rates(new_model(str(folder), TASK, seed=0)) == {0.1}
+    assert rates(new_model(str(folder), TASK, seed=0, dropout=0.3)) == {0.3}
+    finetune(config := settings(folder, tmp_path, dropout=0.0, epochs=1))
+    assert rates(ElectraForSequenceClassification.from_pretrained(config.output)) == {0.0}
+
+
 def test_adapters_without_peft_are_an_error_that_says_what_to_install(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,8 @@ class FinetuneConfig:
     """The encoder's last layer has the decay once; by default twice, as in Google's code and its published scores."""
     warmup: float = 0.1
     """The share of the steps over which the rate rises."""
+    dropout: float | None = None
+    """Everywhere in the model while it learns; by default what its configuration says, which is 0.1 for most."""
     weight_decay: float = 0.01
     """Decoupled weight decay; not for biases and LayerNorms."""
     max_length: int | None = None
@@ -138,6 +140,7 @@ def _check(config: FinetuneConfig) -> None:
     decay = config.layer_decay
     _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
     _require(0 <= config.warmup < 1, "warmup", config.warmup, "a share of the steps, from 0 to below 1")
+    _require(config.dropout is None or 0 <= config.dropout < 1, "dropout", config.dropout, "0 or more and below 1")
     _require(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more")
     length = config.max_length
     _require(length is None or length >= 3, "max_length", length, "3 or more tokens")

@@ -26,14 +26,20 @@ KINDS = {
 """What peft calls the tasks that it knows."""
 
 
-def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int) -> Any:
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout")
+"""All places of a model that drop values."""
+
+
+def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int, dropout: float | None = None) -> Any:
     """The pretrained encoder with a head for the task, whose fresh weights follow from the seed.
 
     A model that was fitted before keeps its head where that has as many outputs, and gets a new one where it has not.
+    dropout: everywhere in place of the configuration's.
     """
     torch.manual_seed(seed)
     kind = getattr(models, task.architecture)
-    return kind.from_pretrained(name_or_path, ignore_mismatched_sizes=True, **task.config_fields())
+    fields = task.config_fields() | ({} if dropout is None else dict.fromkeys(DROPOUTS, dropout))
+    return kind.from_pretrained(name_or_path, ignore_mismatched_sizes=True, **fields)
 
 
 def require_peft() -> Any:

@@ -57,7 +57,7 @@ class Trial:
         self.config, self.examples, self.run, self.seed, self.report = config, examples, run, seed, report
         self.processes = processes
         with without_notices(seed != config.seed):  # that the head is new is said once
-            self.model = new_model(config.model, examples.task, seed=seed)
+            self.model = new_model(config.model, examples.task, seed=seed, dropout=config.dropout)
         self.adapters = None if config.lora is None else Adapters(self.model, config.lora, seed=seed)
         self.model.to(processes.device)
         self.fitting = Fitting(
