@@ -123,9 +123,28 @@ def doubled() -> nn.Linear:
     return made
 
 
-@pytest.mark.parametrize("dense", [hooked(), doubled()], ids=["hook", "class"])
+def patched() -> nn.Linear:
+    made = layer(16, 24)
+    plainly = made.forward
+    made.forward = lambda hidden: 2 * plainly(hidden)  # type: ignore[method-assign]
+    return made
+
+
+@pytest.mark.parametrize("dense", [hooked(), doubled(), patched()], ids=["hook", "class", "patch"])
 def test_a_layer_of_someone_s_own_is_called(dense: nn.Linear, products: list[tuple[int, ...]]) -> None:
     assert torch.equal(project(dense, drawn(ROWS, 16)), 2 * layer_of(dense)(drawn(ROWS, 16)))
+    assert products == []
+
+
+def test_a_hook_on_all_modules_is_called(products: list[tuple[int, ...]]) -> None:
+    seen: list[nn.Module] = []
+    dense = layer(16, 24)
+    hook = nn.modules.module.register_module_forward_pre_hook(lambda module, given: seen.append(module))
+    try:
+        project(dense, drawn(ROWS, 16))
+    finally:
+        hook.remove()
+    assert seen == [dense]
     assert products == []
 
 

@@ -147,7 +147,7 @@ class ElectraModel(ElectraPreTrainedModel):
         hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids, batch.layout)
         way = way or Pass(batch.layout, causal=self.config.is_decoder)
         behind = filler(hidden) if way.layout.grid is None and not way.keep_hidden else 0
-        if behind:
+        if behind:  # no row has these tokens: nothing attends to them
             hidden = F.pad(hidden, (0, 0, 0, behind))
         if self.config.embedding_size != self.config.hidden_size:
             hidden = project(self.embeddings_project, hidden)

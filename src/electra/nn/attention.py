@@ -19,11 +19,11 @@ def attend(
     """Scaled dot-product attention inside each row: three times [T, N, D] -> [T, N, D].
 
     The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows on a CPU one call
-    for each run of neighbours of equal length (sorted batches have few runs), on GPUs in half precision and without
-    dropout one variable-length call for all. On other devices and with dropout, where many small calls keep the host
-    busy and the device waiting, and under a compiler ragged rows take one call over a padded grid, whose shape does not
-    depend on how the rows' lengths lie, so that one graph fits every batch. `attend_plainly` is the twin that all of
-    them equal.
+    for each run of neighbours of equal length (sorted batches have few runs; with dropout see `attention_dropout`), on
+    GPUs in half precision and without dropout one variable-length call for all. On other devices and with dropout,
+    where many small calls keep the host busy and the device waiting, and under a compiler ragged rows take one call
+    over a padded grid, whose shape does not depend on how the rows' lengths lie, so that one graph fits every batch.
+    `attend_plainly` is the twin that all of them equal.
     """
     if layout.grid is not None:
         q, k, v = (layout.unflatten(t).transpose(1, 2) for t in (query, key, value))

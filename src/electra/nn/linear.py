@@ -60,10 +60,12 @@ def _is_plain(dense: nn.Linear, hidden: Tensor) -> bool:
     hooks = (dense._forward_hooks, dense._forward_pre_hooks, dense._backward_hooks, dense._backward_pre_hooks)
     return (
         type(dense) is nn.Linear
+        and "forward" not in vars(dense)
         and type(dense.weight) is nn.Parameter
         and _is_float32_matrix(hidden)
         and _is_float32_matrix(dense.weight.data)
         and not any(hooks)
+        and not nn.modules.module._has_any_global_hook()
     )
 
 
