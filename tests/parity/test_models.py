@@ -253,3 +253,15 @@ def test_a_row_of_a_padded_batch_equals_the_row_alone() -> None:
     for row, length in enumerate(inputs["attention_mask"].sum(1).tolist()):
         alone = ours(**{name: value[row : row + 1, :length] for name, value in inputs.items()}).logits
         assert_close(together[row : row + 1, :length], alone, 1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_seed_drops_what_it_drops_with_transformers(attention: str) -> None:
+    ours, theirs = twins(
+        "ElectraForSequenceClassification", hidden_dropout_prob=0.2, attn_implementation=attention, num_labels=3
+    )
+    found = []
+    for model in (ours.train(), theirs.train()):
+        torch.manual_seed(0)
+        found.append(model(**padded_ids()).logits)
+    assert_close(*found, 1e-5)
