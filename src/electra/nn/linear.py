@@ -65,7 +65,7 @@ def _is_plain(dense: nn.Linear, hidden: Tensor) -> bool:
         and _is_float32_matrix(hidden)
         and _is_float32_matrix(dense.weight.data)
         and not any(hooks)
-        and not nn.modules.module._has_any_global_hook()
+        and not nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
     )
 
 
