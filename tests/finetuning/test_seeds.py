@@ -38,6 +38,31 @@ def test_a_seed_that_fails_is_begun_again_with_one_that_no_other_has(folder: Pat
     assert tried(folder, tmp_path, outcomes, seed=4, seeds=2, restarts=0) == [4, 5]
 
 
+def test_a_command_that_goes_on_finds_the_best_of_the_seeds_that_were_done(folder: Path, tmp_path: Path) -> None:
+    """Seed 1 was the best when the work was stopped in seed 2: its model is still there when all are done."""
+    config = settings(folder, tmp_path, seeds=4)
+    scores = {0: 0.5, 1: 0.8, 2: 0.6, 3: 0.7}
+    stopped = False
+
+    def trial(seed: int) -> Outcome:
+        nonlocal stopped
+        work = config.unfinished / f"seed-{seed}"
+        if seed == 2 and not stopped:
+            stopped = True
+            raise KeyboardInterrupt
+        if not work.exists():
+            (work / "fitted").mkdir(parents=True)
+            (work / "checkpoints").mkdir()
+            (work / "outcome.json").write_text("{}")
+        return outcome(seed, scores[seed])
+
+    with pytest.raises(KeyboardInterrupt):
+        run_seeds(config, trial, SILENT)
+    run_seeds(config, trial, SILENT)
+    assert [path.parent.name for path in config.unfinished.glob("*/fitted")] == ["seed-1"]
+    assert not list(config.unfinished.glob("*/checkpoints"))
+
+
 def test_when_every_seed_diverges_it_is_an_error_that_names_each(folder: Path, tmp_path: Path) -> None:
     outcomes = {seed: outcome(seed, None, "the loss is nan") for seed in range(9)}
     with pytest.raises(ValueError, match=r"seed 0: the loss is nan; seed 1: the loss is nan.*--rate"):

@@ -42,7 +42,7 @@ def run_seeds(
         elif outcome.failure is not None:
             report.alarm(f"seed {outcome.seed} failed, {outcome.failure}, and restarts are used up ({config.restarts})")
         if first:
-            _keep_only(config, best(tried))
+            _keep_only_best(config, tried)
     if first and not any(outcome.usable for outcome in tried):
         raise ValueError(
             f"no fit came to an end: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
@@ -83,10 +83,14 @@ def result(tried: Sequence[Outcome], examples: int) -> dict[str, Any]:
     return found | ({"failures": failures} if failures else {})
 
 
-def _keep_only(config: FinetuneConfig, kept: Outcome) -> None:
-    """Remove the models of the other seeds, and all checkpoints of seeds that are done."""
-    for folder in config.unfinished.glob("seed-*"):
-        if (folder / "outcome.json").is_file():
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            if folder.name != f"seed-{kept.seed}":
-                shutil.rmtree(folder / "fitted", ignore_errors=True)
+def _keep_only_best(config: FinetuneConfig, tried: Sequence[Outcome]) -> None:
+    """Remove the checkpoints of the seeds that were tried, and the models of all but the best.
+
+    Seeds that come later are left alone: to a command that goes on, the best may be one that was done before.
+    """
+    kept = best(tried)
+    for outcome in tried:
+        folder = config.unfinished / f"seed-{outcome.seed}"
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if outcome.seed != kept.seed:
+            shutil.rmtree(folder / "fitted", ignore_errors=True)
