@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-import electra
 from electra import (
     ElectraConfig,
     ElectraForMaskedLM,
-    ElectraForMultipleChoice,
     ElectraForPreTraining,
     ElectraForSequenceClassification,
     ElectraForTokenClassification,
@@ -27,26 +25,13 @@ from electra.cli import run
 from electra.convert import ConvertConfig, convert
 from electra.hub.tensorflow.bundle import Bundle, find_checkpoint
 from electra.training.checkpoints import Checkpoints
-from tests.parity.google import SHAPES, drawn, oriented, torch_name, write_checkpoint
-
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+from tests.google_folders import checkpoint, refused, write_vocab
+from tests.parity.google import SHAPES, drawn, oriented, torch_name
 
 
 @pytest.fixture(autouse=True)
 def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-def write_vocab(path: Path, tokens: list[str]) -> Path:
-    path.write_text("\n".join([*SPECIAL, *tokens]) + "\n", encoding="utf-8")
-    return path
-
-
-def checkpoint(folder: Path, kind: str = "pair", **options: Any) -> Path:
-    """A checkpoint with a vocabulary beside it; returns its folder."""
-    write_checkpoint(folder, drawn(SHAPES[kind], **options))
-    write_vocab(folder / "vocab.txt", ["sea", "##s"])
-    return folder
 
 
 def values_of(folder: Path) -> dict[str, np.ndarray]:
@@ -61,15 +46,8 @@ def assert_same_files(one: Path, other: Path) -> None:
         )
 
 
-def refused(source: Path, output: Path, match: str, error: type[Exception] = ValueError, **options: Any) -> None:
-    """The error says so, and nothing is written."""
-    before = sorted(output.parent.iterdir())
-    with pytest.raises(error, match=match):
-        convert(ConvertConfig(source, output, **options))
-    assert sorted(output.parent.iterdir()) == before
-
-
 # -- in, and out again ---------------------------------------------------------------------------------------------
+
 
 PRETRAINED = ["pair", "generator as wide", "generator not as deep", "untied embeddings", "one encoder", "no generator"]
 
@@ -307,120 +285,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert written == {name: str(tmp_path / "to" / name) for name in ("discriminator", "generator")}
     assert run(["convert", str(tmp_path / "to"), str(tmp_path / "back"), "--to", "tensorflow"]) == 0
     assert_same_files(source, tmp_path / "back")
-
-
-# -- refused, and nothing written ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"to": "onnx"}, "to is 'onnx': allowed is pytorch or tensorflow"),
-        ({"task": "ner"}, "task is 'ner': allowed is text-classification or token-classification"),
-        ({"attention_heads": 0}, "attention_heads is 0"),
-        ({"to": "tensorflow", "vocab": "v"}, "vocab is of use with a TensorFlow checkpoint only"),
-    ],
-)
-def test_options_that_are_not_allowed(options: dict[str, Any], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        ConvertConfig(Path("a"), Path("b"), **options)
-
-
-def test_a_changed_bit_names_the_variable(tmp_path: Path) -> None:
-    source = checkpoint(tmp_path / "from")
-    file = source / "model.ckpt-7.data-00000-of-00001"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    refused(source, tmp_path / "to", "damaged: the values of the variable 'global_step'")
-    data[-1] ^= 1
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-    refused(source, tmp_path / "to", r"damaged: the values of the variable 'electra/\S+' \(bytes")
-
-
-def test_cut_and_missing_files_name_a_variable(tmp_path: Path) -> None:
-    source = checkpoint(tmp_path / "from")
-    file = source / "model.ckpt-7.data-00000-of-00001"
-    file.write_bytes(file.read_bytes()[:-1])
-    refused(source, tmp_path / "to", "cut off: the variable 'global_step' ends at byte")
-    file.unlink()
-    refused(source, tmp_path / "to", "the variable '.*' is in .* which is not there", FileNotFoundError)
-    index = source / "model.ckpt-7.index"
-    index.write_bytes(index.read_bytes()[:-5])
-    refused(source, tmp_path / "to", "its end is missing")
-
-
-def test_a_missing_variable_is_named(tmp_path: Path) -> None:
-    values = drawn(SHAPES["pair"])
-    del values["electra/encoder/layer_1/output/LayerNorm/gamma"]
-    write_checkpoint(tmp_path / "from", values)
-    refused(tmp_path / "from", tmp_path / "to", "lacks 1 variables .*: electra/encoder/layer_1/output/LayerNorm/gamma")
-
-
-def test_a_variable_of_another_shape_is_named(tmp_path: Path) -> None:
-    values = drawn(SHAPES["pair"])
-    values["electra/encoder/layer_1/output/dense/kernel"] = np.zeros((3, 16), np.float32)
-    write_checkpoint(tmp_path / "from", values)
-    match = r"'electra/encoder/layer_1/output/dense/kernel' makes .* of shape \[16, 3\], and \[16, 20\] goes with"
-    refused(tmp_path / "from", tmp_path / "to", match)
-
-
-def test_heads_that_do_not_divide_the_width(tmp_path: Path) -> None:
-    match = "3 attention heads do not divide the hidden size, 16"
-    refused(checkpoint(tmp_path / "from"), tmp_path / "to", match, attention_heads=3)
-
-
-def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    source = checkpoint(tmp_path / "from")
-    (tmp_path / "to").mkdir()
-    convert(ConvertConfig(source, tmp_path / "to"))  # an empty folder will do
-    refused(source, tmp_path / "to", "is there already: give a new or an empty folder")
-    (tmp_path / "file").write_text("x")
-    refused(source, tmp_path / "file", "is there already: give a new or an empty folder")
-
-
-def test_sources_that_are_no_models(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", tmp_path / "to", "no file that ends in .index", FileNotFoundError)
-    refused(tmp_path / "empty", tmp_path / "to", "is no model folder", FileNotFoundError, to="tensorflow")
-    ElectraConfig().save_pretrained(tmp_path / "unnamed")
-    refused(tmp_path / "unnamed", tmp_path / "to", "is a model folder, which from_pretrained reads as it is")
-    refused(tmp_path / "unnamed", tmp_path / "to", "does not say, under architectures", to="tensorflow")
-
-
-TINY = {"vocab_size": 30, "num_hidden_layers": 1, "embedding_size": 8, "hidden_size": 16, "num_attention_heads": 1}
-
-
-@pytest.mark.parametrize(
-    ("kind", "match"),
-    [
-        (ElectraForSequenceClassification, "its classifier has two layers"),
-        (ElectraForMultipleChoice, "ElectraForMultipleChoice has no counterpart in Google's code"),
-        (electra.ElectraForCausalLM, "ElectraForCausalLM has no counterpart in Google's code"),
-    ],
-)
-def test_heads_that_google_does_not_have(tmp_path: Path, kind: Any, match: str) -> None:
-    kind(ElectraConfig(**TINY)).save_pretrained(tmp_path / "mine")
-    refused(tmp_path / "mine", tmp_path / "to", match, to="tensorflow")
-
-
-def test_a_model_without_its_head_is_refused(tmp_path: Path) -> None:
-    electra.ElectraModel(ElectraConfig(**TINY)).save_pretrained(tmp_path / "mine")
-    config = json.loads((tmp_path / "mine" / "config.json").read_text())
-    (tmp_path / "mine" / "config.json").write_text(json.dumps({**config, "architectures": ["ElectraForPreTraining"]}))
-    refused(tmp_path / "mine", tmp_path / "to", r"lacks discriminator_predictions\.", to="tensorflow")
-
-
-def test_two_networks_that_google_cannot_have_together(tmp_path: Path) -> None:
-    ElectraForPreTraining(ElectraConfig(**TINY)).save_pretrained(tmp_path / "pair" / "discriminator")
-    ElectraForMaskedLM(ElectraConfig(**TINY)).save_pretrained(tmp_path / "pair" / "generator")
-    refused(tmp_path / "pair", tmp_path / "to", "other embeddings than the discriminator", to="tensorflow")
-
-
-def test_an_output_layer_of_its_own_is_refused(tmp_path: Path) -> None:
-    ElectraForMaskedLM(ElectraConfig(tie_word_embeddings=False, **TINY)).save_pretrained(tmp_path / "mine")
-    refused(tmp_path / "mine", tmp_path / "to", "its output layer is not its word embeddings", to="tensorflow")
 
 
 # -- large checkpoints ---------------------------------------------------------------------------------------------

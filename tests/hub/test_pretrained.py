@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import constants
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from electra.config import ElectraConfig
 from electra.hub import files
@@ -26,60 +26,7 @@ from electra.models import (
     ElectraModel,
     ElectraPreTrainedModel,
 )
-
-FIELDS: dict[str, Any] = {
-    "vocab_size": 31,
-    "embedding_size": 12,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 20,
-    "max_position_embeddings": 16,
-}
-IDS = torch.randint(1, 31, (2, 9), generator=torch.Generator().manual_seed(1))
-
-
-def network(kind: type[ElectraPreTrainedModel], **fields: Any) -> ElectraPreTrainedModel:
-    """One with weights of order one, since at initialisation every output is near zero."""
-    model = kind(ElectraConfig(**{**FIELDS, **fields}))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter)
-    return model.eval()
-
-
-def answers(model: Any) -> torch.Tensor:
-    with torch.no_grad():
-        first: torch.Tensor = model(IDS)[0]
-    return first
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def classifier(tmp_path: Path) -> Path:
-    network(ElectraForSequenceClassification, num_labels=3).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def discriminator(tmp_path: Path) -> Path:
-    network(ElectraForPreTraining).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def generator(tmp_path: Path) -> Path:
-    network(ElectraForMaskedLM).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-def edit(folder: Path, *, drop: str = "", **tensors: torch.Tensor) -> None:
-    """Change the tensors of a saved model: without those whose name has `drop` in it, and with `tensors`."""
-    state = {k: v for k, v in load_file(folder / "model.safetensors").items() if not (drop and drop in k)}
-    save_file({**state, **tensors}, folder / "model.safetensors", metadata={"format": "pt"})
-
+from tests.hub.saved import FIELDS, answers, edit, network, tree
 
 # -- there and back ------------------------------------------------------------------------------------------------
 
@@ -344,79 +291,6 @@ def test_another_vocabulary_of_a_tied_generator(generator: Path) -> None:
     model = ElectraForMaskedLM.from_pretrained(generator, vocab_size=40, ignore_mismatched_sizes=True)
     assert model.generator_lm_head.weight is model.electra.embeddings.word_embeddings.weight
     assert answers(model).shape == (2, 9, 40)
-
-
-# -- the wrong folder ----------------------------------------------------------------------------------------------
-
-
-def test_a_generator_as_discriminator(generator: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ElectraForPreTraining.from_pretrained(generator)
-    assert len(caplog.records) == 1
-    assert "The checkpoint is a generator; ElectraForPreTraining is for a discriminator" in caplog.text
-    assert "Not used from the checkpoint: generator_lm_head.*, generator_predictions.*" in caplog.text
-
-
-def test_a_discriminator_as_generator(discriminator: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ElectraForMaskedLM.from_pretrained(discriminator)
-    assert "The checkpoint is a discriminator; ElectraForMaskedLM is for a generator" in caplog.text
-
-
-def test_missing_tensors_of_the_encoder_are_listed(classifier: Path) -> None:
-    edit(classifier, drop="layer.1.attention.self.query")
-    message = r"lacks 2 tensors of the encoder .* electra\.encoder\.layer\.1\.attention\.self\.query\.bias, .*weight\."
-    with pytest.raises(ValueError, match=message):
-        ElectraForSequenceClassification.from_pretrained(classifier)
-    with pytest.raises(ValueError, match=r"lacks 2 tensors .* encoder\.layer\.1\.attention\.self\.query\.bias"):
-        ElectraModel.from_pretrained(classifier)
-
-
-def test_a_configuration_with_more_layers_than_the_weights(classifier: Path) -> None:
-    with pytest.raises(ValueError, match=r"lacks 16 tensors.*config\.json describes another network"):
-        ElectraModel.from_pretrained(classifier, num_hidden_layers=3)
-
-
-def test_a_configuration_with_fewer_layers_than_the_weights(classifier: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ElectraForSequenceClassification.from_pretrained(classifier, num_hidden_layers=1)
-    assert "16 tensors of the checkpoint's encoder have no place" in caplog.text
-    caplog.clear()
-    ElectraModel.from_pretrained(classifier, num_hidden_layers=1)
-    assert "16 tensors of the checkpoint's encoder have no place" in caplog.text
-
-
-def test_tensors_that_no_class_knows(classifier: Path, caplog: pytest.LogCaptureFixture) -> None:
-    edit(classifier, **{"foo.weight": torch.ones(1)})
-    ElectraForSequenceClassification.from_pretrained(classifier)
-    assert "not used from the checkpoint: foo.weight." in caplog.text
-
-
-def test_weights_of_another_kind_of_model(classifier: Path) -> None:
-    save_file({"bert.encoder.x": torch.ones(2)}, classifier / "model.safetensors")
-    with pytest.raises(ValueError, match=r"not a checkpoint that ElectraModel can load.*It holds bert\.encoder\.x"):
-        ElectraModel.from_pretrained(classifier)
-
-
-def test_a_configuration_of_another_kind_of_model(classifier: Path) -> None:
-    (classifier / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match=r"config\.json.*'bert'"):
-        ElectraModel.from_pretrained(classifier)
-
-
-def test_whole_numbers_where_weights_should_be(classifier: Path) -> None:
-    edit(classifier, **{"classifier.dense.bias": torch.ones(16, dtype=torch.int8)})
-    with pytest.raises(ValueError, match=r"classifier\.dense\.bias in .*model\.safetensors holds torch\.int8"):
-        ElectraForSequenceClassification.from_pretrained(classifier)
-
-
-def test_truncated_weights(classifier: Path) -> None:
-    os.truncate(classifier / "model.safetensors", (classifier / "model.safetensors").stat().st_size - 100)
-    with pytest.raises(ValueError, match=r"model\.safetensors .* is damaged or incomplete: .* is the first tensor"):
-        ElectraModel.from_pretrained(classifier)
-
-
-def test_a_folder_without_weights(classifier: Path) -> None:
-    (classifier / "model.safetensors").unlink()
-    with pytest.raises(OSError, match=r"has none of model\.safetensors"):
-        ElectraModel.from_pretrained(classifier)
 
 
 def test_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
