@@ -127,6 +127,8 @@ def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, 
     It is an operation of torch's compiler and has no gradient.
     """
     then, algorithm = ("gelu", "none") if gelu else ("none", "")
+    if bias is not None:
+        bias = bias.contiguous()  # strides of the other two are heeded
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], algorithm)
     return product
 

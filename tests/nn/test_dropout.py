@@ -59,6 +59,12 @@ def test_where_torch_s_own_is_called() -> None:
     assert torch.equal(drop(nn.Dropout(0.5).eval(), values, RAGGED), values)
     assert torch.equal(drop(nn.Dropout(0.0), values, RAGGED), values)
     assert drop(nn.Dropout(1.0), values, RAGGED).sum() == 0
+    assert drop(nn.Dropout(1 - 1e-7), values, RAGGED).count_nonzero() < 10
+    hooked, patched = nn.Dropout(0.5), nn.Dropout(0.5)
+    hooked.register_forward_hook(lambda module, given, output: given[0])
+    patched.forward = lambda input: input  # type: ignore[method-assign]
+    assert torch.equal(drop(hooked, values, RAGGED), values)
+    assert torch.equal(drop(patched, values, RAGGED), values)
     torch.manual_seed(0)
     of_a_grid = drop(nn.Dropout(0.5), values, Layout.of_grid(10, 100))
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
 from electra.nn import linear
@@ -95,6 +96,25 @@ def test_what_is_frozen_has_no_gradient(products: list[tuple[int, ...]]) -> None
     assert not project(dense, hidden.detach()).requires_grad
 
 
+@pytest.mark.parametrize(("learnt", "expected"), [("weight", ["hidden"]), ("hidden", ["weight"]), ("bias", [])])
+def test_no_more_is_kept_than_the_gradients_need(learnt: str, expected: list[str]) -> None:
+    given = {"hidden": drawn(ROWS, 16), "weight": (dense := layer(16, 24)).weight, "bias": dense.bias}
+    for name, values in given.items():
+        values.requires_grad_(name == learnt)
+    names = {values.data_ptr(): name for name, values in given.items()}
+    kept: list[str] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(names[saved.data_ptr()]), lambda _: None):
+        project(dense, given["hidden"])
+    assert kept == expected
+
+
+def test_parameters_in_any_order_of_memory() -> None:
+    dense, hidden = layer(16, 24), drawn(ROWS, 16)
+    dense.weight = nn.Parameter(drawn(16, 24).t())
+    dense.bias = nn.Parameter(drawn(48)[::2])
+    assert_near(project(dense, hidden), dense(hidden))
+
+
 def test_a_gradient_of_a_gradient() -> None:
     dense, hidden = layer(16, 24), drawn(ROWS, 16).requires_grad_()
 
@@ -174,6 +194,16 @@ def test_torch_s_other_ways_see_torch_s_operations(
     assert products == []
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, when it is first asked for them
+def test_tangents_go_through(products: list[tuple[int, ...]]) -> None:
+    dense, tangent = layer(16, 24).requires_grad_(False), drawn(ROWS, 16, seed=2)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(drawn(ROWS, 16), tangent)
+        found = forward_ad.unpack_dual(project(dense, dual)).tangent
+    assert_near(found, tangent @ dense.weight.t())
+    assert products == []
+
+
 def test_batches_of_many_sizes_have_products_of_few_shapes() -> None:
     sizes = {rows: rows + filler(torch.empty(rows, 1)) for rows in range(1024, 2048)}
     assert len(set(sizes.values())) == 17
@@ -186,11 +216,17 @@ def test_batches_of_many_sizes_have_products_of_few_shapes() -> None:
 def test_a_ragged_batch_that_is_filled_up(
     kind: Callable[[ElectraConfig], nn.Module], products: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Logits and gradients are those without; what stands behind the rows is nowhere to be seen."""
+    """Logits and gradients are those without; what stands behind the rows is nowhere to be seen.
+
+    Nor would it be if all biases were 0, and rows of zeros divided by the square root of 0.
+    """
     sizes = {"vocab_size": 99, "embedding_size": 16, "hidden_size": 32, "intermediate_size": 64}
-    model = kind(ElectraConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)).eval()
+    config = ElectraConfig(**sizes, num_hidden_layers=2, num_attention_heads=2, layer_norm_eps=0.0)
+    model = kind(config).eval()
     for seed, parameter in enumerate(model.parameters()):
         nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(seed))
+    nn.init.zeros_(model.electra.embeddings_project.bias)  # type: ignore[union-attr,arg-type]
+    nn.init.zeros_(model.electra.embeddings.LayerNorm.bias)  # type: ignore[union-attr,arg-type]
     rows = [Row([2, *[5 + (i * j) % 90 for j in range(7 + 3 * (i % 9))], 3]) for i in range(24)]
     batch = Batch.from_rows(rows)
     assert filler(torch.empty(batch.layout.tokens, 1)) > 0

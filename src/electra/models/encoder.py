@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
@@ -147,8 +146,8 @@ class ElectraModel(ElectraPreTrainedModel):
         hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids, batch.layout)
         way = way or Pass(batch.layout, causal=self.config.is_decoder)
         behind = filler(hidden) if way.layout.grid is None and not way.keep_hidden else 0
-        if behind:  # no row has these tokens: nothing attends to them
-            hidden = F.pad(hidden, (0, 0, 0, behind))
+        if behind:  # no row has these tokens: nothing attends to them. They are copies, as finite as the rest
+            hidden = torch.cat([hidden, hidden[:behind].detach()])
         if self.config.embedding_size != self.config.hidden_size:
             hidden = project(self.embeddings_project, hidden)
         encoded: Tensor = self.encoder(hidden, way)

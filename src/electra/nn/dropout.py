@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.batch import Layout
-from electra.nn.linear import watched
+from electra.nn.linear import is_watched, watched
 
 _CHANCES = 2**16
 """16 random bits decide on a value, so that a probability is rounded to a 65,536th."""
@@ -19,7 +19,8 @@ def drop(module: nn.Dropout, values: Tensor, layout: Layout) -> Tensor:
 
     Grids keep torch's, so that a seed gives the numbers that it gives with transformers.
     """
-    if module.training and layout.grid is None and type(module) is nn.Dropout and draws_bits(values, module.p):
+    plain = type(module) is nn.Dropout and not is_watched(module)
+    if module.training and layout.grid is None and plain and draws_bits(values, module.p):
         stay = kept(values.numel(), module.p).view(values.shape)
         result: Tensor = _Dropout.apply(values, stay, module.p)  # type: ignore[no-untyped-call]
         return result
@@ -38,7 +39,8 @@ def kept(count: int, probability: float) -> Tensor:
     From torch's generator, 64 bits at a time: torch's own dropout draws 64 for each value.
     """
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    return bits.view(torch.int16)[:count] >= round(probability * _CHANCES) - _CHANCES // 2
+    dropped = min(round(probability * _CHANCES), _CHANCES - 1)
+    return bits.view(torch.int16)[:count] >= dropped - _CHANCES // 2
 
 
 class _Dropout(torch.autograd.Function):

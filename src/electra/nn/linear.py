@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from electra.hardware import onednn_is_faster, onednn_product
@@ -57,20 +58,24 @@ def _is_plain(dense: nn.Linear, hidden: Tensor) -> bool:
     """
     if watched() or hidden.dim() != 2 or hidden.shape[0] < FEWEST_ROWS or not onednn_is_faster():
         return False
-    hooks = (dense._forward_hooks, dense._forward_pre_hooks, dense._backward_hooks, dense._backward_pre_hooks)
     return (
         type(dense) is nn.Linear
-        and "forward" not in vars(dense)
         and type(dense.weight) is nn.Parameter
         and _is_float32_matrix(hidden)
         and _is_float32_matrix(dense.weight.data)
-        and not any(hooks)
-        and not nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+        and not is_watched(dense)
     )
 
 
 def _is_float32_matrix(values: Tensor) -> bool:
     return type(values) is Tensor and values.dtype == torch.float32 and values.device.type == "cpu"
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether a call of this module does more than its `forward`: it has hooks, or was patched."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    has_any = nn.modules.module._has_any_global_hook  # what it returns is one of torch's tables of hooks
+    return any(hooks) or "forward" in vars(module) or bool(has_any())  # type: ignore[no-untyped-call]
 
 
 def watched() -> bool:
@@ -81,6 +86,7 @@ def watched() -> bool:
         or torch.is_autocast_enabled("cpu")
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
+        or forward_ad._current_level >= 0
         or not torch._C._get_mkldnn_enabled()
     )
 
@@ -90,7 +96,8 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(hidden, weight)
+        of_hidden, of_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(hidden if of_weight else None, weight if of_hidden else None)
         return onednn_product(hidden, weight, bias)
 
     @staticmethod
