@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,12 +127,17 @@ def test_a_model_in_training_answers_without_dropout_and_goes_on_training(tokeni
     assert not torch.is_inference_mode_enabled()
 
 
-def test_what_did_not_train_does_not_train_afterwards(tokenizer: Any) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_did_not_train_does_not_train_afterwards(whole: bool, tokenizer: Any) -> None:
+    """And what does, though the model around it does not, is without dropout meanwhile."""
     model = torch.nn.Sequential(ids_as_scores(), torch.nn.Dropout()).train()
     model[1].eval()
-    model.forward = lambda batch: model[0](batch)  # type: ignore[method-assign]
+    model.training = whole
+    meanwhile = []
+    model.forward = lambda batch: (meanwhile.append(model[0].training), model[0](batch))[1]  # type: ignore[method-assign,func-returns-value]
     list(predict(model, tokenizer, TASK, ["a"]))
-    assert [part.training for part in model] == [True, False]
+    assert meanwhile == [False]
+    assert [part.training for part in (model, *model)] == [whole, True, False]
 
 
 def test_a_model_in_training_stays_without_dropout_for_all_threads_that_use_it(tokenizer: Any) -> None:
@@ -206,6 +214,23 @@ def test_lines_of_text_become_lines_of_json(folder: str, write: Write, tmp_path:
     predict_file(PredictConfig(folder, write("\r\n".join(lines)), output=str(output), device="cpu"))
     assert close(answers_in(output), pipeline("text-classification", folder, device="cpu")(lines))
     assert list(output.parent.iterdir()) == [output]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_signal_leaves_no_half_of_an_answer(folder: str, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    os.mkfifo(texts)  # and nobody closes it: the command waits for more
+    command = [sys.executable, "-m", "electra", "predict", folder, str(texts), "--output", str(tmp_path / "out.jsonl")]
+    process = subprocess.Popen([*command, "--format", "text", "--device", "cpu"])
+    with open(texts, "w") as pipe:
+        pipe.write("Ann\n" * 5000)
+        pipe.flush()
+        while not list(tmp_path.glob(".out.jsonl.*")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
 def test_a_pipe_is_written_to_and_not_replaced(folder: str, write: Write, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 A verb is a module of that name with a config, a dataclass, and a function of it. Neither is imported until the verb
 is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 misused, 75 stopped by
-a signal after saving (the same command goes on), 130 interrupted.
+a signal after saving (the same command goes on), 130 interrupted,
+143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(words)
+    _leave_in_order()
     try:
         code = run(words)
         sys.stdout.flush()
@@ -82,6 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _say(_in_words(error))
         code = 1
     sys.exit(code)
+
+
+def _leave_in_order() -> None:
+    """A signal that ends the process does so by way of an exception, so that half-written files are removed.
+
+    With the exit code that a shell would tell. Verbs that save their work first take the signals over.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 def run(words: Sequence[str]) -> int:

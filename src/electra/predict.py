@@ -164,9 +164,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off; what was in training goes on training when the last thread that uses the model is done."""
     with _SWITCHING:
         threads, parts = _SWITCHED.get(model, (0, []))
-        if model.training:
-            parts = [part for part in model.modules() if part.training]
-            model.eval()
+        training = [part for part in model.modules() if part.training]
+        for part in training:
+            part.training = False
+        parts = [*parts, *training]
         if parts:
             _SWITCHED[model] = threads + 1, parts
     try:

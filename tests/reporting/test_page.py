@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html.parser import HTMLParser
 
@@ -121,6 +122,19 @@ def test_means_of_neighbours_move_nothing() -> None:
     assert all(y == pytest.approx(2 * x) for x, y in thinned(straight, 10))
 
 
+def test_a_value_that_is_no_number_leaves_its_neighbours() -> None:
+    points = [(float(step), math.nan if step == 500 else 2.0) for step in range(1000)]
+    assert {y for _, y in thinned(points, 200)} == {2.0}
+    assert {y for _, y in smoothed(points)} == {2.0}
+    assert math.isnan(smoothed([(0.0, math.nan)])[0][1])
+
+
+@pytest.mark.parametrize("name", ["_old", "実験"])
+def test_every_name_is_in_the_legend(name: str) -> None:
+    drawn = svg(chart(lines=(Line(name, [(0, 1), (1, 2)]), Line("new", [(0, 1), (1, 3)], 1))))
+    assert name in Tags(drawn).text
+
+
 def test_a_chart_of_nothing_is_nothing() -> None:
     assert figure(Chart("empty", [Line("a", [])])) == ""
     assert "<svg" in figure(Chart("one", [Line("a", [(1, 2.0)]), Line("b", [])]))
@@ -157,6 +171,9 @@ def test_what_differs_between_columns_comes_first() -> None:
     assert "0.0001234" in rows[1]
     assert "1,234,567" in rows[1]
     assert "differs" not in rows[2]
+    shown = side_by_side({"a": {"rate": 0.00050001}, "b": {"rate": 0.00050004}}, name="setting")
+    assert "0.00050001" in shown
+    assert "0.00050004" in shown
 
 
 def test_marks_may_lie_across_each_other() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
 from itertools import pairwise
+from math import isfinite, nan
 from typing import Any
 
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
@@ -86,7 +88,8 @@ def svg(chart: Chart) -> str:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's reader has the glyphs: text stays text
         drawing = Figure(figsize=(5.2, 3.1))
         drawing.subplots_adjust(left=0.13, right=0.98, bottom=0.14, top=0.91)
         FigureCanvasSVG(drawing)
@@ -102,7 +105,8 @@ def thinned(points: Points, most: int) -> list[tuple[float, float]]:
     if len(points) <= most:
         return list(points)
     edges = [round(number * len(points) / most) for number in range(most + 1)]
-    return [_mean(points[first:last]) for first, last in pairwise(edges)]
+    stretches = (zip(*points[first:last], strict=True) for first, last in pairwise(edges))
+    return [(_mean(xs), _mean(ys)) for xs, ys in stretches]
 
 
 def smoothed(points: Points) -> list[tuple[float, float]]:
@@ -110,11 +114,13 @@ def smoothed(points: Points) -> list[tuple[float, float]]:
     reach = max(1, len(points) // 40)
     ys = [y for _, y in points]
     around = (ys[max(0, i - reach) : i + reach + 1] for i in range(len(ys)))
-    return [(x, sum(near) / len(near)) for (x, _), near in zip(points, around, strict=True)]
+    return [(x, _mean(near)) for (x, _), near in zip(points, around, strict=True)]
 
 
-def _mean(points: Points) -> tuple[float, float]:
-    return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are numbers; NaN where none is."""
+    finite = [value for value in values if isfinite(value)]
+    return sum(finite) / len(finite) if finite else nan
 
 
 def _draw(chart: Chart, axes: Any) -> None:
@@ -131,7 +137,9 @@ def _draw(chart: Chart, axes: Any) -> None:
             axes.plot(*zip(*points, strict=True), alpha=0.3, linewidth=0.8, **style)
             points = smoothed(points)
         if points:
-            axes.plot(*zip(*points, strict=True), label=line.name, linewidth=1.5, marker=marker, **style)
+            # matplotlib leaves names that begin with _ out of its legends
+            name = f"\N{ZERO WIDTH SPACE}{line.name}" if line.name.startswith("_") else line.name
+            axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5, marker=marker, **style)
     for number, (x, name) in enumerate(chart.marks):
         axes.axvline(x, color=INK, linestyle=":", linewidth=0.9)
         axes.annotate(

@@ -20,8 +20,9 @@ def side_by_side(columns: Mapping[str, Mapping[str, object]], *, name: str, capt
     """Values by name, a column for each of `columns`; a row whose values differ is in bold and comes first."""
     names = dict.fromkeys(key for values in columns.values() for key in values)
     rows = [(key, *(values.get(key) for values in columns.values())) for key in names]
-    differing = [row for row in rows if len({_text(value) for value in row[1:]}) > 1]
-    body = [_row(row, differs=True) for row in differing] + [_row(row) for row in rows if row not in differing]
+    differing = [row for row in rows if any(value != row[1] for value in row[2:])]
+    body = [_row(_told_apart(row), differs=True) for row in differing]
+    body += [_row(row) for row in rows if row not in differing]
     header = "".join(f'<th scope="col">{escape(key)}</th>' for key in (name, *columns))
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     lines = "\n".join(body)
@@ -39,6 +40,12 @@ def _row(cells: Sequence[object], *, differs: bool = False) -> str:
     name, *values = cells
     mark = ' class="differs"' if differs else ""
     return f'<tr{mark}><th scope="row">{escape(_text(name))}</th>{"".join(map(_cell, values))}</tr>'
+
+
+def _told_apart(row: Sequence[object]) -> Sequence[object]:
+    """With all digits where the usual ones are the same."""
+    name, *values = row
+    return row if len(set(map(_text, values))) > 1 else (name, *map(repr, values))
 
 
 def _cell(value: object) -> str:
