@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     result = finetune(config)
     print(json.dumps(result["scores"]))
     print(
-        pipeline("token-classification", str(fitted), aggregation_strategy="simple")("Yesterday Anna Weber left Rome")
+        pipeline("token-classification", str(fitted), aggregation_strategy="first")("Yesterday Anna Weber left Rome")
     )
     return result
 

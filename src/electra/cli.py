@@ -1,9 +1,9 @@
 """`electra VERB …`: the fields of a verb's config are its flags, its function gets the config.
 
 A verb is a module of that name with a config, a dataclass, and a function of it. Neither is imported until the verb
-is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 misused, 75 stopped by
-a signal after saving (the same command goes on), 130 interrupted,
-143 ended by SIGTERM.
+is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed or refused, 2 flags
+that do not exist or are missing, 75 stopped by a signal after saving (the same command goes on), 130 interrupted, 143
+ended by SIGTERM.
 """
 
 from __future__ import annotations

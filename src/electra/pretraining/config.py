@@ -158,7 +158,7 @@ class PretrainConfig:
 
     @property
     def attention_dropout(self) -> float:
-        """The probability of dropping an attention weight; no fast kernel does that, neither on CPUs nor on GPUs."""
+        """The probability of dropping an attention weight; torch's fast kernels for ragged rows do not do that."""
         return self.dropout if self.mode == "replica" else 0.0
 
     @property
