@@ -55,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, rate=1e-3, epochs=3)
     result = finetune(config)
     print(json.dumps(result["scores"]))
-    print(
-        pipeline("token-classification", str(fitted), aggregation_strategy="first")("Yesterday Anna Weber left Rome")
-    )
+    print(pipeline("token-classification", str(fitted), aggregation_strategy="first")("Yesterday Anna Weber left Rome"))
     return result
 
 
