@@ -91,6 +91,8 @@ def test_attention(runs: tuple[tuple[int, int], ...], behind: int) -> None:
             for output in (found, expected)
         )
         assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(ours, theirs, strict=True))
+    many = torch.autograd.grad(found, inputs, torch.stack([weigh, 2 * weigh]), is_grads_batched=True, retain_graph=True)
+    assert all(torch.allclose(a[1], 2 * b, atol=1e-12) for a, b in zip(many, theirs, strict=True))
     twice = [torch.autograd.grad(sum(g.pow(2).sum() for g in each), inputs) for each in (ours, theirs)]
     assert all(torch.allclose(a, b, atol=1e-10) for a, b in zip(*twice, strict=True))
 

@@ -63,10 +63,12 @@ class _AttentionWithDropout(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (query, key, value, stay, *softmax) = gradients, ctx.saved_tensors
         runs: Runs = ctx.runs
-        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
-            q, k, v = inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (query, key, value)]
-            again = written_out(q, k, v, stay, runs, ctx.probability)
-            return (*torch.autograd.grad(again, inputs, gradient, create_graph=True), None, None, None)
+        again = torch.is_grad_enabled()  # a gradient of this gradient is wanted
+        if again or torch._C._functorch.is_legacy_batchedtensor(gradient):  # or many gradients at once
+            with torch.enable_grad():
+                q, k, v = inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (query, key, value)]
+                attended = written_out(q, k, v, stay, runs, ctx.probability)
+            return (*torch.autograd.grad(attended, inputs, gradient, create_graph=again), None, None, None)
         scale, factor = query.shape[-1] ** -0.5, 1.0 / (1.0 - ctx.probability)
         of_query, of_key, of_value = (torch.zeros_like(t) for t in (query, key, value))
         for (tokens, weights, rows, length), probabilities in zip(_places(runs, query.shape[1]), softmax, strict=True):
