@@ -3,8 +3,8 @@
 Input     JSON lines such as {"text": "the cook", "choices": ["sails home", "bakes bread", ...], "label": 1}
 Command   electra finetune MODEL --train multiple_choice/train.jsonl
           --eval multiple_choice/eval.jsonl --output multiple_choice/fitted --rate 1e-3 --epochs 6
-Expected  accuracy 1.00 after 102 seconds with a tiny model of 150 pretraining
-          steps, on one busy core
+Expected  accuracy 1.00 in 13 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
+          --steps 150 --length 64 --vocab-size 2048 --dropout 0`
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

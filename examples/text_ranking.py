@@ -3,8 +3,8 @@
 Input     JSON lines such as {"query": "price of tea", "texts": ["tea costs ten", ...], "labels": [1, 0, 0]}
 Command   electra finetune MODEL --train text_ranking/train.jsonl
           --eval text_ranking/eval.jsonl --output text_ranking/fitted --rate 1e-3 --epochs 6
-Expected  nDCG@10 0.97 after 107 seconds with a tiny model of 150 pretraining
-          steps, on one busy core
+Expected  nDCG@10 0.97 in 17 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
+          --steps 150 --length 64 --vocab-size 2048 --dropout 0`
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:
