@@ -89,7 +89,7 @@ def test_no_answer_is_given_from_a_threshold_on(monkeypatch: pytest.MonkeyPatch)
     found = scoring.with_threshold(None, None, task, rows)
     assert found is not None
     name, threshold, scores = found
-    assert (name, threshold) == ("no_answer_threshold", 1.0)
+    assert (name, threshold) == ("no_answer_threshold", 1.25)
     assert scores["f1"] == 100.0
     assert task.for_scoring().score(said, rows)["f1"] == 50.0
     assert scoring.with_threshold(None, None, task, [answered]) is None
