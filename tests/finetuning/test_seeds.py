@@ -13,7 +13,7 @@ import pytest
 from electra.finetune import finetune
 from electra.finetuning import failures
 from electra.finetuning.fit import Fitting
-from electra.finetuning.outcome import Outcome
+from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation
 from electra.finetuning.seeds import best, result, run_seeds
 from electra.training.progress import Reporter
 from tests.finetuning.toy import examples, settings, write
@@ -79,6 +79,12 @@ def test_the_best_is_kept_and_failures_do_not_count() -> None:
     assert found["failures"] == {"1": "it learnt nothing", "3": "nan"}
     assert best([outcome(0, None, "nan"), outcome(1, 0.1, "it learnt nothing")]).seed == 1
     assert best([outcome(0, math.nan), outcome(1, -0.1)]).seed == 1
+
+
+def test_of_errors_the_least_is_the_best() -> None:
+    main, errors = "mean_squared_error", [0.3, math.nan, 0.1, 0.2]
+    assert best([Outcome(seed, {main: error}, main) for seed, error in enumerate(errors)]).seed == 2
+    assert best_evaluation([Evaluation(step, main, {main: error}) for step, error in enumerate(errors)]).step == 2
 
 
 def test_a_diverged_fit_is_begun_again_and_that_is_said(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.hub.files import write_text
+from electra.tasks.metrics import LESS_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Evaluation:
     @property
     def value(self) -> float:
         """The more, the better."""
-        return comparable(self.scores[self.main])
+        return goodness(self.main, self.scores[self.main])
 
     def record(self) -> dict[str, Any]:
         """The line of the metrics; JSON has no NaN, it is null there."""
@@ -69,8 +70,8 @@ class Outcome:
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What the best outcome has most of: there is a model, it did not fail, and its main score."""
-        return self.usable, self.failure is None, comparable(self.scores.get(self.main, math.nan))
+        """What the best outcome has most of: there is a model, it did not fail, and how good its main score is."""
+        return self.usable, self.failure is None, goodness(self.main, self.scores.get(self.main, math.nan))
 
     def save(self, path: Path) -> None:
         write_text(path, json.dumps(vars(self), indent=2) + "\n")
@@ -85,6 +86,8 @@ def shown(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
-def comparable(score: float) -> float:
-    """The score; no number is the worst there is."""
-    return -math.inf if math.isnan(score) else score
+def goodness(name: str, score: float) -> float:
+    """The score of that name, or minus it where less is better; no number is the worst there is."""
+    if math.isnan(score):
+        return -math.inf
+    return -score if name in LESS_IS_BETTER else score
