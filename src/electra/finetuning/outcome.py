@@ -28,15 +28,13 @@ class Evaluation:
 
     def record(self) -> dict[str, Any]:
         """The line of the metrics; JSON has no NaN, it is null there."""
-        scores = {name: None if math.isnan(value) else value for name, value in self.scores.items()}
-        return {"step": self.step, "split": "held_out", "main": self.main, **scores}
+        return {"step": self.step, "split": "held_out", "main": self.main, **without_nan(self.scores)}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Evaluation:
         """What `record` wrote."""
         scores = {name: value for name, value in record.items() if name not in ("step", "split", "main")}
-        numbers = {name: math.nan if value is None else float(value) for name, value in scores.items()}
-        return cls(record["step"], record["main"], numbers)
+        return cls(record["step"], record["main"], _with_nan(scores))
 
 
 def best_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -74,16 +72,29 @@ class Outcome:
         return self.usable, self.failure is None, goodness(self.main, self.scores.get(self.main, math.nan))
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(vars(self), indent=2) + "\n")
+        write_text(path, json.dumps(without_nan(vars(self)), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Outcome:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**found, "scores": _with_nan(found["scores"])})
 
 
 def shown(scores: Mapping[str, float]) -> str:
     """Scores for a reader: `accuracy 0.9123, matthews 0.8246`."""
     return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+
+
+def without_nan(value: Any) -> Any:
+    """The same for JSON, which has no NaN: null."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(part) for name, part in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _with_nan(scores: Mapping[str, float | None]) -> dict[str, float]:
+    """Scores as they were before they were JSON."""
+    return {name: math.nan if value is None else float(value) for name, value in scores.items()}
 
 
 def goodness(name: str, score: float) -> float:
