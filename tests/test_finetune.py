@@ -91,6 +91,23 @@ def test_a_named_task_brings_its_settings_and_its_score(folder: Path, tmp_path: 
         finetune(replace(config, output=tmp_path / "other"))
 
 
+def test_of_a_named_task_s_error_the_least_is_chosen_by(folder: Path, tmp_path: Path) -> None:
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text('[red]\ntask = "text-classification"\nmetric = "mean_squared_error"\n')
+    paths = {
+        name: write(tmp_path / f"{name}.jsonl", [{**one, "label": 0.9 * (one["label"] == "yes")} for one in made])
+        for name, made in (("train", examples(80)), ("eval", examples(30, seed=1)))
+    }
+    config = settings(folder, tmp_path, task="red", catalogue=catalogue, epochs=9, patience=2, **paths)
+    found = finetune(config)
+    assert found is not None
+    lines = [json.loads(line) for line in (config.output / "metrics.jsonl").read_text().splitlines()]
+    errors = {line["step"]: line["mean_squared_error"] for line in lines if line["split"] == "held_out"}
+    assert len(errors) > 3, "the first evaluations are the worst, and the patience is not spent on them"
+    assert found["step"] == min(errors, key=errors.__getitem__)
+    assert found["scores"]["mean_squared_error"] == min(errors.values())
+
+
 def test_broken_examples_are_left_out_and_counted(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,11 +192,30 @@ def test_lines_that_are_no_json_and_rows_too_long_for_the_model(folder: Path, tm
         ({"temperature": 0.0}, r"temperature is 0\.0"),
         ({"teacher": "m", "class_weights": "balanced"}, "teacher and class_weights are both given"),
         ({"output": Path("a.unfinished")}, "hold unfinished work"),
+        ({"output": Path(".")}, r"output is '\.': give the name of a new folder"),
     ],
 )
 def test_unusable_options(folder: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         settings(folder, tmp_path, **changes)
+
+
+TAGGED = [{"tokens": ["red", "tree"], "ner_tags": [i % 3, 0]} for i in range(6)]
+THREE = [{"text": word, "label": word[0]} for word in ("red", "tree", "road", "cloud")]
+
+
+@pytest.mark.parametrize(("task", "rows"), [("ner", TAGGED), ("own", THREE)])
+def test_a_score_to_choose_by_that_is_none_of_the_task_s_is_refused_before_training(
+    folder: Path, tmp_path: Path, task: str, rows: list[dict[str, Any]]
+) -> None:
+    """Tags that are numbers are no entities, and F1 of a label is that of two labels alone."""
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text('[own]\ntask = "text-classification"\nmetric = "f1"\n')
+    train = write(tmp_path / "rows.jsonl", rows)
+    config = settings(folder, tmp_path, task=task, catalogue=catalogue, train=train, eval=train)
+    with pytest.raises(ValueError, match=r"metric is 'f1': .* There is accuracy, macro_f1, matthews\."):
+        finetune(config)
+    assert not config.unfinished.exists()
 
 
 def test_an_output_that_is_there_is_left_alone(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from electra import hardware
+from electra.finetuning.config import OF_ONE_CALL
 from electra.finetuning.config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.examples import Examples, load_examples
 from electra.finetuning.fit import Objective
@@ -24,6 +25,7 @@ from electra.training.distributed import Processes, together
 from electra.training.interruption import Interruption
 from electra.training.meeting import place_of
 from electra.training.progress import Reporter
+from electra.training.settings import differences
 
 
 def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
@@ -36,7 +38,8 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     Keys: `scores` (of the model that was kept), `main` (the name of the one it was chosen by), `examples` (how many
     they were measured on), `seconds`, `seed` and `step` of the kept model, `threshold` for several labels, with several
     seeds `mean` and `deviation` (of the sample) of every score and `by_seed`, `failures` of the seeds that were begun
-    again, and `intervals` (low and high of each score, of this `confidence`, by bootstrap).
+    again, and `intervals` (low and high of each score, of this `confidence`, by bootstrap). A score that cannot be
+    computed is None.
 
     The folder has the answers too (predictions.jsonl), the metrics of every seed, a model card and `report.html`;
     `electra report OUTPUT` writes that page again.
@@ -84,12 +87,12 @@ def _fit(
     try:
         with Interruption() as interruption:
             tried = run_seeds(config, trial, report, processes)
+            if not processes.first:
+                return None
+            found = write_output(config, examples, tried, processes.device, report)
     finally:
         with suppress(OSError):  # nothing is in it when the input was refused
             config.unfinished.rmdir()
-    if not processes.first:
-        return None
-    found = write_output(config, examples, tried, processes.device, report)
     report.say(f"done: {config.output}")
     return found
 
@@ -127,7 +130,7 @@ def _published(config: FinetuneConfig, report: Reporter) -> dict[str, Any] | Non
         return None
     if (output / SCORES).is_file() and config.unfinished.is_dir():
         found = json.loads((output / SCORES).read_text(encoding="utf-8"))
-        if found.pop("settings", None) == config.settings():
+        if not differences(found.pop("settings", {}), config.settings(), ignoring=OF_ONE_CALL):
             finish_output(config, report)
             return {name: value for name, value in found.items() if name != "data"}
     raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")

@@ -36,6 +36,21 @@ def test_the_threshold_with_the_best_score_is_found(more: float, expected: float
     assert replace(TASK, decision_threshold=0.5).score(answers, examples)["micro_f1"] < 1
 
 
+def test_the_threshold_is_the_best_for_the_score_that_counts() -> None:
+    """b is rare and never sure, and where it is said, a is said too often: which the mean of both F1 is worth."""
+    scores = [(0.9, 0.1)] * 6 + [(0.2, 0.25), (0.2, 0.1)] + [(0.3, 0.1)] * 6
+    answers = [[{"label": "a", "score": a}, {"label": "b", "score": b}] for a, b in scores]
+    examples = [{"label": label} for label in [["a"]] * 6 + [["b"], ["a"]] + [[]] * 6]
+    found = {metric: best_decision(TASK, answers, examples, metric) for metric in (None, "macro_f1", "accuracy")}
+    for metric, threshold in found.items():
+        best = max(
+            replace(TASK, decision_threshold=t / 100).score(answers, examples)[metric or "micro_f1"]
+            for t in range(1, 100)
+        )
+        assert replace(TASK, decision_threshold=threshold).score(answers, examples)[metric or "micro_f1"] == best
+    assert found == {None: 0.5, "macro_f1": 0.2, "accuracy": 0.5}
+
+
 @pytest.mark.parametrize(
     ("scores", "nothing"),
     [
@@ -89,7 +104,22 @@ def test_no_answer_is_given_from_a_threshold_on(monkeypatch: pytest.MonkeyPatch)
     found = scoring.with_threshold(None, None, task, rows)
     assert found is not None
     name, threshold, scores = found
-    assert (name, threshold) == ("no_answer_threshold", 1.0)
+    assert (name, threshold) == ("no_answer_threshold", 1.25)
     assert scores["f1"] == 100.0
     assert task.for_scoring().score(said, rows)["f1"] == 50.0
     assert scoring.with_threshold(None, None, task, [answered]) is None
+
+
+@pytest.mark.parametrize(("metric", "threshold"), [(None, 1.5), ("f1", 1.5), ("exact", 0.75), ("best_f1", 1.5)])
+def test_no_answer_is_given_by_the_score_that_counts(
+    monkeypatch: pytest.MonkeyPatch, metric: str | None, threshold: float
+) -> None:
+    """The second answer is nearly right, which F1 alone counts; the third question has none."""
+    answered = {"question": "q", "context": "the sea", "answers": [{"text": "sea", "answer_start": 4}]}
+    rows = [answered, answered, {**answered, "answers": []}]
+    pairs = (("sea", 0.5), ("wide sea", 1.0), ("sea", 2.0))
+    said = [{"answer": answer, "score": 0.5, "no_answer": odds} for answer, odds in pairs]
+    monkeypatch.setattr(scoring, "predict", lambda *given: iter(said))
+    found = scoring.with_threshold(None, None, QuestionAnswering(), rows, metric)
+    assert found is not None
+    assert found[1] == threshold

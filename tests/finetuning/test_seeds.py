@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from electra.cli import main
 from electra.finetune import finetune
 from electra.finetuning import failures
 from electra.finetuning.fit import Fitting
-from electra.finetuning.outcome import Outcome
+from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation
 from electra.finetuning.seeds import best, result, run_seeds
 from electra.training.progress import Reporter
 from tests.finetuning.toy import examples, settings, write
 
 SILENT = Reporter(quiet=True)
+GIVEN = ("task", "train", "eval", "output", "epochs", "seeds", "device")
 
 
 def outcome(seed: int, accuracy: float | None, failure: str | None = None) -> Outcome:
@@ -81,6 +84,39 @@ def test_the_best_is_kept_and_failures_do_not_count() -> None:
     assert best([outcome(0, math.nan), outcome(1, -0.1)]).seed == 1
 
 
+def test_of_errors_the_least_is_the_best() -> None:
+    main, errors = "mean_squared_error", [0.3, math.nan, 0.1, 0.2]
+    assert best([Outcome(seed, {main: error}, main) for seed, error in enumerate(errors)]).seed == 2
+    assert best_evaluation([Evaluation(step, main, {main: error}) for step, error in enumerate(errors)]).step == 2
+
+
+def test_scores_that_are_no_numbers_are_written_and_said_as_such(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one example there is no correlation: its deviation over the seeds must not be the end of the work."""
+    train = write(tmp_path / "numbers.jsonl", [{**one, "label": i + 0.5} for i, one in enumerate(examples(20))])
+    held_out = write(tmp_path / "one.jsonl", [{"text": "red", "label": 0.5}])
+    config = settings(folder, tmp_path, train=train, eval=held_out, epochs=1, seeds=2)
+    given = [f"--{name}={value}" for name, value in vars(config).items() if name in GIVEN]
+    with pytest.raises(SystemExit) as left:
+        main(["finetune", str(folder), *given])
+    assert left.value.code == 0
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    said = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    written = json.loads((config.output / "scores.json").read_text(), parse_constant=refuse)
+    for found in (said, written):
+        assert found["scores"]["pearson"] is found["mean"]["pearson"] is found["deviation"]["pearson"] is None
+        assert found["deviation"]["mean_squared_error"] > 0
+    assert "| pearson | – |  | – ± – |" in (config.output / "README.md").read_text("utf-8")
+    one = Outcome(3, {"pearson": math.nan, "mean_squared_error": 1.0}, "pearson")
+    one.save(tmp_path / "outcome.json")
+    json.loads((tmp_path / "outcome.json").read_text(), parse_constant=refuse)
+    assert math.isnan(Outcome.read(tmp_path / "outcome.json").scores["pearson"])
+
+
 def test_a_diverged_fit_is_begun_again_and_that_is_said(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,3 +171,22 @@ def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path, capl
     assert written == (tmp_path / f"seed-{kept}/model.safetensors").read_bytes()
     assert found["mean"]["accuracy"] == pytest.approx(statistics.mean(each.values()))
     assert {int(seed): scores["accuracy"] for seed, scores in found["by_seed"].items()} == each
+
+
+def test_with_fewer_seeds_than_before_the_best_of_them_is_fitted_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 2 was better than seed 1, whose model was removed; then seed 1 alone is asked for."""
+    options: dict[str, Any] = {"epochs": 2, "rate": 1e-3, "seed": 1}
+    alone = settings(folder, tmp_path, **options, output=tmp_path / "alone")
+    finetune(alone)
+    config = settings(folder, tmp_path, **options, seeds=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("electra.finetune.write_output", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            finetune(config)
+    assert [path.parent.name for path in config.unfinished.glob("*/fitted")] == ["seed-2"]
+    finetune(replace(config, seeds=1))
+    model = "model.safetensors"
+    assert (config.output / model).read_bytes() == (alone.output / model).read_bytes()
+    assert not config.unfinished.exists()

@@ -17,6 +17,7 @@ import torch
 
 from electra.finetune import finetune
 from electra.finetuning import trial as trials
+from electra.finetuning import written
 from electra.finetuning.fit import Fitting
 from electra.finetuning.outcome import Evaluation
 from electra.finetuning.scoring import score
@@ -105,17 +106,44 @@ def test_a_stopped_fit_saves_and_goes_on(
     assert_same(config.output, whole)
 
 
+def test_a_signal_lets_the_output_be_written(
+    folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what a killed process left of it goes; what is of another output stays."""
+    config = settings(folder, tmp_path, **QUICK)
+    left, other = (tmp_path / f".{name}.0123abcd.partial" for name in ("out", "out.b"))
+    for path in (left, other):
+        path.mkdir()
+    answer, came = written._answer, []
+
+    def signalled(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return answer(*given)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("not caught"))
+    try:
+        monkeypatch.setattr(written, "_answer", signalled)
+        finetune(config)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not came
+    assert_same(config.output, whole)
+    assert [path.exists() for path in (left, other, config.unfinished)] == [False, True, False]
+
+
 def test_what_a_killed_process_left_is_cleared_away(folder: Path, whole: Path, tmp_path: Path) -> None:
     """The output was whole already; the same command says what is in it, and another one is refused."""
     config = replace(settings(folder, tmp_path, **QUICK), model=str(folder))
     shutil.copytree(whole, config.output)
     config.unfinished.mkdir()
-    written = json.loads((whole / "scores.json").read_text())
+    known = json.loads((whole / "scores.json").read_text())
     with pytest.raises(ValueError, match="is there already"):
         finetune(config)  # its files are others
-    values = {**written, "settings": config.settings()}
+    values = {**known, "settings": config.settings()}
     (config.output / "scores.json").write_text(json.dumps(values))
-    assert finetune(config)["scores"] == written["scores"]
+    with pytest.raises(ValueError, match="is there already"):
+        finetune(replace(config, seeds=2))
+    assert finetune(replace(config, quiet=False))["scores"] == known["scores"]
     assert not config.unfinished.exists()
     with pytest.raises(ValueError, match="is there already"):
         finetune(config)

@@ -135,6 +135,15 @@ def test_the_callers_own_error_goes_through_and_changes_nothing(error: type[Base
         assert tree(folder.parent) == before
 
 
+def test_what_killed_writers_left_of_one_name_is_swept(folder: Path) -> None:
+    """And not what others write at this time, whose names may begin alike."""
+    names = [".a[1].01234567.partial", ".a[1].b.01234567.partial", ".a1.01234567.partial", "a[1]"]
+    for name in names:
+        (folder / name / "inner").mkdir(parents=True)
+    files.sweep(folder / "a[1]")
+    assert [name for name in names if (folder / name).exists()] == names[1:]
+
+
 def test_an_error_about_another_file_keeps_its_name(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"elsewhere\.txt"), writing(folder / "a.txt"):
         (folder / "elsewhere.txt").read_text()

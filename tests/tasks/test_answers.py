@@ -79,9 +79,25 @@ def test_a_threshold_decides_and_the_best_one_is_found() -> None:
     found = outcomes.scores()
     assert found["exact"] == 75  # the river is held back
     assert (found["HasAns_exact"], found["NoAns_exact"]) == (50, 100)
-    assert (found["best_exact"], outcomes.best_threshold("exact")) == (100, 1.0)
+    assert (found["best_exact"], outcomes.best_threshold("exact")) == (100, 1.5)  # between the river and the road
     assert outcomes.scores(np.array([0, 0, 2]))["exact"] == pytest.approx(200 / 3)
     assert math.isnan(outcomes.scores(np.array([0]))["NoAns_f1"])
+
+
+@pytest.mark.parametrize(
+    ("odds", "answers", "threshold"),
+    [
+        ([1.0, 1.0, 3.0], [["sea"], [], ["sea"]], 4.0),  # all
+        ([1.0, 2.0, 2.0], [["sea"], ["sea"], []], 1.5),  # the second cannot be told from the third
+        ([1.0, 2.0, 3.0], [[], [], ["sea"]], 0.0),  # none
+    ],
+)
+def test_no_question_is_at_the_best_threshold(odds: list[float], answers: list[list[str]], threshold: float) -> None:
+    """Weights that were merged, or another device, move odds by 1e-6: the scores stay what they are."""
+    outcomes = AnswerOutcomes.of(["sea"] * 3, odds, answers, 0.0)
+    assert outcomes.best_threshold() == threshold
+    shifted = [replace(outcomes, threshold=threshold + step).scores()["f1"] for step in (-1e-3, 0, 1e-3)]
+    assert shifted == pytest.approx([200 / 3] * 3)
 
 
 def test_every_question_with_an_answer_is_answered() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from electra.tasks import certainty
 from electra.tasks.certainty import difference, intervals, paired_test
 from electra.tasks.metrics import (
     ChoiceOutcomes,
@@ -51,6 +52,7 @@ KINDS: dict[str, Any] = {
     "two labels": lambda n, draw: LabelOutcomes(draw.integers(0, 2, n), draw.integers(0, 2, n), ("a", "b")),
     "rare labels": lambda n, draw: LabelOutcomes(np.arange(n) // 18, np.arange(n) // 22, ("a", "b", "c", "none")),
     "sets": lambda n, draw: SetOutcomes(draw.random((n, 3)) > 0.5, draw.random((n, 3)) > 0.5, ("a", "b", "c")),
+    "sets of one label": lambda n, draw: SetOutcomes(draw.random((n, 1)) > 0.5, draw.random((n, 1)) > 0.5, ("a",)),
     "numbers": lambda n, draw: NumberOutcomes(draw.random(n), draw.random(n)),
     "many equal numbers": lambda n, draw: NumberOutcomes(draw.random((n, 2)).round(1), draw.random((n, 2)).round(1)),
     "words": lambda n, draw: word_outcomes(
@@ -102,10 +104,36 @@ def test_a_single_text_that_is_right_is_ranked_well() -> None:
     assert RankingOutcomes.of([[0.2]], [[1.0]]).scores() == {"mrr@10": 1, "ndcg@10": 1, "map": 1}
 
 
-def test_constant_numbers_have_no_correlation_and_no_warning() -> None:
-    found = NumberOutcomes(np.ones(4), np.arange(4.0)).scores()
+def test_of_equal_scores_no_text_is_first() -> None:
+    """Two of four texts are relevant: the first one of them is at place 1, 2 or 3, in 3, 2 and 1 of six orders."""
+    mean = (3 + 2 / 2 + 1 / 3) / 6
+    for relevant in ([1.0, 1, 0, 0], [0.0, 0, 1, 1], [0.0, 1, 0, 1]):
+        tied = RankingOutcomes.of([[0.5] * 4, [0.5] * 4 + [0.6] * 8], [relevant, [*relevant, *[0.0] * 8]])
+        assert tied.measured["mrr@10"].tolist() == pytest.approx([mean, (3 / 9 + 2 / 10) / 6])
+
+
+def test_a_teacher_s_negative_scores_are_gains_above_the_lowest() -> None:
+    """Of two queries; no text of the second is relevant, but one is the better."""
+    found = RankingOutcomes.of([[3.0, 2.0, 1.0], [1.0, 2.0]], [[1.5, -2.5, -4.0], [-1.0, -3.0]])
+    assert found.measured["ndcg@10"].tolist() == pytest.approx([1, 1 / math.log2(3)])
+    assert found.measured["mrr@10"].tolist() == [1, 0]
+    assert RankingOutcomes.of([[0.2]], [[-1.0]]).scores() == {"mrr@10": 0, "ndcg@10": 0, "map": 0}
+
+
+def test_a_single_label_of_sets_is_counted_where_it_is_and_not_where_it_is_missing() -> None:
+    found = SetOutcomes(np.array([[1], [1], [0], [0]], bool), np.array([[1], [0], [0], [0]], bool), ("toxic",))
+    assert found.scores() == {"micro_f1": pytest.approx(2 / 3), "macro_f1": pytest.approx(2 / 3), "accuracy": 0.75}
+    assert found.by_class() == {"toxic": {"precision": 0.5, "recall": 1, "f1": pytest.approx(2 / 3), "support": 1}}
+    never = SetOutcomes(np.zeros((3, 1), bool), np.zeros((3, 1), bool), ("toxic",))
+    assert never.scores() == {"micro_f1": 0, "macro_f1": 0, "accuracy": 1}
+
+
+@pytest.mark.parametrize(("said", "right", "error"), [(np.ones(4), np.arange(4.0), 1.5), (np.ones(1), np.zeros(1), 1)])
+def test_constant_numbers_have_no_correlation_and_no_warning(said: np.ndarray, right: np.ndarray, error: float) -> None:
+    found = NumberOutcomes(said, right).scores()
     assert math.isnan(found["pearson"])
-    assert found["mean_squared_error"] == 1.5
+    assert math.isnan(found["spearman"])
+    assert found["mean_squared_error"] == error
 
 
 # -- certainty ------------------------------------------------------------------------
@@ -161,6 +189,17 @@ def test_a_difference_is_told_from_chance() -> None:
     assert (found["test"], found["better"], found["worse"]) == ("McNemar's, exact", 20, 0)
     assert found["p"] == pytest.approx(2 * 0.5**20)
     assert paired_test(one, one)["p"] == 1
+
+
+def test_permutations_of_many_examples_are_counted_in_parts(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10,000 examples they were 7 GB. The parts are the same permutations."""
+    one, other = (NumberOutcomes(draw.random(50), np.zeros(50)) for _ in range(2))
+    whole = paired_test(one, other)
+    shapes, mean = set(), np.mean
+    monkeypatch.setattr(certainty, "AT_ONCE", 50 * 7)
+    monkeypatch.setattr(np, "mean", lambda values, axis: shapes.add(values.size) or mean(values, axis=axis))
+    assert paired_test(one, other) == whole
+    assert max(shapes) == 50 * 7
 
 
 def test_numbers_are_compared_by_permutation(draw: Draw) -> None:

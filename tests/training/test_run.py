@@ -94,6 +94,10 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (left / ".file.cd34.partial").touch()
     with Run(tmp_path / "run", SETTINGS):
         assert [path.name for path in left.parent.iterdir()] == ["step-2"]
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".config.toml.ab12.partial").touch()  # killed before anything else was there
+    with Run(tmp_path / "new", SETTINGS) as run:
+        assert [path.name for path in run.folder.iterdir()] == ["config.toml"]
 
 
 def test_metrics_are_rewound_to_the_checkpoint(tmp_path: Path) -> None:

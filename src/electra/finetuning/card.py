@@ -55,10 +55,15 @@ def _table(found: Mapping[str, Any]) -> str:
     lines = [header, ["---"] * len(header)]
     for name, value in found["scores"].items():
         low, high = found["intervals"].get(name, (math.nan, math.nan))
-        lines.append([name, f"{value:.4g}", f"{low:.4g} to {high:.4g}" if _is_number(low) else ""])
+        lines.append([name, _shown(value), f"{low:.4g} to {high:.4g}" if _is_number(low) else ""])
         if several:
-            lines[-1].append(f"{found['mean'][name]:.4g} ± {found['deviation'][name]:.4g}")
+            lines[-1].append(f"{_shown(found['mean'][name])} ± {_shown(found['deviation'][name])}")
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(value: float) -> str:
+    """With four digits; a score that cannot be computed is a dash."""
+    return f"{value:.4g}" if _is_number(value) else "–"
 
 
 def _is_number(value: float) -> bool:

@@ -11,7 +11,8 @@ from electra.finetuning.rates import Rates, usual_rates
 from electra.training.settings import Setting
 
 # These decide nothing about one seed's result. (Whether the files hold what they held is asked of the files.)
-CHANGEABLE = frozenset({"train", "eval", "catalogue", "seeds", "restarts", "device", "quiet"})
+OF_ONE_CALL = frozenset({"device", "quiet"})  # these decide nothing about the seeds either
+CHANGEABLE = frozenset({"train", "eval", "catalogue", "seeds", "restarts"}) | OF_ONE_CALL
 
 EPOCHS, BATCH_SIZE = 3.0, 32
 
@@ -155,6 +156,8 @@ def _check(config: FinetuneConfig) -> None:
     _require(config.temperature > 0, "temperature", config.temperature, "a number above 0")
     if config.teacher is not None and config.class_weights == "balanced":
         raise ValueError("teacher and class_weights are both given: a teacher's answers have no weights; give one")
+    if config.output.name in ("", ".."):
+        raise ValueError(f"output is {str(config.output)!r}: give the name of a new folder")
     if config.output.suffix == ".unfinished":
         raise ValueError(f"output is {config.output}: folders of that name hold unfinished work; give another name")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.hub.files import write_text
+from electra.tasks.metrics import LESS_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,17 @@ class Evaluation:
     @property
     def value(self) -> float:
         """The more, the better."""
-        return comparable(self.scores[self.main])
+        return goodness(self.main, self.scores[self.main])
 
     def record(self) -> dict[str, Any]:
         """The line of the metrics; JSON has no NaN, it is null there."""
-        scores = {name: None if math.isnan(value) else value for name, value in self.scores.items()}
-        return {"step": self.step, "split": "held_out", "main": self.main, **scores}
+        return {"step": self.step, "split": "held_out", "main": self.main, **without_nan(self.scores)}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Evaluation:
         """What `record` wrote."""
         scores = {name: value for name, value in record.items() if name not in ("step", "split", "main")}
-        numbers = {name: math.nan if value is None else float(value) for name, value in scores.items()}
-        return cls(record["step"], record["main"], numbers)
+        return cls(record["step"], record["main"], _with_nan(scores))
 
 
 def best_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -69,15 +68,16 @@ class Outcome:
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What the best outcome has most of: there is a model, it did not fail, and its main score."""
-        return self.usable, self.failure is None, comparable(self.scores.get(self.main, math.nan))
+        """What the best outcome has most of: there is a model, it did not fail, and how good its main score is."""
+        return self.usable, self.failure is None, goodness(self.main, self.scores.get(self.main, math.nan))
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(vars(self), indent=2) + "\n")
+        write_text(path, json.dumps(without_nan(vars(self)), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Outcome:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**found, "scores": _with_nan(found["scores"])})
 
 
 def shown(scores: Mapping[str, float]) -> str:
@@ -85,6 +85,20 @@ def shown(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
-def comparable(score: float) -> float:
-    """The score; no number is the worst there is."""
-    return -math.inf if math.isnan(score) else score
+def without_nan(value: Any) -> Any:
+    """The same for JSON, which has no NaN: null."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(part) for name, part in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _with_nan(scores: Mapping[str, float | None]) -> dict[str, float]:
+    """Scores as they were before they were JSON."""
+    return {name: math.nan if value is None else float(value) for name, value in scores.items()}
+
+
+def goodness(name: str, score: float) -> float:
+    """The score of that name, or minus it where less is better; no number is the worst there is."""
+    if math.isnan(score):
+        return -math.inf
+    return -score if name in LESS_IS_BETTER else score

@@ -12,13 +12,14 @@ from electra.finetuning.notices import without_notices
 from electra.predict import predict
 from electra.tasks.metrics import Outcomes
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.task import LabelledTask
+from electra.tasks.task import LabelledTask, suggestion
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.texts import read_answers
 
 Example = dict[str, Any]
 
 THRESHOLDS = np.arange(1, 100) / 100
+FEW = 32
 
 
 def outcomes(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]) -> Outcomes:
@@ -33,31 +34,54 @@ def score(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequenc
     return outcomes(model, tokenizer, task, examples).scores()
 
 
+def require_metric(
+    model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example], metric: str
+) -> None:
+    """Refuse a score to choose by that the task does not have of these examples, whatever the model has learnt.
+
+    A few of them tell at once what the scores are, as a rule; only before it is refused are all of them asked.
+
+    Raises:
+        ValueError: there is no such score; the message has those there are.
+    """
+    for asked in (examples[:FEW], examples):
+        found = score(model, tokenizer, task, asked)
+        if metric in found:
+            return
+    raise ValueError(
+        f"the metric is {metric!r}: {task.name} has no such score for these examples{suggestion(metric, list(found))}"
+    )
+
+
 def with_threshold(
-    model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]
+    model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example], metric: str | None = None
 ) -> tuple[str, float, dict[str, float]] | None:
     """The task's option that is a threshold, its value with the best main score, and the scores with it.
 
     None where there is none. For several labels it is the score from which on one is said; for questions of which some
-    have no answer, the log odds above which none is given.
+    have no answer, the log odds above which none is given. metric: the score to choose by, if it is not the task's own
+    main one; where no threshold moves it, the threshold is chosen by that.
     """
     scoring = task.for_scoring()
     if isinstance(scoring, TextClassification) and scoring.problem == "multi_label_classification":
         answers = list(predict(model, tokenizer, scoring, examples))
-        name, threshold = "decision_threshold", best_decision(scoring, answers, examples)
+        name, threshold = "decision_threshold", best_decision(scoring, answers, examples, metric)
     elif isinstance(scoring, QuestionAnswering) and not all(map(read_answers, examples)):
         answers = list(predict(model, tokenizer, scoring, examples))
-        name, threshold = "no_answer_threshold", scoring.outcomes(answers, examples).best_threshold()
+        chosen_by = metric if metric in ("exact", "f1") else "f1"
+        name, threshold = "no_answer_threshold", scoring.outcomes(answers, examples).best_threshold(chosen_by)
     else:
         return None
     return name, threshold, scoring.with_options(**{name: threshold}).outcomes(answers, examples).scores()
 
 
-def best_decision(task: TextClassification, answers: Sequence[Any], examples: Sequence[Example]) -> float:
-    """Of 0.01 to 0.99, the threshold with the best main score; of several, the one closest to the usual 0.5."""
+def best_decision(
+    task: TextClassification, answers: Sequence[Any], examples: Sequence[Example], metric: str | None = None
+) -> float:
+    """Of 0.01 to 0.99, the threshold with the best main score (`metric`); of several, the one closest to 0.5."""
 
     def value(threshold: float) -> tuple[float, float]:
         found = replace(task, decision_threshold=threshold).outcomes(answers, examples)
-        return found.scores()[found.main], -abs(threshold - 0.5)
+        return found.scores()[metric or found.main], -abs(threshold - 0.5)
 
     return max(map(float, THRESHOLDS), key=value)

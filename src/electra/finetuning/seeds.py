@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import statistics
 from collections import deque
@@ -48,7 +49,7 @@ def run_seeds(
             f"no fit came to an end: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
             "Give a lower --rate, or look at the examples"
         )
-    return tried
+    return _with_model(config, tried, trial, report, processes)
 
 
 def best(tried: Sequence[Outcome]) -> Outcome:
@@ -77,10 +78,40 @@ def result(tried: Sequence[Outcome], examples: int) -> dict[str, Any]:
         columns = {name: [outcome.scores[name] for outcome in counted] for name in kept.scores}
         found["seeds"] = len(counted)
         found["mean"] = {name: statistics.mean(values) for name, values in columns.items()}
-        found["deviation"] = {name: statistics.stdev(values) for name, values in columns.items()}
+        found["deviation"] = {name: _deviation(values) for name, values in columns.items()}
         found["by_seed"] = {str(outcome.seed): outcome.scores for outcome in counted}
     failures = {str(outcome.seed): outcome.failure for outcome in tried if outcome.failure is not None}
     return found | ({"failures": failures} if failures else {})
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Of a sample; NaN where one is no number."""
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def _with_model(
+    config: FinetuneConfig,
+    tried: list[Outcome],
+    trial: Callable[[int], Outcome],
+    report: Reporter,
+    processes: Processes | None,
+) -> list[Outcome]:
+    """The outcomes, of which the best has its model: it is fitted anew if that is gone.
+
+    It is where more seeds were asked for before, and one that is not asked for any more was better.
+    """
+    for _ in tried:
+        seed = best(tried).seed
+        outcome = config.unfinished / f"seed-{seed}" / "outcome.json"
+        gone = best(tried).usable and outcome.is_file() and not outcome.with_name("fitted").is_dir()
+        if not (gone if processes is None else processes.tell(gone)):
+            break
+        report.say(f"seed {seed} is the best of these seeds, and its model is gone: it is fitted again")
+        if processes is None or processes.first:
+            outcome.unlink()
+        again = trial(seed)
+        tried = [again if one.seed == seed else one for one in tried]
+    return tried
 
 
 def _keep_only_best(config: FinetuneConfig, tried: Sequence[Outcome]) -> None:

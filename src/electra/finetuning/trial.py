@@ -18,7 +18,7 @@ from electra.finetuning.fit import Fitting, Objective
 from electra.finetuning.network import Adapters, new_model
 from electra.finetuning.notices import without_notices
 from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation, shown
-from electra.finetuning.scoring import outcomes, with_threshold
+from electra.finetuning.scoring import outcomes, require_metric, with_threshold
 from electra.hub.files import writing_folder
 from electra.tasks.fitted import remember
 from electra.training.checkpoints import Checkpoint, restore
@@ -93,6 +93,8 @@ class Trial:
         return self.processes.tell(self._outcome(failure) if self.processes.first else None)
 
     def _train(self, interruption: Interruption) -> None:
+        if self.first_step == 0:
+            self._check_metric()
         steps, evaluating = self.fitting.steps, self.evaluation_steps()
         if self.processes.device.type == "cpu":
             keep_freed_memory()
@@ -175,6 +177,12 @@ class Trial:
         found = outcomes(self.model, self.examples.tokenizer, self.examples.task, self.examples.held_out)
         return Evaluation(step, self.examples.metric or found.main, found.scores())
 
+    def _check_metric(self) -> None:
+        """Before any work: the score to choose by is one that there is."""
+        metric, examples = self.examples.metric, self.examples
+        if metric is not None and self.processes.first:
+            require_metric(self.model, examples.tokenizer, examples.task, examples.held_out, metric)
+
     def enough(self) -> bool:
         """Whether as many evaluations as is the patience were no better than the best before them."""
         if not self.evaluations:
@@ -229,7 +237,7 @@ class Trial:
         restore(self.weights, self.best)
         remember(self.model.config, examples.task, examples.files)
         scores, threshold = best.scores, None
-        tuned = with_threshold(self.model, examples.tokenizer, examples.task, examples.held_out)
+        tuned = with_threshold(self.model, examples.tokenizer, examples.task, examples.held_out, examples.metric)
         if tuned is not None:
             name, threshold, scores = tuned
             setattr(self.model.config, name, threshold)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from electra.config import ElectraConfig
 from electra.finetuning.card import fitted_card
 from electra.finetuning.config import FinetuneConfig
 from electra.finetuning.examples import Examples
-from electra.finetuning.outcome import Outcome
+from electra.finetuning.outcome import Outcome, without_nan
 from electra.finetuning.page import METRICS, PREDICTIONS, SCORES, write_fit_report
 from electra.finetuning.seeds import best, result
-from electra.hub.files import write_text, writing, writing_folder
+from electra.hub.files import sweep, write_text, writing, writing_folder
 from electra.predict import load, predict
 from electra.reporting.curves import INSTALL, can_draw
 from electra.tasks.certainty import intervals
@@ -35,10 +34,13 @@ def write_output(
 ) -> dict[str, Any]:
     """Write the output folder, whole or not at all, and its page; then what was unfinished is gone.
 
+    So is what a process left that was killed while it did the same.
+
     The kept model is read back and answers the held-out examples once more, so what is written is what it does.
     Returns what scores.json holds but for `settings` and `data`.
     """
     kept = best(tried)
+    sweep(config.output)
     with writing_folder(config.output) as folder:
         shutil.copytree(config.unfinished / f"seed-{kept.seed}" / "fitted", folder, dirs_exist_ok=True)
         _write_metrics(folder / METRICS, config, tried)
@@ -49,7 +51,7 @@ def write_output(
         write_text(folder / SCORES, json.dumps(without_nan(values), indent=2) + "\n")
         write_text(folder / "README.md", fitted_card(config, examples, found))
     finish_output(config, report)
-    return found
+    return dict(without_nan(found))
 
 
 def finish_output(config: FinetuneConfig, report: Reporter) -> None:
@@ -89,10 +91,3 @@ def _write_page(folder: Path, report: Reporter) -> None:
         report.say(f"the report was not written: {error!r}. For another try: electra report {folder}")
     if not can_draw():
         report.say(f"{INSTALL}, then electra report {folder}")
-
-
-def without_nan(value: Any) -> Any:
-    """The same for JSON, which has no NaN: null."""
-    if isinstance(value, Mapping):
-        return {name: without_nan(part) for name, part in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -8,6 +8,7 @@ caller's own code), the partial work is removed and what was there before is sti
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -150,8 +151,15 @@ def _put(partial: Path, path: Path, *, aside: Path) -> None:
     _remove(aside)
 
 
+def sweep(path: PathLike) -> None:
+    """Remove what processes that were killed while they wrote the file or folder `path` have left beside it."""
+    path = Path(path)
+    for left in list(path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.partial")):
+        _remove(left)
+
+
 def _partial(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else uses."""
+    """A hidden name beside `path` that nobody else uses; `sweep` knows it."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
 
 

@@ -90,15 +90,21 @@ class AnswerOutcomes(Outcomes):
         for name, values in judged.items():
             found[f"HasAns_{name}"] = _percent(values[self.answerable[picked]])
             found[f"NoAns_{name}"] = _percent(values[~self.answerable[picked]])
-            found[f"best_{name}"] = self._best(name, picked)[0]
+            found[f"best_{name}"] = 100 * float(self._totals(name, picked)[0].max()) / len(picked)
         return found
 
     def best_threshold(self, name: str = "f1") -> float:
         """The threshold with which `exact` or `f1` of these questions would be highest.
 
-        Where that is to answer none of them it is below all of theirs; the official script calls it 0 then.
+        It is midway between the last one that is answered and the next, so that no rounding moves a question to its
+        other side. Where it is best to answer all or none, it is 1 above or below all of theirs. (The official script
+        takes the odds of the last one that is answered, and calls it 0 where that is none.)
         """
-        return self._best(name, np.arange(len(self)))[1]
+        totals, odds = self._totals(name, np.arange(len(self)))
+        apart = np.concatenate([[True], odds[1:] > odds[:-1], [True]])  # equal odds are on the same side
+        best = int(np.where(apart, totals, -np.inf).argmax())
+        between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2, odds[-1:] + 1])
+        return float(between[best])
 
     def rightness(self) -> np.ndarray:
         return self._judged("f1")
@@ -115,16 +121,15 @@ class AnswerOutcomes(Outcomes):
         """[n]: how right the answers are that are given with the threshold."""
         return np.where(self.no_answer > self.threshold, ~self.answerable, self.raw[name])
 
-    def _best(self, name: str, picked: np.ndarray) -> tuple[float, float]:
-        """The highest score in percent, and its threshold: as if questions were answered one after the other, surest
-        first, which gains what an answer is worth and loses an unanswerable question."""
+    def _totals(self, name: str, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How much is right if the 0, 1, … m surest of m questions are answered: [m + 1], and their odds in order, [m].
+
+        Each gains what its answer is worth, and loses an unanswerable question.
+        """
         gains = np.where(self.answerable, self.raw[name], -self.said.astype(float))[picked]
         order = np.argsort(self.no_answer[picked], kind="stable")
         totals = (~self.answerable[picked]).sum() + np.concatenate([[0.0], np.cumsum(gains[order])])
-        best = int(totals.argmax())
-        odds = self.no_answer[picked][order]
-        threshold = float(odds[best - 1] if best else odds[0] - 1)
-        return 100 * float(totals[best]) / len(picked), threshold
+        return totals, self.no_answer[picked][order]
 
 
 def _percent(values: np.ndarray) -> float:

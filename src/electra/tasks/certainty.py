@@ -10,6 +10,8 @@ import numpy as np
 from electra.tasks.metrics import Outcomes, needed
 
 PERMUTATIONS = 9999
+AT_ONCE = 2**22
+"""Numbers of all permutations that are in memory together."""
 
 
 def intervals(
@@ -53,6 +55,7 @@ def paired_test(one: Outcomes, other: Outcomes, *, seed: int = 0) -> dict[str, A
         vectorized=True,
         permutation_type="samples",
         n_resamples=PERMUTATIONS,
+        batch=max(1, AT_ONCE // len(first)),
         rng=np.random.default_rng(seed),
     )
     return {"test": "paired permutation", **counts, "p": float(found.pvalue)}

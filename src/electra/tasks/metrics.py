@@ -22,6 +22,8 @@ from electra.tasks.counts import correlation, f1, label_scores, ranks, share, to
 IOB2_PREFIXES = {"B", "I", "O"}
 OUTSIDE = "O"
 """The label of what belongs to no entity."""
+LESS_IS_BETTER = frozenset({"mean_squared_error"})
+"""Of all other scores, the more, the better."""
 
 
 class Outcomes(ABC):
@@ -153,13 +155,18 @@ class SetOutcomes(Outcomes):
         """F1 over all decisions and averaged over the labels, and how often all of an example's labels are right."""
         metrics = needed("sklearn.metrics")
         expected, predicted = _of(self.expected, chosen).astype(int), _of(self.predicted, chosen).astype(int)
+        each: dict[str, Any] = {"labels": self._columns(), "zero_division": 0}
         return _floats(
             {
-                "micro_f1": metrics.f1_score(expected, predicted, average="micro", zero_division=0),
-                "macro_f1": metrics.f1_score(expected, predicted, average="macro", zero_division=0),
+                "micro_f1": metrics.f1_score(expected, predicted, average="micro", **each),
+                "macro_f1": metrics.f1_score(expected, predicted, average="macro", **each),
                 "accuracy": metrics.accuracy_score(expected, predicted),
             }
         )
+
+    def _columns(self) -> list[int] | None:
+        """What scikit-learn is to count: all columns; a single one it takes for two labels, of which 1 is ours."""
+        return [1] if len(self.labels) == 1 else None
 
     def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         """From how often a draw has each label found, said and right."""
@@ -180,7 +187,8 @@ class SetOutcomes(Outcomes):
     def by_class(self) -> dict[str, dict[str, float]]:
         metrics = needed("sklearn.metrics")
         expected, predicted = self.expected.astype(int), self.predicted.astype(int)
-        return _table(self.labels, metrics.precision_recall_fscore_support(expected, predicted, zero_division=0))
+        found = metrics.precision_recall_fscore_support(expected, predicted, labels=self._columns(), zero_division=0)
+        return _table(self.labels, found)
 
 
 @dataclass(frozen=True)
@@ -196,18 +204,13 @@ class NumberOutcomes(Outcomes):
         return len(self.expected)
 
     def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Pearson's and Spearman's correlation, NaN where all numbers are the same, and the mean squared error."""
-        metrics, statistics = needed("sklearn.metrics"), needed("scipy.stats")
+        """Pearson's and Spearman's correlation, and the mean squared error.
+
+        Where all numbers are the same, or there is only one, correlations are NaN.
+        """
         expected, predicted = _of(self.expected, chosen).ravel(), _of(self.predicted, chosen).ravel()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", statistics.ConstantInputWarning)  # NaN says it
-            return _floats(
-                {
-                    "pearson": statistics.pearsonr(predicted, expected).statistic,
-                    "spearman": statistics.spearmanr(predicted, expected).statistic,
-                    "mean_squared_error": metrics.mean_squared_error(expected, predicted),
-                }
-            )
+        error = needed("sklearn.metrics").mean_squared_error(expected, predicted)
+        return _floats({**_correlations(predicted, expected), "mean_squared_error": error})
 
     def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         """From how often a draw has each number."""
@@ -325,6 +328,19 @@ class ChoiceOutcomes(Outcomes):
 
     def rightness(self) -> np.ndarray:
         return _booleans(self.predicted == self.expected)
+
+
+def _correlations(predicted: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+    """Pearson's and Spearman's, of two numbers or more."""
+    if len(expected) < 2:
+        return {"pearson": np.nan, "spearman": np.nan}
+    statistics = needed("scipy.stats")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", statistics.ConstantInputWarning)  # NaN says it
+        return {
+            "pearson": statistics.pearsonr(predicted, expected).statistic,
+            "spearman": statistics.spearmanr(predicted, expected).statistic,
+        }
 
 
 def _entity_counts(expected: Sequence[str], predicted: Sequence[str], scheme: Any) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import ClassVar, Self
 
 import numpy as np
@@ -22,7 +23,8 @@ CUTOFF = 10
 class RankingOutcomes(Outcomes):
     """How well each query's texts were ranked.
 
-    A query without a relevant text has no ranking that is right, and counts 0.
+    A query without a relevant text has no ranking that is right, and counts 0. Texts with the same score may come in
+    any order: what counts is the mean over all of these, whichever is first in the file.
     """
 
     main: ClassVar[str] = "ndcg@10"
@@ -32,7 +34,10 @@ class RankingOutcomes(Outcomes):
 
     @classmethod
     def of(cls, predicted: Sequence[Sequence[float]], expected: Sequence[Sequence[float]]) -> Self:
-        """From the scores of each query's texts, and how relevant these are: above 0 if they are."""
+        """From the scores of each query's texts, and how relevant these are: above 0 if they are.
+
+        A teacher's scores may be negative. The gain of a text is then how far it is above the query's lowest one.
+        """
         each = [_measures(*pair) for pair in zip(predicted, expected, strict=True)]
         return cls(dict(zip(("mrr@10", "ndcg@10", "map"), np.array(each).reshape(-1, 3).T, strict=True)))
 
@@ -51,13 +56,24 @@ class RankingOutcomes(Outcomes):
 def _measures(predicted: Sequence[float], expected: Sequence[float]) -> tuple[float, float, float]:
     """Of one query: the reciprocal rank of its first relevant text, nDCG@10 and average precision."""
     metrics = needed("sklearn.metrics")
-    relevant = np.asarray(expected, dtype=float) > 0
+    scores, relevance = np.asarray(predicted, dtype=float), np.asarray(expected, dtype=float)
+    relevant, gains = relevance > 0, relevance - min(0.0, relevance.min())
+    gain = float(metrics.ndcg_score([gains], [scores], k=CUTOFF) if len(gains) > 1 else relevant[0])
     if not relevant.any():
-        return 0.0, 0.0, 0.0
-    order = np.argsort(-np.asarray(predicted, dtype=float), kind="stable")
-    rank = int(relevant[order].argmax()) + 1
-    gain = metrics.ndcg_score([expected], [predicted], k=CUTOFF) if len(relevant) > 1 else 1.0
-    return 1 / rank if rank <= CUTOFF else 0.0, float(gain), float(metrics.average_precision_score(relevant, predicted))
+        return 0.0, gain, 0.0
+    return _reciprocal_rank(scores, relevant), gain, float(metrics.average_precision_score(relevant, scores))
+
+
+def _reciprocal_rank(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """The mean one of the first relevant text over all orders of texts with its score: [m] each.
+
+    Of m such texts, r of them relevant, the j-th is the first relevant one in C(m - j, r - 1) of C(m, r) orders.
+    """
+    best = scores[relevant].max()
+    above, tied = int((scores > best).sum()), scores == best
+    texts, right = int(tied.sum()), int((tied & relevant).sum())
+    places = range(1, min(texts, CUTOFF - above) + 1)
+    return float(sum(comb(texts - j, right - 1) / comb(texts, right) / (above + j) for j in places))
 
 
 def list_loss(scores: Tensor, sizes: Sequence[int], targets: Tensor) -> Tensor:

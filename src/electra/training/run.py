@@ -16,6 +16,8 @@ from electra.training.checkpoints import Checkpoints
 from electra.training.settings import Setting, differences, read_settings, write_settings
 from electra.training.trackers import Tracker
 
+PARTIAL = ".*.partial"  # what a process that was killed while it wrote has left
+
 
 class Run:
     """A run's folder, open for one process: `config.toml`, `metrics.jsonl`, `checkpoints/`, and what the verb adds.
@@ -63,7 +65,7 @@ class Run:
                 f"the output {self.folder} is a file: give a folder, a new one or that of the run to go on with"
             )
         if not self.config.is_file():
-            if any(self.folder.iterdir()):
+            if any(not path.match(PARTIAL) for path in self.folder.iterdir()):
                 raise ValueError(
                     f"the output {self.folder} has files in it and is not a run: give a new or an empty folder"
                 )
@@ -99,7 +101,7 @@ class Run:
 
     def _sweep(self) -> None:
         """Remove what a process that was killed while it wrote has left; nobody else writes here now."""
-        for path in list(self.folder.rglob(".*.partial")):
+        for path in list(self.folder.rglob(PARTIAL)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
