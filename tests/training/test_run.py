@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (left / ".file.cd34.partial").touch()
     with Run(tmp_path / "run", SETTINGS):
         assert [path.name for path in left.parent.iterdir()] == ["step-2"]
+
+
+def test_a_checkpoint_that_a_killed_writer_was_replacing_is_given_back(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", SETTINGS) as run:
+        for step in (1, 2):
+            run.checkpoints.save(checkpoint(step))
+    folder = run.checkpoints.folder
+    (folder / "step-2").rename(folder / ".step-2.ab12.replaced")  # and no new one came
+    shutil.copytree(folder / "step-1", folder / ".step-1.cd34.replaced")  # the new one has come
+    with Run(tmp_path / "run", SETTINGS) as run:
+        found = run.checkpoints.latest()
+        assert found is not None
+        assert found.step == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["step-1", "step-2"]
 
 
 def test_metrics_are_rewound_to_the_checkpoint(tmp_path: Path) -> None:

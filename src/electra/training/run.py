@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from electra.hub.files import write_text
+from electra.hub.files import clear_away, write_text
 from electra.training.checkpoints import Checkpoints
 from electra.training.settings import Setting, differences, read_settings, write_settings
 from electra.training.trackers import Tracker
@@ -98,12 +98,8 @@ class Run:
             self._lock = None
 
     def _sweep(self) -> None:
-        """Remove what a process that was killed while it wrote has left; nobody else writes here now."""
-        for path in list(self.folder.rglob(".*.partial")):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        """Clear up after a process that was killed while it wrote; nobody else writes here now."""
+        clear_away(self.folder)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line of JSON to the metrics, on the disk when this returns, and tell the trackers."""
