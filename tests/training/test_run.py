@@ -45,13 +45,25 @@ def test_the_last_few_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
     assert checkpoints.steps() == [10, 100]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "no state", "no tensors"])
+STATES = [
+    "[]",
+    "{",
+    "{}",
+    '{"step": 2, "sha256": []}',
+    '{"step": "2", "sha256": {}}',
+    '{"step": 1, "sha256": {"a": "b"}}',
+]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no state", "no tensors", *STATES])
 def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         checkpoints.save(checkpoint(step))
     file = tmp_path / "step-2" / "networks.safetensors"
-    if damage == "no state":
+    if damage in STATES:
+        (tmp_path / "step-2" / "state.json").write_text(damage)
+    elif damage == "no state":
         (tmp_path / "step-2" / "state.json").unlink()
     elif damage == "no tensors":
         file.unlink()
@@ -64,6 +76,42 @@ def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog
     assert found is not None
     assert found.step == 1
     assert "step-2 is damaged and passed over" in caplog.text
+
+
+def damaged_after_20(folder: Path) -> Run:
+    """A run that is to go on, of whose three checkpoints the first alone can be read."""
+    run = Run(folder, SETTINGS, keep=2)
+    for step in (20, 40, 50):
+        Checkpoints(folder / "checkpoints").save(checkpoint(step))
+    for step in (40, 50):
+        (folder / "checkpoints" / f"step-{step}" / "state.json").write_text("")
+    return run
+
+
+def test_damaged_later_ones_do_not_count_as_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They were, and pushed out the one just written: the run had none left."""
+    run = damaged_after_20(tmp_path)
+    found = run.checkpoints.latest()
+    assert found is not None
+    run.checkpoints.save(checkpoint(32))
+    assert run.checkpoints.steps() == [20, 32, 40, 50]
+    run.checkpoints.save(checkpoint(34))
+    assert run.checkpoints.steps() == [32, 34, 40, 50]
+
+
+def test_what_was_passed_over_is_set_aside_when_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = damaged_after_20(tmp_path)
+    (run.checkpoints.folder / "passed-over-step-50").mkdir()
+    run.rewind(20)
+    assert run.checkpoints.last_path() == run.checkpoints.path(20)
+    aside = [run.checkpoints.folder / f"passed-over-step-{name}" for name in ("40", "50", "50-2")]
+    assert sorted(run.checkpoints.folder.iterdir()) == [*aside, run.checkpoints.path(20)]
+    assert (aside[2] / "networks.safetensors").is_file()
+    assert f"step-40 is now {aside[0]}: remove it if you need nothing of it" in caplog.text
+    run.checkpoints.save(checkpoint(40))
+    assert run.checkpoints.steps() == [20, 40]
 
 
 def test_when_all_are_damaged_nothing_starts_from_zero_in_silence(tmp_path: Path) -> None:

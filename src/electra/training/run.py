@@ -111,7 +111,11 @@ class Run:
             tracker.log(record)
 
     def rewind(self, step: int) -> None:
-        """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end."""
+        """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end.
+
+        Checkpoints of those steps, which could not be read, are set aside.
+        """
+        self.checkpoints.set_aside(after=step)
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(self.metrics, "".join(line for line in lines if _step(line) <= step and line.endswith("\n")))
