@@ -210,6 +210,21 @@ def test_a_new_folder_with_a_checkpoint_stays(tmp_path: Path) -> None:
     assert run.checkpoints.steps() == [1]
 
 
+@pytest.mark.parametrize("error", [OSError("the disk is full"), UnicodeEncodeError("utf-8", "\udce9", 0, 1, "no text")])
+def test_a_folder_that_could_not_be_opened_is_not_locked(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("electra.training.run.write_settings", fail)
+        with pytest.raises(type(error)), Run(tmp_path / "run", SETTINGS):
+            pass
+    with Run(tmp_path / "run", SETTINGS) as run:
+        assert run.unchanged
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with Run(tmp_path / "run", {}):

@@ -78,9 +78,14 @@ class Run:
         self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
-        self._check()
-        self._sweep()
-        write_settings(self.config, self._settings, title="The settings of this run: the same command goes on with it.")
+        try:
+            self._check()
+            self._sweep()
+            title = "The settings of this run: the same command goes on with it."
+            write_settings(self.config, self._settings, title=title)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)  # else the folder would stay locked
+            raise
         return self
 
     def __exit__(
