@@ -239,7 +239,8 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_damaged_line_of_metrics_is_named(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    for line in ("{", "[1]", '{"loss": 1}', '{"step": null}', "\x00"):
+    numbers = ("null", '"1"', "1.5", "true", "Infinity")
+    for line in ("{", "[1]", '{"loss": 1}', *(f'{{"step": {number}}}' for number in numbers), "\x00"):
         file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
         with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is damaged"):
             list(read_metrics(file))

@@ -144,17 +144,18 @@ def read_metrics(path: Path) -> Iterator[dict[str, object]]:
                 return
             try:
                 record = json.loads(line)
-                int(record["step"])
-            except (ValueError, KeyError, TypeError) as error:
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or type(record.get("step")) is not int:
                 raise ValueError(
-                    f"{path}, line {number} is damaged: {line.strip()[:60]!r} is not a JSON object with a step. "
-                    "Remove that line (the others are used as they are)"
-                ) from error
+                    f"{path}, line {number} is damaged: {line.strip()[:60]!r} is not a JSON object with a whole number "
+                    "as its step. Remove that line (the others are used as they are)"
+                )
             yield record
 
 
 def _step(line: str) -> float:
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, OverflowError):
         return int(json.loads(line)["step"])
     return float("inf")
 
