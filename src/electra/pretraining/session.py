@@ -221,11 +221,12 @@ class Pretraining:
     @torch.no_grad()
     def evaluate(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures on held-out text: always the same examples, masks and samples' uniforms."""
-        size = min(self.recipe.batch_size, len(self.held_out))
+        most = min(self.config.evaluate_examples, len(self.held_out))
+        size = min(self.recipe.batch_size, most)
         batches = self.batches(self.held_out, size)
         window = Window()
         self.networks.eval()
-        for number in range(max(1, min(self.config.evaluate_examples, len(self.held_out)) // size)):
+        for number in range(most // size):
             parts = self._with_counts([batches.batch(number, places) for places in self._places(size)])
             window.add(step, added([self.losses(*part) for part in parts]))
         self.networks.train()
