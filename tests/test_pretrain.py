@@ -22,7 +22,9 @@ from electra.pretrain import PretrainConfig, pretrain
 from electra.pretraining.session import Pretraining
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training import checkpoints
+from electra.training.checkpoints import Checkpoints
 from electra.training.health import Diverged
+from electra.training.interruption import Interruption
 
 WORDS = {
     "who": ["cat", "dog", "bird", "fish", "king", "queen"],
@@ -205,6 +207,53 @@ def test_a_stopped_run_saves_and_goes_on(
     assert left.value.code == code
     assert max(int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").iterdir()) == 7
     assert_same_bits(pretrain(config), whole)
+
+
+SIGNALLED = """
+import json, os, signal, sys, time, torch
+import electra.training.checkpoints as checkpoints
+from electra.pretrain import PretrainConfig, pretrain
+from electra.pretraining import session
+
+def signalled(before, when=lambda *arguments: True):
+    def work(*arguments):
+        if when(*arguments):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.02)
+        return before(*arguments)
+    return work
+
+where, settings = sys.argv[1], json.loads(sys.argv[2])
+torch.set_num_threads(1)
+if where == "before the first step":
+    session.build_networks = signalled(session.build_networks)
+else:
+    session.Pretraining.rate = signalled(session.Pretraining.rate, lambda training, step: step == 6)
+    checkpoints._write = signalled(checkpoints._write, lambda path, tensors: ".step-7." in str(path))
+pretrain(PretrainConfig(**settings))
+"""
+
+
+@pytest.mark.parametrize(("where", "last"), [("while it saves too", 7), ("before the first step", 1)])
+def test_signals_at_any_time_leave_a_checkpoint(where: str, last: int, text: Path, vocab: Path, tmp_path: Path) -> None:
+    settings = json.dumps(vars(small(text, vocab, tmp_path / "run")), default=str)
+    left = subprocess.run([sys.executable, "-c", SIGNALLED, where, settings], capture_output=True, check=False)
+    assert left.returncode == 75, left.stderr
+    found = Checkpoints(tmp_path / "run" / "checkpoints").latest()
+    assert found is not None
+    assert found.step == last
+
+
+def test_what_was_just_saved_is_not_saved_again(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, one: saved.append(one.step) or save(self, one))
+    monkeypatch.setattr(Interruption, "exit_code", property(lambda self: 75 * (6 in saved)))
+    with pytest.raises(SystemExit):
+        pretrain(small(text, vocab, tmp_path / "run"))
+    assert saved == [3, 6]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_at_the_last_good_checkpoint(

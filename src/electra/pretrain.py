@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 from electra import hardware
 from electra.data.prepare import open_prepared
+from electra.data.shards import Shards
 from electra.data.stdin import with_stdin
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
@@ -23,6 +25,7 @@ from electra.reporting.curves import INSTALL, can_draw
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.distributed import Processes, together
 from electra.training.health import Diverged
+from electra.training.interruption import Interruption
 from electra.training.meeting import place_of
 from electra.training.progress import Reporter
 from electra.training.run import Run
@@ -36,8 +39,8 @@ def pretrain(config: PretrainConfig) -> Path | None:
     In it are afterwards `discriminator` and `generator` (model folders with tokenizer and card), `metrics.jsonl`,
     `config.toml`, `checkpoints` and `report.html`. SIGTERM and SIGINT end it after the step with a checkpoint, or while
     the text is prepared with what is done, and the exit code 75 or 130; the same call goes on from there, or from the
-    last checkpoint when it was killed. With
-    `config.dry_run`, what the run would take is printed and None returned; nothing is written.
+    last checkpoint when it was killed. With `config.dry_run`, what the run would take is printed and None returned;
+    nothing is written.
 
     In each of several processes that torchrun or srun started, it computes a share of every batch; the first one writes
     and speaks for all, and the others return None.
@@ -63,15 +66,24 @@ def pretrain(config: PretrainConfig) -> Path | None:
     with together(place, device) as processes:
         if processes.first:
             return _lead(config, report, processes)
-        _follow(config, processes)
+        with Interruption() as interruption:
+            _follow(config, processes, interruption)
     return None
 
 
 def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Path:
     """What the first process does, or the only one: all that is written and said."""
     check_shares(config, processes.count)
-    with Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run:
-        training = _session(config, run, report, processes)
+    with (
+        ExitStack() as signals,  # they are noted until the run is closed
+        Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run,
+    ):
+        files = _files(config, run)  # stdin may be waited for, and nothing looks for signals then
+        interruption = signals.enter_context(Interruption())
+        with leading(processes, report, interruption) as look:
+            tokenizer, texts = _text(config, files, run, report, look)
+        processes.tell((tokenizer, texts[0].path.parent))
+        training = Pretraining(config, run, tokenizer, texts, report, processes, interruption)
         if config.tracker is not None:
             run.trackers.append(
                 open_tracker(config.tracker, run.folder, config.settings(), first_step=training.first_step)
@@ -87,28 +99,29 @@ def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Pat
     return run.folder
 
 
-def _follow(config: PretrainConfig, processes: Processes) -> None:
+def _follow(config: PretrainConfig, processes: Processes, interruption: Interruption) -> None:
     """What the others do: they wait for the text and compute their shares of every batch."""
-    following(processes)
+    following(processes, interruption)
     prepared: tuple[ElectraTokenizer, Path] = processes.tell(None)
     tokenizer, folder = prepared
     run = Run(config.output, config.settings(), changeable=CHANGEABLE)  # not opened: the first one writes
     texts = open_prepared(folder, tokenizer)
-    Pretraining(config, run, tokenizer, texts, Reporter(quiet=True), processes).run_to_the_end()
+    Pretraining(config, run, tokenizer, texts, Reporter(quiet=True), processes, interruption).run_to_the_end()
 
 
-def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None) -> Pretraining:
-    """The two networks with their text, prepared if it was not yet."""
+def _files(config: PretrainConfig, run: Run) -> tuple[str, ...]:
+    """The files of text, where stdin is named one that it was copied to."""
     if not run.checkpoints.steps():
         check_init(config)
-    files = with_stdin(config.files, run.folder / "stdin.txt")
-    # a dry run leaves nothing to go on with: signals end it as they end any program
-    with leading(processes, report) if processes is not None else nullcontext(lambda: None) as look:
-        tokenizer = tokenizer_of(config, files, run, report, look)
-        texts = examples_of(config, files, tokenizer, run, report, look)
-    if processes is not None:
-        processes.tell((tokenizer, texts[0].path.parent))
-    return Pretraining(config, run, tokenizer, texts, report, processes)
+    return with_stdin(config.files, run.folder / "stdin.txt")
+
+
+def _text(
+    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, look: Callable[[], None]
+) -> tuple[ElectraTokenizer, tuple[Shards, Shards]]:
+    """The tokenizer and the text, to train on and held out: made now if they were not yet."""
+    tokenizer = tokenizer_of(config, files, run, report, look)
+    return tokenizer, examples_of(config, files, tokenizer, run, report, look)
 
 
 def _write_report(folder: Path, report: Reporter) -> None:
@@ -124,7 +137,9 @@ def _write_report(folder: Path, report: Reporter) -> None:
 def _print_plan(config: PretrainConfig, report: Reporter, processes: int) -> None:
     """Print what the run will take on so many processes, as a table or as one JSON object."""
     with sampled(config) as (part, share), Run(part.output, part.settings()) as run:
-        plan = make_plan(config, _session(part, run, report), share, processes)
+        # nothing is left to go on with: signals end it as they end any program
+        tokenizer, texts = _text(part, _files(part, run), run, report, lambda: None)
+        plan = make_plan(config, Pretraining(part, run, tokenizer, texts, report), share, processes)
     if config.json:
         print(json.dumps(asdict(plan), ensure_ascii=False))
     else:

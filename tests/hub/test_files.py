@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from electra.hub import files
-from electra.hub.files import adding_to_folder, write_text, writing, writing_folder
+from electra.hub.files import adding_to_folder, clear_away, write_text, writing, writing_folder
 
 
 def full(*_: object, **__: object) -> None:
@@ -115,6 +117,31 @@ def test_a_move_that_fails_takes_back_the_earlier_ones(
         add_files(folder)
     assert len(done) == move
     assert tree(folder.parent) == before
+
+
+KILLED = """
+import os, sys
+from electra.hub import files
+
+replace = os.replace
+def die(source, target):
+    if str(target) == sys.argv[1]: os._exit(9)
+    replace(source, target)
+
+files.os.replace = die
+with files.writing_folder(sys.argv[1]) as new:
+    files.write_text(new / "a.txt", "new")
+"""
+
+
+def test_a_folder_whose_replacement_was_killed_is_given_back(folder: Path) -> None:
+    before = tree(folder)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert killed.returncode == 9
+    assert not folder.exists()
+    clear_away(folder.parent)
+    assert tree(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["folder"]
 
 
 def interrupt(stage: Callable[[Path], AbstractContextManager[object]], place: Path, error: type[BaseException]) -> None:

@@ -56,6 +56,22 @@ def write_pieces(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("most", "expected"), [(3, [3]), (4, [4]), (11, [4, 4])])
+def test_no_more_is_evaluated_than_was_asked_for(
+    most: int, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated, losses = [], Pretraining.losses
+
+    def counted(self: Pretraining, example: Any) -> dict[str, torch.Tensor]:
+        if not self.networks.training:
+            evaluated.append(example[0].layout.rows)
+        return losses(self, example)
+
+    monkeypatch.setattr(Pretraining, "losses", counted)
+    pretrain(toy(tmp_path, steps=1, evaluate_examples=most, held_out_fraction=0.3))
+    assert evaluated == expected
+
+
 def test_masked_language_modelling(tmp_path: Path) -> None:
     run = run_of(toy(tmp_path, objective="mlm", learning_rate=1e-3, warmup_steps=0))
     model = ElectraForMaskedLM.from_pretrained(run / "model")

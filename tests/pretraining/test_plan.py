@@ -45,6 +45,15 @@ def test_a_plan_is_what_the_run_becomes(tmp_path: Path, capsys: Captured) -> Non
     assert plan["warnings"] == []
 
 
+def test_of_a_run_that_is_there_the_steps_that_are_left_are_told(tmp_path: Path, capsys: Captured) -> None:
+    assert planned(capsys, tmp_path)["steps_left"] == 12
+    (tmp_path / "run" / "checkpoints" / "step-9").mkdir(parents=True)
+    plan = planned(capsys, tmp_path)
+    assert (plan["steps"], plan["steps_left"]) == (12, 3)
+    pretrain(toy(tmp_path, dry_run=True))
+    assert "left 3 of the steps, 0.0 hours" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_part_of_the_text_stands_for_all(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [str(write_text(tmp_path / f"part{number}.txt", 1500, number)) for number in range(2)]
     with gzip.open(tmp_path / "part2.txt.gz", "wt") as packed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -44,13 +45,25 @@ def test_the_last_few_are_kept_by_number_not_by_name(tmp_path: Path) -> None:
     assert checkpoints.steps() == [10, 100]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "no state", "no tensors"])
+STATES = [
+    "[]",
+    "{",
+    "{}",
+    '{"step": 2, "sha256": []}',
+    '{"step": "2", "sha256": {}}',
+    '{"step": 1, "sha256": {"a": "b"}}',
+]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no state", "no tensors", *STATES])
 def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         checkpoints.save(checkpoint(step))
     file = tmp_path / "step-2" / "networks.safetensors"
-    if damage == "no state":
+    if damage in STATES:
+        (tmp_path / "step-2" / "state.json").write_text(damage)
+    elif damage == "no state":
         (tmp_path / "step-2" / "state.json").unlink()
     elif damage == "no tensors":
         file.unlink()
@@ -63,6 +76,42 @@ def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog
     assert found is not None
     assert found.step == 1
     assert "step-2 is damaged and passed over" in caplog.text
+
+
+def damaged_after_20(folder: Path) -> Run:
+    """A run that is to go on, of whose three checkpoints the first alone can be read."""
+    run = Run(folder, SETTINGS, keep=2)
+    for step in (20, 40, 50):
+        Checkpoints(folder / "checkpoints").save(checkpoint(step))
+    for step in (40, 50):
+        (folder / "checkpoints" / f"step-{step}" / "state.json").write_text("")
+    return run
+
+
+def test_damaged_later_ones_do_not_count_as_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They were, and pushed out the one just written: the run had none left."""
+    run = damaged_after_20(tmp_path)
+    found = run.checkpoints.latest()
+    assert found is not None
+    run.checkpoints.save(checkpoint(32))
+    assert run.checkpoints.steps() == [20, 32, 40, 50]
+    run.checkpoints.save(checkpoint(34))
+    assert run.checkpoints.steps() == [32, 34, 40, 50]
+
+
+def test_what_was_passed_over_is_set_aside_when_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = damaged_after_20(tmp_path)
+    (run.checkpoints.folder / "passed-over-step-50").mkdir()
+    run.rewind(20)
+    assert run.checkpoints.last_path() == run.checkpoints.path(20)
+    aside = [run.checkpoints.folder / f"passed-over-step-{name}" for name in ("40", "50", "50-2")]
+    assert sorted(run.checkpoints.folder.iterdir()) == [*aside, run.checkpoints.path(20)]
+    assert (aside[2] / "networks.safetensors").is_file()
+    assert f"step-40 is now {aside[0]}: remove it if you need nothing of it" in caplog.text
+    run.checkpoints.save(checkpoint(40))
+    assert run.checkpoints.steps() == [20, 40]
 
 
 def test_when_all_are_damaged_nothing_starts_from_zero_in_silence(tmp_path: Path) -> None:
@@ -98,6 +147,20 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / "new" / ".config.toml.ab12.partial").touch()  # killed before anything else was there
     with Run(tmp_path / "new", SETTINGS) as run:
         assert [path.name for path in run.folder.iterdir()] == ["config.toml"]
+
+
+def test_a_checkpoint_that_a_killed_writer_was_replacing_is_given_back(tmp_path: Path) -> None:
+    with Run(tmp_path / "run", SETTINGS) as run:
+        for step in (1, 2):
+            run.checkpoints.save(checkpoint(step))
+    folder = run.checkpoints.folder
+    (folder / "step-2").rename(folder / ".step-2.ab12.replaced")  # and no new one came
+    shutil.copytree(folder / "step-1", folder / ".step-1.cd34.replaced")  # the new one has come
+    with Run(tmp_path / "run", SETTINGS) as run:
+        found = run.checkpoints.latest()
+        assert found is not None
+        assert found.step == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["step-1", "step-2"]
 
 
 def test_metrics_are_rewound_to_the_checkpoint(tmp_path: Path) -> None:
@@ -151,6 +214,21 @@ def test_a_new_folder_with_a_checkpoint_stays(tmp_path: Path) -> None:
     assert run.checkpoints.steps() == [1]
 
 
+@pytest.mark.parametrize("error", [OSError("the disk is full"), UnicodeEncodeError("utf-8", "\udce9", 0, 1, "no text")])
+def test_a_folder_that_could_not_be_opened_is_not_locked(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("electra.training.run.write_settings", fail)
+        with pytest.raises(type(error)), Run(tmp_path / "run", SETTINGS):
+            pass
+    with Run(tmp_path / "run", SETTINGS) as run:
+        assert run.unchanged
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with Run(tmp_path / "run", {}):
@@ -165,7 +243,8 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 def test_a_damaged_line_of_metrics_is_named(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    for line in ("{", "[1]", '{"loss": 1}', '{"step": null}', "\x00"):
+    numbers = ("null", '"1"', "1.5", "true", "Infinity")
+    for line in ("{", "[1]", '{"loss": 1}', *(f'{{"step": {number}}}' for number in numbers), "\x00"):
         file.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
         with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is damaged"):
             list(read_metrics(file))

@@ -97,18 +97,18 @@ def test_the_real_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
         pytest.skip("no tensorboard here: pip install 'electra[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    for first_step, loss in ((0, 2.5), (5, 1.5)):
+    for first_step, loss in ((0, 3.5), (0, 2.5), (5, 1.5)):
         tracker = open_tracker("tensorboard", tmp_path, {"steps": 10}, first_step=first_step)
-        for step in range(first_step, first_step + 8):
+        for step in range(first_step + 1, first_step + 9):
             tracker.log(TRAIN | {"step": step, "loss": loss})
-        tracker.log(ALARM | {"step": first_step + 7})
+        tracker.log(ALARM | {"step": first_step + 8})
         tracker.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert {"train/loss", "train/tokens_seen"} <= set(events.Tags()["scalars"])
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [
-        *((step, 2.5) for step in range(5)),
-        *((step, 1.5) for step in range(5, 13)),
+        *((step, 2.5) for step in range(1, 6)),
+        *((step, 1.5) for step in range(6, 14)),
     ]
     assert any("recall" in tag for tag in events.Tags()["tensors"])
 
@@ -140,7 +140,7 @@ def test_tensorboard_gets_scalars_and_alarms(tmp_path: Path, monkeypatch: pytest
     tracker.log(ALARM)
     tracker.close()
     assert SummaryWriter.calls == [
-        ("open", "tensorboard", 5),
+        ("open", "tensorboard", 6),
         ("train/loss", 2.5, 7),
         ("train/tokens_seen", 640.0, 7),
         ("alarm/recall", "none found. Wait", 7),

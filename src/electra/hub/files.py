@@ -2,7 +2,9 @@
 
 Everything is first written beside its place, in something hidden whose name ends in ``.partial``, flushed to the
 disk, and then renamed; a rename is all or nothing. Whatever goes wrong (a full disk, a signal, an error in the
-caller's own code), the partial work is removed and what was there before is still there.
+caller's own code), the partial work is removed and what was there before is still there. A process that is killed
+clears up nothing: `clear_away` does it later. A folder that another replaces is hidden under a name ending in
+``.replaced`` for the moment between the two renames, and is given back if the second never came.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def writing_folder(path: PathLike) -> Iterator[Path]:
             partial.mkdir()
             yield partial
             _sync_tree(partial)
-            _put(partial, path, aside=_partial(path))
+            _put(partial, path, aside=_hidden(path, "replaced"))
         except BaseException:
             _remove(partial)
             raise
@@ -99,6 +101,21 @@ def adding_to_folder(path: PathLike, *, replacing: Iterable[str] = ()) -> Iterat
         finally:
             _remove(partial)
         _sync_folder(path)
+
+
+def clear_away(folder: PathLike) -> None:
+    """Remove what killed processes have left unfinished anywhere in `folder`, in which nobody writes now.
+
+    A folder that was moved aside for another is put back, unless the other one has taken its place.
+    """
+    for path in list(Path(folder).rglob(".*.partial")):
+        _remove(path)
+    for path in list(Path(folder).rglob(".*.replaced")):
+        before = path.with_name(path.name[1:].rsplit(".", 2)[0])
+        if before.exists():
+            _remove(path)
+        elif path.exists():
+            path.rename(before)
 
 
 def _move_all(source: Path, target: Path, replacing: Iterable[str], *, aside: Path) -> None:
@@ -159,8 +176,13 @@ def sweep(path: PathLike) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else uses; `sweep` knows it."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    """A hidden name beside `path`, for what is to become it; `sweep` knows it."""
+    return _hidden(path, "partial")
+
+
+def _hidden(path: Path, kind: str) -> Path:
+    """A hidden name beside `path` that nobody else uses."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
 
 
 def _remove(path: Path) -> None:

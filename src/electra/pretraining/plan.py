@@ -26,6 +26,7 @@ from electra.pretraining.examples import is_prepared
 from electra.pretraining.monitor import flops_per_token
 from electra.pretraining.session import Pretraining
 from electra.training import machine
+from electra.training.checkpoints import Checkpoints
 from electra.training.loop import train
 
 SAMPLE_BYTES = 4_000_000  # of the files that are read, as they lie on the disk
@@ -41,6 +42,7 @@ class Plan:
 
     text_share: of the files, the part that was read to tell it: below 1, what is said of the text is an estimate.
     examples, text_tokens: to train on. tokens: seen in all steps. epochs: how often the text is read.
+    steps_left: of the steps, those after the last checkpoint in the output folder, if a run is there.
     flops: floating-point operations of all steps. measured_examples: those of the step that was measured.
     tokens_per_second: of all processes, each as fast as the one that was measured: what they wait for one another is
         not in it.
@@ -60,6 +62,7 @@ class Plan:
     vocabulary_size: int
     parameters: int
     steps: int
+    steps_left: int
     batch_size: int
     tokens: int
     epochs: float
@@ -141,6 +144,7 @@ def make_plan(config: PretrainConfig, training: Pretraining, share: float, proce
         vocabulary_size=vocabulary,
         parameters=parameters,
         steps=steps,
+        steps_left=min(steps, recipe.steps - max(Checkpoints(config.output / "checkpoints").steps(), default=0)),
         batch_size=recipe.batch_size,
         tokens=round(steps * step_tokens),
         epochs=steps * recipe.batch_size / examples,
@@ -185,16 +189,19 @@ def lines(plan: Plan) -> Iterator[tuple[str, str]]:
     full = "" if plan.measured_examples == share else f", measured with batches of {plan.measured_examples}"
     full += " in one process, waiting for the others not counted" if plan.processes > 1 else ""
     yield "speed", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.flops:.3g} operations in all{full}"
-    yield (
-        "time",
-        f"{plan.hours:,.1f} hours" if plan.hours < 100 else f"{plan.hours:,.0f} hours ({plan.hours / 24:,.0f} days)",
-    )
+    yield "time", _time(plan.hours)
+    if plan.steps_left < plan.steps:
+        yield "left", f"{plan.steps_left:,} of the steps, {_time(plan.hours * plan.steps_left / plan.steps)}"
     yield (
         "checkpoint",
         f"{plan.checkpoint_bytes / 1e6:,.0f} MB each; the run folder at its fullest {plan.disk_bytes / 1e9:,.2f} GB",
     )
     for warning in plan.warnings:
         yield "warning", warning
+
+
+def _time(hours: float) -> str:
+    return f"{hours:,.1f} hours" if hours < 100 else f"{hours:,.0f} hours ({hours / 24:,.0f} days)"
 
 
 def _write_sample(config: PretrainConfig, path: Path) -> float:

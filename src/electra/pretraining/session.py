@@ -54,6 +54,7 @@ class Pretraining:
 
     processes: those that compute every batch together, each a share of it. All of them call the same methods at the
     same steps; the first one alone talks and writes.
+    interruption: asked after every step whether a signal has come; without it signals end the process as any other.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class Pretraining:
         texts: tuple[Shards, Shards],
         report: Reporter,
         processes: Processes | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.config, self.recipe, self.run, self.tokenizer, self.report = config, config.recipe, run, tokenizer, report
         self.processes = processes or Processes(device=hardware.choose(config.device))
+        self.interruption = interruption or Interruption()
         self.device = self.processes.device
         self.precision = hardware.precision(self.device, config.precision)
         self.text, self.held_out = texts
@@ -80,6 +83,7 @@ class Pretraining:
         if config.compile:
             self._compile()
         self._exit_code = 0
+        self._saved_step: int | None = None
         self.monitor = self._monitor()
         self.watch = Stopwatch(self.first_step, self.recipe.steps)
 
@@ -102,17 +106,18 @@ class Pretraining:
         self._announce(batches)
         if self.first_step < steps and self.processes.first:
             self.monitor.start(self.first_step)
-        with Interruption() as interruption, self.report.counting("pretraining") as count:
+        with self.report.counting("pretraining") as count:
             taken = self.take_steps(
                 self.window.add,
                 lambda step, values: count(step, steps),
                 Every(self.recipe.report_every, self.log, last=steps),
                 Every(self.recipe.evaluate_every, self.evaluate, last=steps),
                 Every(self.recipe.save_every, self.save, last=steps),
-                stopped=lambda: self._stopped(interruption),
+                stopped=self._stopped,
             )
         if self._exit_code and taken < steps:
-            self.save(taken, {})
+            if self._saved_step != taken:
+                self.save(taken, {})
             self.report.say(f"stopped after step {taken} of {steps}: the same command goes on from there")
             raise SystemExit(self._exit_code)
 
@@ -147,9 +152,9 @@ class Pretraining:
                 stopped=stopped,
             )
 
-    def _stopped(self, interruption: Interruption) -> bool:
+    def _stopped(self) -> bool:
         """Whether a signal has come to any of the processes: they all stop after the same step."""
-        self._exit_code = self.processes.highest(interruption.exit_code)
+        self._exit_code = self.processes.highest(self.interruption.exit_code)
         return self._exit_code > 0
 
     def rate(self, step: int) -> float:
@@ -221,11 +226,12 @@ class Pretraining:
     @torch.no_grad()
     def evaluate(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures on held-out text: always the same examples, masks and samples' uniforms."""
-        size = min(self.recipe.batch_size, len(self.held_out))
+        most = min(self.config.evaluate_examples, len(self.held_out))
+        size = min(self.recipe.batch_size, most)
         batches = self.batches(self.held_out, size)
         window = Window()
         self.networks.eval()
-        for number in range(max(1, min(self.config.evaluate_examples, len(self.held_out)) // size)):
+        for number in range(most // size):
             parts = self._with_counts([batches.batch(number, places) for places in self._places(size)])
             window.add(step, added([self.losses(*part) for part in parts]))
         self.networks.train()
@@ -254,6 +260,7 @@ class Pretraining:
         else:
             self.window.totals = {}  # the first one has counted it
         self.processes.wait()
+        self._saved_step = step
 
     def _write_checkpoint(self, step: int) -> None:
         weights: dict[str, Tensor] = dict(self.networks.named_parameters())

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: each a folder that is whole or not there, the last few kept, a damaged one passed over."""
+"""Checkpoints of a run: each a folder that is whole or not there, the last few kept, a damaged one set aside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -55,7 +56,7 @@ class Checkpoints:
         return self.path(steps[-1]) if steps else None
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write one, then remove the oldest beyond `keep`: at no moment are there fewer whole ones than before.
+        """Write one, then remove those before it beyond `keep`: at no moment are there fewer whole ones than before.
 
         Raises:
             OSError: it could not be written (a full disk, say); the earlier ones are untouched, nothing half written.
@@ -66,7 +67,9 @@ class Checkpoints:
                 _write(folder / f"{group}.safetensors", tensors)
             digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
             write_text(folder / _STATE, json.dumps({"step": checkpoint.step, "sha256": digests}, indent=2) + "\n")
-        for step in self.steps()[: -self.keep]:
+        # later ones are none that this run has written: they say nothing about how old the others are
+        before = [step for step in self.steps() if step < checkpoint.step]
+        for step in before[: max(0, len(before) + 1 - self.keep)]:
             shutil.rmtree(self.path(step), ignore_errors=True)
         return path
 
@@ -87,6 +90,23 @@ class Checkpoints:
                 f"every checkpoint in {self.folder} is damaged: to start again from step 0, remove that folder"
             )
         return None
+
+    def set_aside(self, after: int) -> None:
+        """Give those of later steps, which `latest` has passed over, names under which they count no more.
+
+        They are not removed: a disk that was away for a moment makes good ones unreadable too.
+        """
+        for step in self.steps():
+            if step > after:
+                aside = _free(self.folder / f"passed-over-step-{step}")
+                self.path(step).rename(aside)
+                logger.warning("%s is now %s: remove it if you need nothing of it", self.path(step), aside)
+
+
+def _free(path: Path) -> Path:
+    """This path, or the first of those with a number behind it where nothing is yet."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())
 
 
 @torch.no_grad()
@@ -112,12 +132,22 @@ def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _read(path: Path) -> Checkpoint:
-    state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-    for name, digest in state["sha256"].items():
+    step, digests = _read_state(path / _STATE)
+    if path.name != f"step-{step}":
+        raise ValueError(f"{_STATE} is that of step {step}")
+    for name, digest in digests.items():
         if _digest(path / name) != digest:
             raise ValueError(f"{name} is not what was written")
-    groups = {Path(name).stem: load_file(path / name) for name in state["sha256"]}
-    return Checkpoint(state["step"], groups)
+    return Checkpoint(step, {Path(name).stem: load_file(path / name) for name in digests})
+
+
+def _read_state(path: Path) -> tuple[int, dict[str, str]]:
+    """The step, and the digest of each file."""
+    state = json.loads(path.read_text(encoding="utf-8"))
+    found = (state.get("step"), state.get("sha256")) if isinstance(state, dict) else (None, None)
+    if type(found[0]) is not int or not isinstance(found[1], dict) or not found[1]:
+        raise ValueError(f"{path.name} does not name a step and files with their digests")
+    return found[0], found[1]
 
 
 def _digest(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, TracebackType
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
 EXIT_CODES |= {signal.Signals[name]: 75 for name in ("SIGUSR1", "SIGUSR2") if name in signal.Signals.__members__}
 
+AGAIN_SECONDS = 1.0
+"""From a Ctrl-C to one that is meant as a second: launchers hand on to their processes what the terminal has sent."""
 
 Result = TypeVar("Result")
 
@@ -28,14 +31,17 @@ def listening(work: Callable[[], Result]) -> Result:
 
 
 class Interruption:
-    """Within this block SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 only set `received`; a second one acts as before it.
+    """Within this block SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 only set `received`, and more of them change nothing.
 
-    Outside the main thread, where Python allows no handlers, nothing is caught.
+    Schedulers and launchers often send a signal twice, and each would end what the one before began: a checkpoint being
+    written, say. A person who is tired of waiting has Ctrl-C: a second one acts as it would without the block, unless
+    it comes within a second of the first. Outside the main thread, where Python allows no handlers, nothing is caught.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._first_ctrl_c: float | None = None
 
     def __call__(self) -> bool:
         """Whether a signal has come."""
@@ -60,8 +66,15 @@ class Interruption:
         self._restore()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number)
-        self._restore()
+        self.received = self.received or signal.Signals(number)
+        if number != signal.SIGINT:
+            return
+        now = time.monotonic()
+        if self._first_ctrl_c is None:
+            self._first_ctrl_c = now
+        elif now > self._first_ctrl_c + AGAIN_SECONDS:
+            signal.signal(signal.SIGINT, self._before.pop(signal.SIGINT))
+            signal.raise_signal(signal.SIGINT)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from electra.hub.files import write_text
+from electra.hub.files import clear_away, write_text
 from electra.training.checkpoints import Checkpoints
 from electra.training.settings import Setting, differences, read_settings, write_settings
 from electra.training.trackers import Tracker
@@ -80,9 +80,14 @@ class Run:
         self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
-        self._check()
-        self._sweep()
-        write_settings(self.config, self._settings, title="The settings of this run: the same command goes on with it.")
+        try:
+            self._check()
+            self._sweep()
+            title = "The settings of this run: the same command goes on with it."
+            write_settings(self.config, self._settings, title=title)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)  # else the folder would stay locked
+            raise
         return self
 
     def __exit__(
@@ -100,12 +105,8 @@ class Run:
             self._lock = None
 
     def _sweep(self) -> None:
-        """Remove what a process that was killed while it wrote has left; nobody else writes here now."""
-        for path in list(self.folder.rglob(PARTIAL)):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        """Clear up after a process that was killed while it wrote; nobody else writes here now."""
+        clear_away(self.folder)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line of JSON to the metrics, on the disk when this returns, and tell the trackers."""
@@ -117,7 +118,11 @@ class Run:
             tracker.log(record)
 
     def rewind(self, step: int) -> None:
-        """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end."""
+        """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end.
+
+        Checkpoints of those steps, which could not be read, are set aside.
+        """
+        self.checkpoints.set_aside(after=step)
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             write_text(self.metrics, "".join(line for line in lines if _step(line) <= step and line.endswith("\n")))
@@ -141,17 +146,18 @@ def read_metrics(path: Path) -> Iterator[dict[str, object]]:
                 return
             try:
                 record = json.loads(line)
-                int(record["step"])
-            except (ValueError, KeyError, TypeError) as error:
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or type(record.get("step")) is not int:
                 raise ValueError(
-                    f"{path}, line {number} is damaged: {line.strip()[:60]!r} is not a JSON object with a step. "
-                    "Remove that line (the others are used as they are)"
-                ) from error
+                    f"{path}, line {number} is damaged: {line.strip()[:60]!r} is not a JSON object with a whole number "
+                    "as its step. Remove that line (the others are used as they are)"
+                )
             yield record
 
 
 def _step(line: str) -> float:
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, OverflowError):
         return int(json.loads(line)["step"])
     return float("inf")
 

@@ -83,8 +83,8 @@ class TensorBoard:
 
     def __init__(self, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> None:
         module = _load("tensorboard")
-        # what was written of a step that is taken again is dropped: 0 would drop nothing, and hide the first point
-        self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=first_step or None)
+        # of the steps that are taken again what was written is dropped; the step before them stays, and is not taken
+        self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
         if first_step == 0:
             table = "\n".join(f"| {name} | {value} |" for name, value in settings.items() if value is not None)
             self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{table}")

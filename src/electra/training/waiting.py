@@ -20,42 +20,39 @@ SILENCE_SECONDS = 40.0
 
 
 @contextmanager
-def leading(processes: Processes, report: Reporter) -> Iterator[Callable[[], None]]:
+def leading(processes: Processes, report: Reporter, interruption: Interruption) -> Iterator[Callable[[], None]]:
     """In the first process, or the only one: a block of work, and a function to be called in it now and then.
 
-    When SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 has come to any of the processes, that function raises `SystemExit` with
-    the exit code of `Interruption`, in all of them; it raises `ConnectionError` when another process says nothing any
-    more.
+    When a signal has come to any of the processes, that function raises `SystemExit` with the exit code of
+    `interruption`, in all of them; it raises `ConnectionError` when another process says nothing any more.
     """
-    with Interruption() as interruption:
-        others = _Others(processes)
+    others = _Others(processes)
 
-        def look() -> None:
-            if code := interruption.exit_code or others.exit_code():
-                raise SystemExit(code)
+    def look() -> None:
+        if code := interruption.exit_code or others.exit_code():
+            raise SystemExit(code)
 
-        try:
-            yield look
-            look()
-        except SystemExit as stop:
-            report.say("stopped before the first step; what is finished is kept: the same command goes on from there")
-            _announce(processes, int(stop.code or 0))
-            raise
-        _announce(processes, 0)
+    try:
+        yield look
+        look()
+    except SystemExit as stop:
+        report.say("stopped before the first step; what is finished is kept: the same command goes on from there")
+        _announce(processes, int(stop.code or 0))
+        raise
+    _announce(processes, 0)
 
 
-def following(processes: Processes) -> None:
+def following(processes: Processes, interruption: Interruption) -> None:
     """In the others: wait until the first process is through; leave as it does when a signal has come to any."""
     number = 0
-    with Interruption() as interruption:
 
-        def be_there() -> None:
-            nonlocal number
-            number += 1
-            processes.store.set(_name(processes.rank), f"{interruption.exit_code} {number}")
+    def be_there() -> None:
+        nonlocal number
+        number += 1
+        processes.store.set(_name(processes.rank), f"{interruption.exit_code} {number}")
 
-        if code := _announce(processes, 0, meanwhile=be_there):
-            raise SystemExit(code)
+    if code := _announce(processes, 0, meanwhile=be_there):
+        raise SystemExit(code)
 
 
 class _Others:
