@@ -181,7 +181,8 @@ class ExampleSets:
     def _mark(self) -> None:
         marks = {name: asdict(writer.mark()) for name, writer in self._writers.items()}
         left = {name: packer.open_examples for name, packer in self._packers.items()}
-        write_mark(self._folder, {"state": asdict(self._state), **marks, "open": left})
+        recipe = {name: value for name, value in self._recipe.items() if name != "files"}  # which may be many
+        write_mark(self._folder, {"recipe": recipe, "state": asdict(self._state), **marks, "open": left})
 
     def _counts(self) -> dict[str, Any]:
         state = self._state

@@ -94,7 +94,7 @@ def prepare(
             return open_prepared(target, tokenizer)
         except (ValueError, FileNotFoundError) as error:
             logger.warning("the text is prepared again: %s", error)
-    with unfinished(target) as working:
+    with unfinished(target, DESCRIPTION) as working:
         if not (working / DESCRIPTION).is_file():
             counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, look)
             _insist_unchanged(files, recipe)
