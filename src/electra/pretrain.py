@@ -13,11 +13,12 @@ from electra.data.stdin import with_stdin
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
 from electra.pretraining.examples import examples_of
+from electra.pretraining.networks import shape_of
 from electra.pretraining.objectives import published
 from electra.pretraining.page import write_report
 from electra.pretraining.plan import make_plan, sampled, show
 from electra.pretraining.session import Pretraining, check_shares
-from electra.pretraining.starting import check_init
+from electra.pretraining.starting import check_init, check_shapes
 from electra.pretraining.vocabulary import tokenizer_of
 from electra.reporting.curves import INSTALL, can_draw
 from electra.text.tokenizer import ElectraTokenizer
@@ -99,12 +100,15 @@ def _follow(config: PretrainConfig, processes: Processes) -> None:
 
 def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Processes | None = None) -> Pretraining:
     """The two networks with their text, prepared if it was not yet."""
-    if not run.checkpoints.steps():
+    begins = not run.checkpoints.steps()
+    if begins:
         check_init(config)
     files = with_stdin(config.files, run.folder / "stdin.txt")
     # a dry run leaves nothing to go on with: signals end it as they end any program
     with leading(processes, report) if processes is not None else nullcontext(lambda: None) as look:
         tokenizer = tokenizer_of(config, files, run, report, look)
+        if begins:
+            check_shapes(config, shape_of(config, tokenizer))
         texts = examples_of(config, files, tokenizer, run, report, look)
     if processes is not None:
         processes.tell((tokenizer, texts[0].path.parent))
