@@ -253,3 +253,34 @@ def test_a_run_goes_on_only_with_the_examples_that_it_was_begun_with(vocab: Path
     pretrain(small(moved, vocab, tmp_path / "run", steps=2))
     with pytest.raises(ValueError, match="was begun with other examples"):
         pretrain(small(two, vocab, tmp_path / "run", steps=2))
+
+
+def test_a_run_within_its_text_does_not_read_itself(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.txt").write_text(text.read_text())
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # the second time there are its vocabulary, metrics and cards
+        run = pretrain(small(Path(), None, Path("run"), vocab_size=60, steps=1, quiet=False))
+        assert run is not None
+        assert "left out of the text: run, where the output is written" in capsys.readouterr().err
+    [told] = run.glob("examples/*/shards.json")
+    assert json.loads(told.read_text())["files"] == ["text.txt"]
+
+
+def test_what_is_piped_replaces_what_was_piped_before_anything_was_trained(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = text.read_bytes() * 2
+    config = small(Path("-"), vocab, tmp_path / "run", steps=1, quiet=False)
+    for coming, kept in ((text.read_bytes(), text.read_bytes()), (other, other), (b"last", other)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(coming)))
+        with monkeypatch.context() as broken:
+            if kept != other:
+                broken.setattr(Pretraining, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+                with pytest.raises(RuntimeError, match="killed"):
+                    pretrain(config)
+            else:
+                pretrain(config)
+        assert (config.output / "stdin.txt").read_bytes() == kept
+        assert ("stdin is not read" in capsys.readouterr().err) == (coming == b"last")

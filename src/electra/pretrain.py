@@ -10,9 +10,10 @@ from pathlib import Path
 from electra import hardware
 from electra.data.prepare import open_prepared
 from electra.data.stdin import with_stdin
+from electra.data.text_files import find_text_files
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
-from electra.pretraining.examples import examples_of
+from electra.pretraining.examples import examples_of, is_prepared
 from electra.pretraining.networks import shape_of
 from electra.pretraining.objectives import published
 from electra.pretraining.page import write_report
@@ -103,7 +104,7 @@ def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Proc
     begins = not run.checkpoints.steps()
     if begins:
         check_init(config)
-    files = with_stdin(config.files, run.folder / "stdin.txt")
+    files = _files_of(config, run, report, going_on=not begins)
     # a dry run leaves nothing to go on with: signals end it as they end any program
     with leading(processes, report) if processes is not None else nullcontext(lambda: None) as look:
         tokenizer = tokenizer_of(config, files, run, report, look)
@@ -113,6 +114,14 @@ def _session(config: PretrainConfig, run: Run, report: Reporter, processes: Proc
     if processes is not None:
         processes.tell((tokenizer, texts[0].path.parent))
     return Pretraining(config, run, tokenizer, texts, report, processes)
+
+
+def _files_of(config: PretrainConfig, run: Run, report: Reporter, *, going_on: bool) -> tuple[str, ...]:
+    """The files with the text, but for those that the run itself writes; or the folder of prepared examples."""
+    files = with_stdin(config.files, run.folder / "stdin.txt", going_on=going_on, tell=report.say)
+    if is_prepared(files):
+        return files
+    return tuple(map(str, find_text_files(files, outside=run.folder, tell=report.say)))
 
 
 def _write_report(folder: Path, report: Reporter) -> None:
