@@ -255,6 +255,16 @@ def test_a_run_goes_on_only_with_the_examples_that_it_was_begun_with(vocab: Path
         pretrain(small(two, vocab, tmp_path / "run", steps=2))
 
 
+def test_a_run_goes_on_with_copies_of_its_text_and_vocabulary(text: Path, vocab: Path, tmp_path: Path) -> None:
+    pretrain(small(text, vocab, tmp_path / "run", steps=1))
+    for path in (text, vocab):
+        (tmp_path / path.name).write_text(path.read_text())
+    pretrain(small(tmp_path / text.name, tmp_path / vocab.name, tmp_path / "run", steps=1))
+    (tmp_path / vocab.name).write_text(vocab.read_text().replace("cat\ndog\n", "dog\ncat\n"))
+    with pytest.raises(ValueError, match="tokenizer was"):
+        pretrain(small(tmp_path / text.name, tmp_path / vocab.name, tmp_path / "run", steps=1))
+
+
 def test_a_run_within_its_text_does_not_read_itself(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,9 +23,9 @@ SHRINK = "shrink"
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 
 # These decide nothing about the result but rounding and which values dropout drops. (Whether the files hold the text
-# they held is asked of the text itself.)
+# they held is asked of the text itself, and whether the vocabulary is the same of what was prepared with it.)
 CHANGEABLE = frozenset(
-    {"files", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
+    {"files", "vocab", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
 )
 
 
