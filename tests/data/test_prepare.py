@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.normalizers import Replace
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from electra.data import example_sets
 from electra.data.packing import pieces
@@ -46,6 +48,23 @@ def test_text_that_looks_like_a_special_token_is_text(tmp_path: Path, tokenizer:
     (example,) = ids(prepare(path, tokenizer, tmp_path, **settings(held_out_fraction=0.5))[0])
     tokens = " ".join(tokenizer.convert_ids_to_tokens(example))
     assert tokens == "[CLS] the [ sep ] cat [ mask ] [SEP]"
+
+
+@pytest.mark.parametrize("symbol", [None, "|"])
+def test_so_it_is_where_the_tokenizer_does_not_part_it(
+    tmp_path: Path, tokenizer: ElectraTokenizer, symbol: str | None
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("the [SEP] cat|[MASK] [UNK] [CLS]\n\nthe|cat\n")
+    backend = tokenizer.backend_tokenizer
+    backend.pre_tokenizer, backend.normalizer = WhitespaceSplit(), Replace("|", " ")
+    whole = ElectraTokenizer(tokenizer_object=backend)
+    (example,) = prepare(path, whole, tmp_path, **settings(held_out_fraction=0.5, word_boundaries=symbol))[0]
+    assert whole.convert_ids_to_tokens(example.tolist()) == [
+        *("[CLS]", "the", "[UNK]", "cat" if symbol is None else "[UNK]"),
+        *(("[UNK]",) if symbol is None else ()),
+        *("[UNK]", "[UNK]", "[SEP]"),
+    ]
 
 
 def test_text_is_neither_cut_nor_padded_by_the_tokenizers_own_settings(
