@@ -138,17 +138,19 @@ def test_a_task_without_documents_gives_an_empty_share(corpus: Path, tokenizer: 
     assert len(train) > 0
 
 
-@pytest.mark.parametrize("output", ["precious", "precious/thesis.txt", "shares", ".", "shares/joined"])
+@pytest.mark.parametrize("output", ["precious", "examples", "precious/thesis.txt", "shares", ".", "shares/joined"])
 def test_nothing_but_prepared_examples_is_replaced(corpus: Path, tokenizer: Path, output: str) -> None:
     folder = corpus.parent
     run(corpus, tokenizer)
-    (folder / "precious").mkdir()
-    (folder / "precious" / "thesis.txt").write_text("all of it")
+    for name in ("precious", "examples"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "thesis.txt").write_text("all of it")
     (folder / "shards.json").write_text("{}")  # even a folder of examples, where the shares are in it
     before = sorted(folder.rglob("*"))
     with pytest.raises(ValueError, match=r"would be replaced: give|give an output apart, because the folder there is"):
         JoinShares(tokenizer, folder / "shares", folder / output)
     assert sorted(folder.rglob("*")) == before
+    (folder / "examples" / "thesis.txt").unlink()
     (folder / "empty").mkdir()
     for place in ("empty", "examples", "examples"):
         JoinShares(tokenizer, folder / "shares", folder / place).run()

@@ -21,13 +21,15 @@ from electra.hub.files import write_text
 SUFFIX = ".unfinished"
 PARTIAL = ".partial"
 MARK = "mark.json"
+SHARDS = (".bin", ".idx")
 
 
 @contextmanager
 def unfinished(target: Path, description: str) -> Iterator[Path]:
     """The hidden folder, which becomes `target` when the block ends without an error.
 
-    It replaces a folder there that is empty or holds `description`, the file by which the writer tells what it made.
+    It replaces a folder there that is empty or holds nothing but shards and `description`, the file by which the writer
+    tells what it made.
 
     Where the process is killed, the folder stays and is given out again the next time. After an error (a bad line, a
     full disk) it stays if something was marked, else it is removed. What was left of other targets in the same parent
@@ -84,11 +86,16 @@ def clear(working: Path) -> None:
 
 
 def insist_replaceable(target: Path, description: str) -> None:
-    """Raise `ValueError` where something is that its owner would miss: a file, or a folder without `description`."""
-    if not target.exists() or (target / description).is_file() or (target.is_dir() and not any(target.iterdir())):
+    """Raise `ValueError` where something is that its owner would miss: a file, or in a folder what is no shard."""
+    if not target.exists():
         return
-    there = "a folder with other things in it" if target.is_dir() else "a file"
-    raise ValueError(f"{target} is {there} (it has no {description}), and would be replaced: give a new folder")
+    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else [target.name]
+    others = [name for name in there if name != description and not name.startswith(".")]
+    if description in there:
+        others = [name for name in others if Path(name).suffix not in SHARDS]
+    if others or not target.is_dir():
+        what = f"holds {others[0]}" if target.is_dir() else "is a file"
+        raise ValueError(f"{target} {what}, and would be replaced: give a new or an empty folder")
 
 
 def _publish(working: Path, target: Path, description: str) -> None:
