@@ -21,6 +21,7 @@ from electra.models import ElectraForMaskedLM, ElectraForPreTraining
 from electra.pretrain import PretrainConfig, pretrain
 from electra.pretraining.session import Pretraining
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.vocabulary import read_vocabulary
 from electra.training import checkpoints
 from electra.training.checkpoints import Checkpoints
 from electra.training.health import Diverged
@@ -350,9 +351,29 @@ def test_a_missing_file_and_a_vocabulary_without_a_mask_leave_nothing(text: Path
     (tmp_path / "vocab.txt").write_text(vocab.read_text().replace("[MASK]\n", ""))
     with pytest.raises(ValueError, match=r"\[MASK\]"):
         pretrain(small(text, tmp_path / "vocab.txt", tmp_path / "run"))
-    with pytest.raises(ValueError, match="fewer than one batch"):
-        pretrain(small(text, vocab, tmp_path / "run", batch_size=5000))
     assert [path.name for path in tmp_path.iterdir()] == ["vocab.txt"]
+
+
+def test_names_that_are_not_utf_8_are_refused_before_anything_is_made(vocab: Path, tmp_path: Path) -> None:
+    name = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    with pytest.raises(ValueError, match=r"files: '.*caf\\udce9.txt' is no name in UTF-8"):
+        small(name, vocab, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"vocab: .*is no name in UTF-8"):
+        small(vocab, name, tmp_path / "run")
+
+
+def test_a_vocabulary_with_a_gap_is_refused_before_the_text_is_prepared(
+    text: Path, vocab: Path, tmp_path: Path
+) -> None:
+    read_vocabulary(vocab).save_pretrained(tmp_path / "gap")
+    path = tmp_path / "gap" / "tokenizer.json"
+    told = json.loads(path.read_text())
+    told["model"]["vocab"]["red"] = 5000
+    path.write_text(json.dumps(told))
+    (tmp_path / "gap" / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"gap has 22 tokens and an id of 5,000: number them from 0 on without a gap"):
+        pretrain(small(text, tmp_path / "gap", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_config_or_another_text_in_the_folder_is_refused(text: Path, vocab: Path, tmp_path: Path) -> None:

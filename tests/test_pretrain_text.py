@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from electra.config import ElectraConfig
 from electra.data import lines
 from electra.data.example_sets import ExampleSets
 from electra.data.prepare import prepare
@@ -207,3 +208,89 @@ def test_a_refused_run_is_removed_but_not_what_was_prepared_in_part(tmp_path: Pa
         (run.folder / "examples" / ".0123.unfinished").mkdir(parents=True)
     run.__exit__(ValueError, ValueError(), None)
     assert run.folder.exists() == begun
+
+
+def test_what_was_prepared_whole_stays_when_the_run_is_refused(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="fewer than one batch"):
+        pretrain(small(text, vocab, tmp_path / "run", batch_size=5000))
+    monkeypatch.setattr(ExampleSets, "write_files", lambda *_: pytest.fail("the text is prepared again"))
+    pretrain(small(text, vocab, tmp_path / "run", steps=1))
+
+
+@pytest.mark.parametrize("given", ["init_discriminator", "init_generator", "init"])
+def test_networks_that_do_not_fit_are_refused_before_the_text_is_prepared(
+    text: Path, vocab: Path, tmp_path: Path, given: str
+) -> None:
+    other = tmp_path / "other"
+    for name in ("discriminator", "generator"):
+        ElectraConfig(vocab_size=22, hidden_size=12).save_pretrained(other / name)
+        read_vocabulary(vocab).save_pretrained(other / name)
+    name = str(other) if given == "init" else str(other / given.removeprefix("init_"))
+    with pytest.raises(ValueError, match=r"does not fit: .*hidden_size 12, here"):
+        pretrain(small(text, None, tmp_path / "run", **{given: name}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_only_with_the_examples_that_it_was_begun_with(vocab: Path, tmp_path: Path) -> None:
+    tokenizer = read_vocabulary(vocab)
+    for seed, name in enumerate(("one", "two")):
+        draw = random.Random(seed)
+        texts = ["\n".join(sentence(draw) for _ in range(5)) for _ in range(60)]  # as many, and as long
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(texts) + "\n")
+    one, two = (
+        prepare(tmp_path / f"{name}.txt", tokenizer, tmp_path / name, length=24, held_out_fraction=0.1)[0].path.parent
+        for name in ("one", "two")
+    )
+    pretrain(small(one, vocab, tmp_path / "run", steps=2))
+    for other in (two, tmp_path / "two.txt"):
+        with pytest.raises(ValueError, match=r"was begun with other examples|holds no prepared text"):
+            pretrain(small(other, vocab, tmp_path / "run", steps=2))
+    moved = one.rename(tmp_path / "moved")
+    pretrain(small(moved, vocab, tmp_path / "run", steps=2))
+    (tmp_path / "run" / "examples.json").unlink()  # as in runs that were begun before there was one
+    pretrain(small(moved, vocab, tmp_path / "run", steps=2))
+    with pytest.raises(ValueError, match="was begun with other examples"):
+        pretrain(small(two, vocab, tmp_path / "run", steps=2))
+
+
+def test_a_run_goes_on_with_copies_of_its_text_and_vocabulary(text: Path, vocab: Path, tmp_path: Path) -> None:
+    pretrain(small(text, vocab, tmp_path / "run", steps=1))
+    for path in (text, vocab):
+        (tmp_path / path.name).write_text(path.read_text())
+    pretrain(small(tmp_path / text.name, tmp_path / vocab.name, tmp_path / "run", steps=1))
+    (tmp_path / vocab.name).write_text(vocab.read_text().replace("cat\ndog\n", "dog\ncat\n"))
+    with pytest.raises(ValueError, match="tokenizer was"):
+        pretrain(small(tmp_path / text.name, tmp_path / vocab.name, tmp_path / "run", steps=1))
+
+
+def test_a_run_within_its_text_does_not_read_itself(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.txt").write_text(text.read_text())
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # the second time there are its vocabulary, metrics and cards
+        run = pretrain(small(Path(), None, Path("run"), vocab_size=60, steps=1, quiet=False))
+        assert run is not None
+        assert "left out of the text: run, where the output is written" in capsys.readouterr().err
+    [told] = run.glob("examples/*/shards.json")
+    assert json.loads(told.read_text())["files"] == ["text.txt"]
+
+
+def test_what_is_piped_replaces_what_was_piped_before_anything_was_trained(
+    text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = text.read_bytes() * 2
+    config = small(Path("-"), vocab, tmp_path / "run", steps=1, quiet=False)
+    for coming, kept in ((text.read_bytes(), text.read_bytes()), (other, other), (b"last", other)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(coming)))
+        with monkeypatch.context() as broken:
+            if kept != other:
+                broken.setattr(Pretraining, "save", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+                with pytest.raises(RuntimeError, match="killed"):
+                    pretrain(config)
+            else:
+                pretrain(config)
+        assert (config.output / "stdin.txt").read_bytes() == kept
+        assert ("stdin is not read" in capsys.readouterr().err) == (coming == b"last")

@@ -12,14 +12,16 @@ from electra import hardware
 from electra.data.prepare import open_prepared
 from electra.data.shards import Shards
 from electra.data.stdin import with_stdin
+from electra.data.text_files import find_text_files
 from electra.pretraining.config import CHANGEABLE
 from electra.pretraining.config import PretrainConfig as PretrainConfig
-from electra.pretraining.examples import examples_of
+from electra.pretraining.examples import examples_of, is_prepared
+from electra.pretraining.networks import shape_of
 from electra.pretraining.objectives import published
 from electra.pretraining.page import write_report
 from electra.pretraining.plan import make_plan, sampled, show
 from electra.pretraining.session import Pretraining, check_shares
-from electra.pretraining.starting import check_init
+from electra.pretraining.starting import check_init, check_shapes
 from electra.pretraining.vocabulary import tokenizer_of
 from electra.reporting.curves import INSTALL, can_draw
 from electra.text.tokenizer import ElectraTokenizer
@@ -78,7 +80,7 @@ def _lead(config: PretrainConfig, report: Reporter, processes: Processes) -> Pat
         ExitStack() as signals,  # they are noted until the run is closed
         Run(config.output, config.settings(), changeable=CHANGEABLE, keep=config.keep_checkpoints) as run,
     ):
-        files = _files(config, run)  # stdin may be waited for, and nothing looks for signals then
+        files = _files(config, run, report)  # stdin may be waited for, and nothing looks for signals then
         interruption = signals.enter_context(Interruption())
         with leading(processes, report, interruption) as look:
             tokenizer, texts = _text(config, files, run, report, look)
@@ -109,11 +111,15 @@ def _follow(config: PretrainConfig, processes: Processes, interruption: Interrup
     Pretraining(config, run, tokenizer, texts, Reporter(quiet=True), processes, interruption).run_to_the_end()
 
 
-def _files(config: PretrainConfig, run: Run) -> tuple[str, ...]:
-    """The files of text, where stdin is named one that it was copied to."""
-    if not run.checkpoints.steps():
+def _files(config: PretrainConfig, run: Run, report: Reporter) -> tuple[str, ...]:
+    """The files with the text, but for those that the run itself writes; or the folder of prepared examples."""
+    going_on = bool(run.checkpoints.steps())
+    if not going_on:
         check_init(config)
-    return with_stdin(config.files, run.folder / "stdin.txt")
+    files = with_stdin(config.files, run.folder / "stdin.txt", going_on=going_on, tell=report.say)
+    if is_prepared(files):
+        return files
+    return tuple(map(str, find_text_files(files, outside=run.folder, tell=report.say)))
 
 
 def _text(
@@ -121,6 +127,8 @@ def _text(
 ) -> tuple[ElectraTokenizer, tuple[Shards, Shards]]:
     """The tokenizer and the text, to train on and held out: made now if they were not yet."""
     tokenizer = tokenizer_of(config, files, run, report, look)
+    if not run.checkpoints.steps():
+        check_shapes(config, shape_of(config, tokenizer))
     return tokenizer, examples_of(config, files, tokenizer, run, report, look)
 
 
@@ -138,7 +146,7 @@ def _print_plan(config: PretrainConfig, report: Reporter, processes: int) -> Non
     """Print what the run will take on so many processes, as a table or as one JSON object."""
     with sampled(config) as (part, share), Run(part.output, part.settings()) as run:
         # nothing is left to go on with: signals end it as they end any program
-        tokenizer, texts = _text(part, _files(part, run), run, report, lambda: None)
+        tokenizer, texts = _text(part, _files(part, run, report), run, report, lambda: None)
         plan = make_plan(config, Pretraining(part, run, tokenizer, texts, report), share, processes)
     if config.json:
         print(json.dumps(asdict(plan), ensure_ascii=False))

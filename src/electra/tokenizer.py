@@ -10,6 +10,7 @@ from pathlib import Path
 from electra.data.decoding import INVALID
 from electra.data.documents import Lines
 from electra.data.stdin import spooled
+from electra.data.text_files import find_text_files
 from electra.data.words import check_symbol
 from electra.hub.files import write_text, writing_folder
 from electra.reporting.page import notice, page, paragraph, section
@@ -133,6 +134,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
                 raise SystemExit(interruption.exit_code)
             count(done, whole)
 
+        files = tuple(map(str, find_text_files(files, tell=report.say)))  # once, for Lines reads them twice
         lines = Lines(files, config.text_field, config.invalid_utf8, look, config.word_boundaries)
         tokenizer = listening(lambda: _trained(config, lines))
     with writing_folder(config.output) as partial:

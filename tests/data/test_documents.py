@@ -143,6 +143,39 @@ def test_an_unknown_suffix(tmp_path: Path, name: str) -> None:
     fails(write(tmp_path / name, "text"), name, "not known to be text", ".txt")
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "shift_jis", "euc-jp", "latin-1"])
+def test_a_giant_line_is_cut_between_the_characters_of_its_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 64)
+    text = "a" + ("é³" if encoding == "latin-1" else "語日") * 500
+    path = write(tmp_path / "a.txt", (text + "\nend\n").encode(encoding))
+    found = next(read_documents(path, encoding=encoding)).lines
+    assert "".join(found) == text + "end"
+    assert max(map(len, found)) <= 64
+
+
+@pytest.mark.parametrize("encoding", ["iso-2022-jp", "utf-7"])
+def test_a_giant_line_whose_pieces_would_mean_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 64)
+    words = "語日 and " * 100
+    path = write(tmp_path / "a.txt", words.encode(encoding))
+    assert " ".join(next(read_documents(path, encoding=encoding)).lines) == words.strip()
+    path = write(tmp_path / "b.txt", ("one\n" + "語日" * 500).encode(encoding))
+    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 1024)
+    fails(path, f"b.txt:2: a line of over 1 kB, which cannot be cut in {encoding}", encoding=encoding)
+
+
+def test_a_zstd_window_of_any_size(tmp_path: Path) -> None:
+    """What zstd --long=31 writes."""
+    settings = zstandard.ZstdCompressionParameters.from_level(1, window_log=28, enable_ldm=False)
+    compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    path = write(tmp_path / "a.txt.zst", compressor.compress(b"text\n") + compressor.flush())
+    assert [document.lines for document in read_documents(path)] == [["text"]]
+
+
 def test_a_file_named_twice_would_leak_what_is_held_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "text")
     fails([tmp_path, path], "a.txt is named twice")
@@ -166,6 +199,7 @@ def test_a_latin_1_file_is_named_with_line_and_byte(tmp_path: Path) -> None:
 def test_an_encoding_that_does_not_exist_or_has_no_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "text")
     fails(path, "'utf-9' is unknown", encoding="utf-9")
+    fails(path, "'hex' is unknown", encoding="hex")
     fails(path, "'utf-16' cannot be read line by line", encoding="utf-16")
 
 

@@ -98,8 +98,8 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bits(
     tokenized: list[int] = []
     original = example_sets.tokenized
 
-    def counted(documents: Any, *rest: Any) -> Any:
-        for document, sentences in original(documents, *rest):
+    def counted(documents: Any, *rest: Any, **named: Any) -> Any:
+        for document, sentences in original(documents, *rest, **named):
             tokenized.append(sum(map(len, sentences)))
             yield document, sentences
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from electra.data import example_sets, tokenize, unfinished
 from electra.data.prepare import open_prepared, prepare
 from electra.text.tokenizer import ElectraTokenizer
 
@@ -132,3 +136,96 @@ def test_a_task_without_documents_gives_an_empty_share(corpus: Path, tokenizer: 
     (corpus / "2.jsonl").unlink()
     train, _ = open_prepared(run(corpus, tokenizer), ElectraTokenizer.from_pretrained(tokenizer))
     assert len(train) > 0
+
+
+@pytest.mark.parametrize("output", ["precious", "examples", "precious/thesis.txt", "shares", ".", "shares/joined"])
+def test_nothing_but_prepared_examples_is_replaced(corpus: Path, tokenizer: Path, output: str) -> None:
+    folder = corpus.parent
+    run(corpus, tokenizer)
+    for name in ("precious", "examples"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "thesis.txt").write_text("all of it")
+    (folder / "shards.json").write_text("{}")  # even a folder of examples, where the shares are in it
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match=r"would be replaced: give|give an output apart, because the folder there is"):
+        JoinShares(tokenizer, folder / "shares", folder / output)
+    assert sorted(folder.rglob("*")) == before
+    (folder / "examples" / "thesis.txt").unlink()
+    (folder / "empty").mkdir()
+    for place in ("empty", "examples", "examples"):
+        JoinShares(tokenizer, folder / "shares", folder / place).run()
+        assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+
+
+def test_what_is_put_into_the_output_meanwhile_is_kept(
+    corpus: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = corpus.parent
+    run(corpus, tokenizer)
+    sync = unfinished._sync
+
+    def meanwhile(working: Path) -> None:
+        sync(working)
+        (folder / "other").mkdir()
+        (folder / "other" / "thesis.txt").write_text("all of it")
+
+    monkeypatch.setattr(unfinished, "_sync", meanwhile)
+    with pytest.raises(ValueError, match="would be replaced"):
+        JoinShares(tokenizer, folder / "shares", folder / "other").run()
+    assert [path.name for path in (folder / "other").iterdir()] == ["thesis.txt"]
+
+
+def documents(killed_at: int = -1) -> Iterator[Any]:
+    for number in range(DOCUMENTS):
+        if number == killed_at:
+            raise KeyboardInterrupt
+        yield SimpleNamespace(id=str(number), text=f"{WORDS[number]} " * (number + 1))
+
+
+def begun(monkeypatch: pytest.MonkeyPatch, tokenizer: Path, shares: Path, **options: Any) -> None:
+    """A share that is killed in its middle, with a mark."""
+    monkeypatch.setattr(example_sets, "TOKENS_BETWEEN_MARKS", 50)
+    monkeypatch.setattr(tokenize, "GROUP_CHARACTERS", 100)
+    with pytest.raises(KeyboardInterrupt):
+        WriteShare(tokenizer, shares, **options).run(documents(30), 0, 1)
+    assert (shares / "00000" / ".examples.unfinished" / "mark.json").is_file()
+
+
+@pytest.mark.parametrize("other", ["length", "tokenizer", "tasks", "nothing"])
+def test_a_killed_share_goes_on_only_with_what_it_was_begun_with(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other: str
+) -> None:
+    options: dict[str, Any] = {"length": 64, "held_out_fraction": 0.1}
+    begun(monkeypatch, tokenizer, tmp_path / "shares", **options)
+    if other == "length":
+        options["length"] = 32
+    if other == "tokenizer":
+        ElectraTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS[::-1]]).save_pretrained(tokenizer)
+    tasks = 2 if other == "tasks" else 1
+    for shares in ("whole", "shares"):
+        with caplog.at_level(logging.WARNING):
+            WriteShare(tokenizer, tmp_path / shares, **options).run(documents(), 0, tasks)
+    assert ("begun with other options or another tokenizer: it begins anew" in caplog.text) == (other != "nothing")
+    made, expected = (tmp_path / shares / "00000" / "examples" for shares in ("shares", "whole"))
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == {
+        path.name: path.read_bytes() for path in expected.iterdir()
+    }
+
+
+def test_a_share_that_is_killed_when_all_is_done_but_its_name_goes_on(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(monkeypatch, tokenizer, tmp_path / "shares")
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "mark.json":  # what is hidden is gone by then
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            WriteShare(tokenizer, tmp_path / "shares").run(documents(), 0, 1)
+    WriteShare(tokenizer, tmp_path / "shares").run(iter(()), 0, 1)  # nothing is read again
+    assert len(list((tmp_path / "shares" / "00000").glob("examples/share.json"))) == 1

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.normalizers import Replace
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from electra.data import example_sets
 from electra.data.packing import pieces
-from electra.data.prepare import open_prepared, prepare, read_recipe
+from electra.data.prepare import _key, open_prepared, prepare, read_recipe
 from electra.data.segments import examples_of
 from electra.text.tokenizer import ElectraTokenizer
 from tests.data.toy import DOCUMENTS, SPECIAL, WORDS, ids, lines, settings
@@ -46,6 +48,23 @@ def test_text_that_looks_like_a_special_token_is_text(tmp_path: Path, tokenizer:
     (example,) = ids(prepare(path, tokenizer, tmp_path, **settings(held_out_fraction=0.5))[0])
     tokens = " ".join(tokenizer.convert_ids_to_tokens(example))
     assert tokens == "[CLS] the [ sep ] cat [ mask ] [SEP]"
+
+
+@pytest.mark.parametrize("symbol", [None, "|"])
+def test_so_it_is_where_the_tokenizer_does_not_part_it(
+    tmp_path: Path, tokenizer: ElectraTokenizer, symbol: str | None
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("the [SEP] cat|[MASK] [UNK] [CLS]\n\nthe|cat\n")
+    backend = tokenizer.backend_tokenizer
+    backend.pre_tokenizer, backend.normalizer = WhitespaceSplit(), Replace("|", " ")
+    whole = ElectraTokenizer(tokenizer_object=backend)
+    (example,) = prepare(path, whole, tmp_path, **settings(held_out_fraction=0.5, word_boundaries=symbol))[0]
+    assert whole.convert_ids_to_tokens(example.tolist()) == [
+        *("[CLS]", "the", "[UNK]", "cat" if symbol is None else "[UNK]"),
+        *(("[UNK]",) if symbol is None else ()),
+        *("[UNK]", "[UNK]", "[SEP]"),
+    ]
 
 
 def test_text_is_neither_cut_nor_padded_by_the_tokenizers_own_settings(
@@ -112,6 +131,52 @@ def test_a_touched_or_replaced_file_is_read_again(tmp_path: Path, tokenizer: Ele
     os.utime(text, ns=(state.st_atime_ns, state.st_mtime_ns))  # as after unpacking an archive with old times
     replaced = prepare(text, tokenizer, tmp_path / "prepared", **settings())
     assert replaced[0].path.parent not in (first[0].path.parent, touched[0].path.parent)
+
+
+def test_only_what_is_to_be_used_again_may_have_other_times(
+    tmp_path: Path, tokenizer: ElectraTokenizer, text: Path
+) -> None:
+    """As copies on another machine have."""
+    first = prepare(text, tokenizer, tmp_path / "prepared", **settings())
+    os.utime(text, ns=(0, 0))
+    again = prepare(text, tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
+    assert again[0].path == first[0].path
+    content = text.read_text()
+    for other in (content + "mat\n", content.replace("the", "cat", 1), content[:-4] + "cat\n"):
+        text.write_text(other)
+        with pytest.raises(ValueError, match="the files changed"):
+            prepare(text, tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
+
+
+@pytest.mark.parametrize("reuse_only", [False, True])
+@pytest.mark.parametrize("described", [False, True])
+def test_a_file_that_is_to_be_read_in_another_way(
+    tmp_path: Path, tokenizer: ElectraTokenizer, reuse_only: bool, described: bool
+) -> None:
+    """Of what was prepared before kinds were described, the name that was recorded tells it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": f"{word} mat", "id": "the"}) + "\n\n" for word in WORDS))
+    first = prepare(path, tokenizer, tmp_path / "prepared", **settings())[0].path.parent
+    if not described:
+        told = json.loads((first / "shards.json").read_text())
+        assert told["recipe"]["files"][0].pop("kind") == "jsonl"
+        (first / "shards.json").write_text(json.dumps(told))
+        first = first.rename(tmp_path / "prepared" / _key(told["recipe"]))
+    again = prepare(path, tokenizer, tmp_path / "prepared", **settings(), reuse_only=reuse_only)
+    assert again[0].path.parent == first
+    renamed = path.rename(tmp_path / "a.txt")
+    if reuse_only:
+        with pytest.raises(ValueError, match="the files changed"):
+            prepare(renamed, tokenizer, tmp_path / "prepared", **settings(), reuse_only=True)
+    else:
+        records = ids(again[0])
+        assert ids(prepare(renamed, tokenizer, tmp_path / "prepared", **settings())[0]) != records
+
+
+def test_plain_text_is_described_as_it_was(tmp_path: Path, tokenizer: ElectraTokenizer, text: Path) -> None:
+    """So that what was prepared before is found by its key."""
+    folder = prepare(text, tokenizer, tmp_path / "prepared", **settings())[0].path.parent
+    assert [set(source) for source in read_recipe(folder)["files"]] == [{"bytes", "changed_ns", "ends_sha256"}]
 
 
 def test_shards_of_another_tokenizer_are_refused_with_both_fingerprints(

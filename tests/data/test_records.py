@@ -47,9 +47,11 @@ def test_compressed_files(tmp_path: Path, suffix: str, opened: object) -> None:
     with opened(path, "wb") as file:  # type: ignore[operator]
         file.write(b'{"text": "x"}\n' * 3)
     assert len(read_records(path)) == 3
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=f"a.jsonl{suffix} is damaged or cut short"):
-        read_records(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:18] + b"\xff" * 4 + whole[22:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"a.jsonl{suffix} is damaged or cut short"):
+            read_records(path)
 
 
 @pytest.mark.parametrize(

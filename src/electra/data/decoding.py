@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -68,8 +67,10 @@ class Decoding:
 def check_encoding(encoding: str) -> None:
     """Refuse an encoding that is unknown, or whose line ends are not the byte 0x0a."""
     try:
-        line_feed = codecs.encode("\n", encoding)
+        line_feed = "\n".encode(encoding)  # refuses encodings that are not of text, such as hex
     except LookupError:
-        raise ValueError(f"encoding={encoding!r} is unknown: use Python's names, such as utf-8 or latin-1") from None
+        raise ValueError(
+            f"encoding={encoding!r} is unknown: use Python's names of encodings of text, such as utf-8 or latin-1"
+        ) from None
     if line_feed != b"\n":
         raise ValueError(f"encoding={encoding!r} cannot be read line by line: convert the files to utf-8 first")

@@ -62,7 +62,7 @@ def read_documents(
 
     Raises `FileNotFoundError`, and `ValueError` (with file and line) for unknown suffixes, for empty, binary or damaged
     files, for what is no text, for records without a text, and for files that change while they are read. Nothing is
-    skipped.
+    skipped but what is left out of folders, which is told (`find_text_files`).
     """
     decoding = Decoding(encoding, invalid_utf8)
     return documents_of(find_text_files(paths), decoding, text_field, progress)

@@ -14,6 +14,7 @@ import numpy as np
 
 from electra.data.decoding import Decoding
 from electra.data.documents import Document, Progress, documents_of
+from electra.data.held_out import holding_out
 from electra.data.packing import Packer
 from electra.data.segments import examples_of
 from electra.data.shards import WORDS, Mark, ShardWriter, smallest_type
@@ -58,6 +59,7 @@ class ExampleSets:
     ) -> None:
         self._folder, self._recipe, self._first = folder, recipe, first_document
         self._tokenizer = tokenizer
+        self._is_held_out = holding_out(recipe["held_out_fraction"])
         self._ids = dict(zip(("cls_token_id", "sep_token_id"), _ends(tokenizer), strict=True))
         mark = read_mark(folder) or {}
         self._state = _State(**mark.get("state", {}))
@@ -103,7 +105,7 @@ class ExampleSets:
             for writer in self._writers.values():
                 stack.enter_context(writer)
             left = islice(documents, state.documents - state.documents_before_file, None)
-            for document, sentences in tokenized(left, self._tokenizer.backend_tokenizer, self._symbol):
+            for document, sentences in self._tokenized(left):
                 self._add_document(document, sentences, files)
                 if state.tokens_read >= next_mark:
                     self._mark()
@@ -117,10 +119,15 @@ class ExampleSets:
         self._tell()
         return self._counts()
 
+    def _tokenized(self, documents: Iterable[Document]) -> Iterator[tuple[Document, list[list[int]]]]:
+        tokenizer = self._tokenizer
+        special, unknown = tokenizer.all_special_ids, tokenizer.unk_token_id
+        return tokenized(documents, tokenizer.backend_tokenizer, self._symbol, special=special, unknown=unknown)
+
     def _add_document(self, document: Document, sentences: list[list[int]], files: Sequence[Path]) -> None:
-        state, period = self._state, round(1 / self._recipe["held_out_fraction"])
+        state = self._state
         self._count(document, sum(map(len, sentences)), files)
-        name = HELD_OUT if state.documents % period == period // 2 else TRAIN
+        name = HELD_OUT if self._is_held_out(state.documents) else TRAIN
         self._add(name, self._examples(name, sentences))
         if self._recipe["segments"] == "faithful":
             self._writers[name].end_document()
@@ -181,7 +188,8 @@ class ExampleSets:
     def _mark(self) -> None:
         marks = {name: asdict(writer.mark()) for name, writer in self._writers.items()}
         left = {name: packer.open_examples for name, packer in self._packers.items()}
-        write_mark(self._folder, {"state": asdict(self._state), **marks, "open": left})
+        recipe = {name: value for name, value in self._recipe.items() if name != "files"}  # which may be many
+        write_mark(self._folder, {"recipe": recipe, "state": asdict(self._state), **marks, "open": left})
 
     def _counts(self) -> dict[str, Any]:
         state = self._state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import lzma
 import os
 import zlib
@@ -20,6 +21,9 @@ LONGEST_LINE_BYTES = 2**16  # a longer line comes in pieces: what tokenizes it n
 LONGEST_RECORD_BYTES = 2**27  # one that cannot be cut, because it is JSON or CSV, is refused
 
 
+LARGEST_WINDOW = 2**31  # of the zstandard library, and of `zstd --long=31`
+
+
 class Line(NamedTuple):
     """A line's number (from 1), its text, and how many places in it were no text and are U+FFFD now."""
 
@@ -36,8 +40,13 @@ def read_lines(path: Path, decoding: Decoding | None = None, *, on_bytes: BytesR
     one, for what is not text (as `decoding` has it), a compressed file that is damaged or cut short, and a file that
     changes while it is read.
     """
-    lines = _split(_blocks(path, on_bytes), LONGEST_LINE_BYTES, _pieces)
-    return _decoded(path, decoding or Decoding(), lines, strip=True)
+    decoding = decoding or Decoding()
+    utf_8 = codecs.lookup(decoding.encoding).name == "utf-8"
+    lines = _split(
+        _blocks(path, on_bytes), LONGEST_LINE_BYTES, lambda line: _pieces(line, None if utf_8 else decoding.encoding)
+    )
+    remedy = f"which cannot be cut in {decoding.encoding}: convert the file to utf-8 first"
+    return _decoded(path, decoding, lines, LONGEST_LINE_BYTES, remedy, strip=True)
 
 
 def read_whole_lines(
@@ -45,18 +54,19 @@ def read_whole_lines(
 ) -> Iterator[Line]:
     """The same, every line whole and as it stands but for its line feed; one of over 128 MB is a `ValueError`."""
     lines = _split(_blocks(path, on_bytes), LONGEST_RECORD_BYTES, _whole)
-    return _decoded(path, decoding or Decoding(), lines, strip=False)
+    remedy = "which has to be read whole: divide its text, or give it as plain text"
+    return _decoded(path, decoding or Decoding(), lines, LONGEST_RECORD_BYTES, remedy, strip=False)
 
 
-def _decoded(path: Path, decoding: Decoding, lines: Iterator[tuple[int, bytes]], *, strip: bool) -> Iterator[Line]:
+def _decoded(
+    path: Path, decoding: Decoding, lines: Iterator[tuple[int, bytes]], longest: int, remedy: str, *, strip: bool
+) -> Iterator[Line]:
     number, decode = 1, decoding.decode
     try:
         for number, line in lines:
-            if len(line) > LONGEST_RECORD_BYTES:
-                raise NotTextError(
-                    f"a line of over {LONGEST_RECORD_BYTES >> 20} MB, which has to be read whole: divide its text, or "
-                    f"give it as plain text"
-                )
+            if len(line) > longest:
+                size = f"{longest >> 20} MB" if longest >> 20 else f"{longest >> 10} kB"
+                raise NotTextError(f"a line of over {size}, {remedy}")
             text, replaced = decode(line)
             if number == 1:
                 text = text.lstrip("\ufeff")
@@ -86,17 +96,36 @@ def _split(blocks: Iterable[bytes], longest: int, cut: Callable[[bytes], list[by
             yield number, piece
 
 
-def _pieces(line: bytes) -> list[bytes]:
-    """Cut after the last space that leaves a piece of the allowed size or, without one, between UTF-8 characters."""
-    pieces, start = [], 0
+def _pieces(line: bytes, encoding: str | None) -> list[bytes]:
+    """Cut after the last space that leaves a piece of the allowed size or, without one, between characters.
+
+    encoding: where it is not UTF-8. What cannot be cut in it is given out too long, to be refused.
+    """
+    pieces: list[bytes] = []
+    start = 0
     while len(line) - start > LONGEST_LINE_BYTES:
         end = start + LONGEST_LINE_BYTES
         place = line.rfind(b" ", start + LONGEST_LINE_BYTES // 2, end) + 1 or end
         inside = next((back for back in range(4) if not 0x80 <= line[place - back] < 0xC0), 0)
         place -= inside  # of a character
+        if encoding is not None:
+            place -= _half_a_character(line[start:place], encoding)
+        if place == start:
+            return [*pieces, line[start:], b""]
         pieces.append(line[start:place])
         start = place
     return [*pieces, line[start:]]
+
+
+def _half_a_character(piece: bytes, encoding: str) -> int:
+    """How many bytes at the end belong to a character that goes on; all, where what they mean depends on those before
+    (ISO-2022's and UTF-7's shifts)."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    decoder.decode(b" ")
+    _, plain = decoder.getstate()
+    decoder.decode(piece)
+    rest, state = decoder.getstate()
+    return len(rest) if state == plain else len(piece)
 
 
 def _whole(line: bytes) -> list[bytes]:
@@ -114,7 +143,11 @@ def _blocks(path: Path, on_bytes: BytesRead | None) -> Iterator[bytes]:
             yield from _decompressed(blocks, lzma.LZMADecompressor, lzma.LZMAError)
         elif path.suffix == ".zst":
             zstandard = needed("zstandard", "reading .zst files")
-            yield from _decompressed(blocks, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+            yield from _decompressed(
+                blocks,
+                lambda: zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj(),
+                zstandard.ZstdError,
+            )
         else:
             yield from blocks
 

@@ -15,24 +15,27 @@ that is killed goes on from its last mark when it is run again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from electra.data.documents import Document, documents_in
 from electra.data.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough, files_of
-from electra.data.prepare import DESCRIPTION, recipe_of
+from electra.data.prepare import DESCRIPTION, Recipe, recipe_of
 from electra.data.shards import Shards, ShardWriter
 from electra.data.tables import Text
 from electra.data.text_files import PathLike
-from electra.data.unfinished import unfinished
+from electra.data.unfinished import MARK, clear, insist_replaceable, unfinished
 from electra.hub.files import write_text
 from electra.text.tokenizer import ElectraTokenizer
 
 try:
-    from datatrove.pipeline.base import PipelineStep  # type: ignore[import-not-found]
+    from datatrove.pipeline.base import PipelineStep
 except ImportError as missing:
     raise ImportError("a datatrove pipeline needs datatrove: pip install 'electra[scale]'") from missing
+
+logger = logging.getLogger(__name__)
 
 SHARE = "share.json"
 FIRST_DOCUMENT_BITS = 40
@@ -78,10 +81,12 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
         target = _place(self.shares, rank)
         if (target / SHARE).is_file() and json.loads((target / SHARE).read_text("utf-8"))["recipe"] == recipe:
             return
-        with unfinished(target) as working:
-            sets = ExampleSets(working, tokenizer, recipe, first_document=rank << FIRST_DOCUMENT_BITS)
-            counts = sets.write(self._documents(data))
-            write_text(working / SHARE, json.dumps({"recipe": recipe, **counts}, indent=1) + "\n")
+        with unfinished(target, SHARE) as working:
+            _keep_only(working, recipe)
+            if not (working / SHARE).is_file():
+                sets = ExampleSets(working, tokenizer, recipe, first_document=rank << FIRST_DOCUMENT_BITS)
+                counts = sets.write(self._documents(data))
+                write_text(working / SHARE, json.dumps({"recipe": recipe, **counts}, indent=1) + "\n")
 
     def _documents(self, data: Iterable[Any]) -> Iterator[Document]:
         for number, document in enumerate(data, 1):
@@ -92,7 +97,8 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
 class JoinShares(PipelineStep):  # type: ignore[misc]
     """Put the shares of all tasks together, in the order of the tasks, to one folder of prepared examples.
 
-    tokenizer: its folder. shares: the folder of the shares, which stays. output: the folder to be written.
+    tokenizer: its folder. shares: the folder of the shares, which stays. output: the folder to be written, apart from
+    the shares: a new or an empty one, or one of prepared examples, which is replaced.
     """
 
     type = "Tokenizer"
@@ -101,18 +107,21 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
     def __init__(self, tokenizer: PathLike, shares: PathLike, output: PathLike) -> None:
         super().__init__()
         self.tokenizer, self.shares, self.output = str(tokenizer), str(shares), Path(output)
+        self._check_output()
 
     def run(self, data: Iterable[Any] | None = None, rank: int = 0, world_size: int = 1) -> None:
         """Write the folder; one task does. Raises `ValueError` for shares that are missing or do not belong together,
-        and where nothing was held out."""
+        where nothing was held out, and where the output is no place for the folder."""
         if rank > 0:
             return
+        self._check_output()
         tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
         told = self._told(tokenizer.fingerprint())
         recipe = told[0]["recipe"]
         words = recipe.get("word_boundaries") is not None
         counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
-        with unfinished(self.output) as working:
+        with unfinished(self.output, DESCRIPTION) as working:
+            clear(working)  # of one that was killed, perhaps with other shares
             for name, dtype in files_of(len(tokenizer), words=words).items():
                 with ShardWriter(working, name, dtype=dtype) as writer:
                     for task in range(len(told)):
@@ -124,6 +133,15 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
                     counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
             described = {"recipe": {**recipe, "files": []}, "files": [], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
+
+    def _check_output(self) -> None:
+        shares, output = Path(self.shares).resolve(), self.output.resolve()
+        if output.is_relative_to(shares) or shares.is_relative_to(output):
+            raise ValueError(
+                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output apart, "
+                f"because the folder there is replaced"
+            )
+        insist_replaceable(self.output, DESCRIPTION)
 
     def _told(self, fingerprint: str) -> list[dict[str, Any]]:
         """What the shares say about themselves, in the order of the tasks."""
@@ -144,6 +162,16 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         if recipe["tokenizer"] != fingerprint:
             raise ValueError(f"{self.shares} was made with another tokenizer than {self.tokenizer}: give that one")
         return told
+
+
+def _keep_only(working: Path, recipe: Recipe) -> None:
+    """Clear away the unfinished work of another recipe: another tokenizer, options, or number of tasks."""
+    told = [json.loads(path.read_text("utf-8")) for path in (working / SHARE, working / MARK) if path.is_file()]
+    if told and all(one.get("recipe") == recipe for one in told):
+        return
+    if told:
+        logger.warning("%s was begun with other options or another tokenizer: it begins anew", working.parent)
+    clear(working)
 
 
 def _place(shares: str, task: int) -> Path:

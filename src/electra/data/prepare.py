@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from electra.data.example_sets import HELD_OUT, TRAIN, ExampleSets
 from electra.data.order import check_seed
 from electra.data.segments import SEGMENTS, check_length
 from electra.data.shards import Shards
-from electra.data.sources import describe_sources
+from electra.data.sources import describe_sources, read_as
 from electra.data.text_files import PathLike, find_text_files
 from electra.data.unfinished import unfinished
 from electra.data.words import check_symbol
@@ -51,8 +52,8 @@ def prepare(
     paths, encoding, text_field, invalid_utf8: as `read_documents` takes them.
     folder: where prepared text is kept, each preparation in a folder of its own, named by what decides it: tokenizer,
         the options here (but for `invalid_utf8`: text without such bytes is the same with either, and one that was
-        refused goes on where it was), and the files' sizes, times of change and ends. If it is there already it is
-        opened, which takes no time; an unfinished one is never taken for a whole one. One that was interrupted or
+        refused goes on where it was), and the files' sizes, times of change, ends and kinds. If it is there already it
+        is opened, which takes no time; an unfinished one is never taken for a whole one. One that was interrupted or
         killed goes on where it was, and ends with the same bits as one that was not.
     length: tokens of an example with its special ones, 5 or more.
     segments: how examples are made of documents: "faithful" to Google's law (module `segments`), which throws away what
@@ -65,7 +66,8 @@ def prepare(
     progress: called with (bytes read, bytes in all).
     look: called after every document. What it raises ends the preparation, which the same call then goes on with after
         that document.
-    reuse_only: open what is there, and raise `ValueError` where that is not this text prepared in this way.
+    reuse_only: open what is there, and raise `ValueError` where that is not this text prepared in this way. The files'
+        times do not count then: copies on another machine have other ones.
 
     Raises `ValueError` or `FileNotFoundError` for text that cannot be read (with file and line), and `ValueError` for
     too little of it. Memory does not grow with the text.
@@ -85,16 +87,19 @@ def prepare(
         "text_field": text_field,
         "files": describe_sources(files),
     }
-    target = Path(folder) / _key(recipe)
-    if reuse_only:
-        _insist_on(recipe, target)
-        return open_prepared(target, tokenizer)
-    if (target / DESCRIPTION).is_file():
+    target, there = Path(folder) / _key(recipe), _find(Path(folder), recipe, files, times=not reuse_only)
+    if there is not None:
         try:
-            return open_prepared(target, tokenizer)
+            return open_prepared(there, tokenizer)
         except (ValueError, FileNotFoundError) as error:
+            if reuse_only:
+                raise
             logger.warning("the text is prepared again: %s", error)
-    with unfinished(target) as working:
+    elif reuse_only:
+        raise ValueError(_not_there(recipe, Path(folder)))
+    elif (target / DESCRIPTION).is_file():
+        logger.warning("the text is prepared again: %s is damaged, or of files of another kind", target / DESCRIPTION)
+    with unfinished(target, DESCRIPTION) as working:
         if not (working / DESCRIPTION).is_file():
             counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, look)
             _insist_unchanged(files, recipe)
@@ -160,6 +165,30 @@ def read_recipe(folder: PathLike) -> Recipe:
     return recipe
 
 
+def _find(folder: Path, recipe: Recipe, files: tuple[Path, ...], *, times: bool) -> Path | None:
+    """The folder in which these files were prepared in this way, if there is one."""
+    wanted = _comparable(recipe, files, times=times)
+    for path in (folder / _key(recipe) / DESCRIPTION, *_whole_ones(folder)):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a damaged one is none
+            told = json.loads(path.read_text("utf-8"))
+            if _comparable(told["recipe"], map(Path, told["files"]), times=times) == wanted:
+                return path.parent
+    return None
+
+
+def _comparable(recipe: Recipe, files: Iterable[Path], *, times: bool) -> Recipe:
+    """The recipe with what each file was read as, which older ones did not tell, and without times where they do not
+    count."""
+    sources = [{**source, "kind": read_as(file)} for source, file in zip(recipe["files"], files, strict=True)]
+    dropped = () if times else ("changed_ns",)
+    return {**recipe, "files": [{name: one[name] for name in one if name not in dropped} for one in sources]}
+
+
+def _whole_ones(folder: Path) -> list[Path]:
+    """The descriptions of what was prepared in the folder to its end."""
+    return sorted(folder.glob(f"[!.]*/{DESCRIPTION}"))  # the hidden ones are not
+
+
 def _insist_unchanged(files: tuple[Path, ...], recipe: Recipe) -> None:
     changed = [
         str(file)
@@ -170,21 +199,18 @@ def _insist_unchanged(files: tuple[Path, ...], recipe: Recipe) -> None:
         raise ValueError(f"{', '.join(changed)} changed while it was read: start again when nothing writes to it")
 
 
-def _insist_on(recipe: Recipe, target: Path) -> None:
-    """Raise unless `target` is there; say what the nearest prepared text beside it differs in."""
-    if (target / DESCRIPTION).is_file():
-        return
-    whole = sorted(target.parent.glob(f"[!.]*/{DESCRIPTION}"))  # the hidden ones are not
-    others = [read_recipe(path.parent) for path in whole]
+def _not_there(recipe: Recipe, folder: Path) -> str:
+    """What to say where nothing was prepared in this way: what the nearest that is there differs in."""
+    others = [read_recipe(path.parent) for path in _whole_ones(folder)]
     if not others:
-        raise ValueError(f"{target.parent} holds no prepared text to use again: prepare it first")
+        return f"{folder} holds no prepared text to use again: prepare it first"
     differing, there = min(((_differing(recipe, other), other) for other in others), key=lambda pair: len(pair[0]))
     told = [
         "the files changed" if field == "files" else f"{field} was {there.get(field)}, is {recipe.get(field)}"
-        for field in differing
+        for field in differing or ["files"]  # which are of another kind, if they differ in nothing that was described
     ]
-    raise ValueError(
-        f"{target.parent} holds no text prepared in this way to use again ({'; '.join(told)}): "
+    return (
+        f"{folder} holds no text prepared in this way to use again ({'; '.join(told)}): "
         f"prepare it again, or give what it was prepared with"
     )
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import glob
 import importlib
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from electra.data.folders import Tell, Walk
+
+logger = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 
@@ -20,17 +26,23 @@ SUFFIXES = (
 )
 
 
-def find_text_files(paths: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
+def find_text_files(
+    paths: PathLike | Iterable[PathLike], *, outside: PathLike | None = None, tell: Tell = logger.warning
+) -> tuple[Path, ...]:
     """The files that `paths` name, in reading order.
 
-    Each path is a file, a folder (every text file in it and below, sorted; hidden ones and other suffixes are left
-    out) or a glob pattern such as ``"corpus/*.txt.gz"``. Raises `FileNotFoundError` for what is not there, and
-    `ValueError` for a suffix that is not text, a folder or pattern without text files, or a file named twice.
+    Each path is a file, a folder (every file in it and below with a suffix of text, sorted; hidden ones are left out)
+    or a glob pattern such as ``"corpus/*.txt.gz"``, which may match folders too. Links are followed. Raises
+    `FileNotFoundError` for what is not there, and `ValueError` for a suffix that is not text, a folder or pattern
+    without text files, or a file named twice.
+
+    outside: a folder, in which only files are read that are named themselves.
+    tell: told in words what is left out of a folder, but for what is hidden.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not paths:
         raise ValueError("no text was given: name files, folders or glob patterns")
-    files = [file for path in paths for file in _files(Path(path))]
+    files = [file for path in paths for file in _files(Path(path), outside, tell)]
     seen: set[Path] = set()
     for file in files:
         if file.resolve() in seen:
@@ -61,28 +73,58 @@ def needed(module: str, purpose: str) -> Any:
         raise ImportError(f"{purpose} needs {name}: pip install 'electra[data]'") from error
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, outside: PathLike | None, tell: Tell) -> list[Path]:
     if str(path) in STDIN:
         raise ValueError(f"{path} (stdin) is read by the command line only: give a file, or save the text to one")
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
-        texts = [file for file in files if kind_of(file) and file.suffix]
+        files = Walk(outside, tell).files(path)
+        texts = _texts(path, files, tell)
         if not texts:
-            raise ValueError(f"{path} holds no text files (of {len(files)} files): read are {SUFFIXES}")
+            hint = "; name files without a suffix by a pattern" if any(not file.suffix for file in files) else ""
+            raise ValueError(f"{path} holds no text files (of {len(files)} files): read are {SUFFIXES}{hint}")
         return texts
     if path.is_file():
-        if not kind_of(path):
-            raise ValueError(f"{path} is not known to be text: read are {SUFFIXES}. Convert or rename it")
-        return [path]
+        return [_known(path)]
     if glob.has_magic(str(path)):
-        files = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
-        if not files:
-            raise FileNotFoundError(f"no file matches {path}: check the pattern (quote it in the shell) and the folder")
-        return [found for file in files for found in _files(file)]
+        return _matching(path, Walk(outside, tell), tell)
     if path.exists():  # a pipe or a device cannot be read a second time, nor told from a changed one
         raise ValueError(f"{path} is neither a file nor a folder: write its text to a file first")
     raise FileNotFoundError(f"there is no file {path}: check the spelling (now in {Path.cwd()})")
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _known(file: Path) -> Path:
+    if not kind_of(file):
+        raise ValueError(f"{file} is not known to be text: read are {SUFFIXES}. Convert or rename it")
+    return file
+
+
+def _matching(pattern: Path, walk: Walk, tell: Tell) -> list[Path]:
+    """The files that match, and the texts in folders that do, sorted."""
+    found = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+    files = {_known(path) for path in found if path.is_file() and not walk.leaves_out(path)}
+    for folder in found:
+        if folder.is_dir():
+            files.update(_texts(folder, walk.files(folder), tell, but=files))
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern}: check the pattern (quote it in the shell) and the folder")
+    return sorted(files)
+
+
+def _texts(folder: Path, files: Iterable[Path], tell: Tell, but: Iterable[Path] = ()) -> list[Path]:
+    """Those of a folder's files that are text by their suffix; of the others (`but` some) it is told how many."""
+    texts: list[Path] = []
+    others: Counter[str] = Counter()
+    for file in files:
+        if file.is_file() and file.suffix and kind_of(file):
+            texts.append(file)
+        elif file not in but:
+            others[(file.suffix or "without a suffix") if file.is_file() else "no files"] += 1
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        hint = (
+            f" (to have those without a suffix read, name them by a pattern: '{folder}/**')"
+            if "without a suffix" in others
+            else ""
+        )
+        tell(f"left out of the text in {folder}: {counts}{hint}")
+    return texts

@@ -19,19 +19,26 @@ from typing import Any
 from electra.hub.files import write_text
 
 SUFFIX = ".unfinished"
+PARTIAL = ".partial"
 MARK = "mark.json"
+SHARDS = (".bin", ".idx")
 
 
 @contextmanager
-def unfinished(target: Path) -> Iterator[Path]:
-    """The hidden folder, which becomes `target` (replacing a folder there) when the block ends without an error.
+def unfinished(target: Path, description: str) -> Iterator[Path]:
+    """The hidden folder, which becomes `target` when the block ends without an error.
+
+    It replaces a folder there that is empty or holds nothing but shards and `description`, the file by which the writer
+    tells what it made.
 
     Where the process is killed, the folder stays and is given out again the next time. After an error (a bad line, a
     full disk) it stays if something was marked, else it is removed. What was left of other targets in the same parent
     is removed, unless another process holds it.
 
-    Raises `OSError`, naming `target`, when it cannot be written, or another process is writing it.
+    Raises `OSError`, naming `target`, when it cannot be written, or another process is writing it; and `ValueError`,
+    before anything is done, where it holds something else.
     """
+    insist_replaceable(target, description)
     working = target.with_name(f".{target.name}{SUFFIX}")
     made = [folder for folder in target.parents if not folder.exists()]
     lock = None
@@ -44,7 +51,7 @@ def unfinished(target: Path) -> Iterator[Path]:
             made = []
             raise BlockingIOError(errno.EAGAIN, f"another process is writing {target}: wait until it ends")
         yield working
-        _publish(working, target)
+        _publish(working, target, description)
     except BaseException as error:
         if lock is not None and not (working / MARK).is_file():
             shutil.rmtree(working, ignore_errors=True)
@@ -72,13 +79,36 @@ def write_mark(working: Path, mark: Mapping[str, Any]) -> None:
     write_text(working / MARK, json.dumps(mark))
 
 
-def _publish(working: Path, target: Path) -> None:
+def clear(working: Path) -> None:
+    """Begin anew: remove all that is in the hidden folder."""
+    for path in working.iterdir():
+        path.unlink()
+
+
+def insist_replaceable(target: Path, description: str) -> None:
+    """Raise `ValueError` where something is that its owner would miss: a file, or in a folder what is no shard."""
+    if not target.exists():
+        return
+    there = sorted(path.name for path in target.iterdir()) if target.is_dir() else [target.name]
+    others = [name for name in there if name != description and not name.startswith(".")]
+    if description in there:
+        others = [name for name in others if Path(name).suffix not in SHARDS]
+    if others or not target.is_dir():
+        what = f"holds {others[0]}" if target.is_dir() else "is a file"
+        raise ValueError(f"{target} {what}, and would be replaced: give a new or an empty folder")
+
+
+def _publish(working: Path, target: Path, description: str) -> None:
     """What its writer needed to go on (the mark, hidden files) goes; the rest becomes `target`."""
     for path in (*working.glob(".*"), working / MARK):
         path.unlink(missing_ok=True)
     _sync(working)
-    shutil.rmtree(target, ignore_errors=True)
+    insist_replaceable(target, description)
+    before = target.with_name(f".{target.name}.before{PARTIAL}")  # swept away by the next one, if this one is killed
+    if target.exists():
+        target.rename(before)
     working.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _is_of(working: Path, error: OSError) -> bool:
@@ -94,7 +124,7 @@ def _told(error: OSError, target: Path, *, kept: bool) -> OSError:
 
 def _sweep(parent: Path, *, but: Path) -> None:
     """Remove what killed processes left of other targets; what a living one holds stays."""
-    for folder in [*parent.glob(f".*{SUFFIX}"), *parent.glob(".*.partial")]:
+    for folder in [*parent.glob(f".*{SUFFIX}"), *parent.glob(f".*{PARTIAL}")]:
         if folder != but and folder.is_dir() and (lock := _hold(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)

@@ -23,9 +23,9 @@ SHRINK = "shrink"
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 
 # These decide nothing about the result but rounding and which values dropout drops. (Whether the files hold the text
-# they held is asked of the text itself.)
+# they held is asked of the text itself, and whether the vocabulary is the same of what was prepared with it.)
 CHANGEABLE = frozenset(
-    {"files", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
+    {"files", "vocab", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
 )
 
 
@@ -197,6 +197,7 @@ def _check(config: PretrainConfig) -> None:
     length = config.recipe.length
     require(5 <= length <= positions, "length", length, f"5 to {positions}, the positions that the networks have")
     _check_law(config)
+    _check_names(config)
     require(bool(config.files), "files", "empty", "at least one text file, folder or pattern")
     require(config.segments in SEGMENTS, "segments", config.segments, f"one of {', '.join(SEGMENTS)}")
     require(config.invalid_utf8 in INVALID, "invalid_utf8", config.invalid_utf8, f"one of {', '.join(INVALID)}")
@@ -220,6 +221,17 @@ def _check(config: PretrainConfig) -> None:
             f"the tokenizer is that of {config.init_tokenizer}, and cased and vocab_size are for a vocabulary that is "
             "trained: leave them out, or give vocab"
         )
+
+
+def _check_names(config: PretrainConfig) -> None:
+    """Refuse names that the run's own files could not hold."""
+    for name in ("files", "output", "vocab", "init", "init_discriminator", "init_generator"):
+        value = getattr(config, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            try:
+                str(one).encode("utf-8")
+            except UnicodeEncodeError:
+                raise ValueError(f"{name}: {str(one)!a} is no name in UTF-8: rename it, or give its folder") from None
 
 
 def _check_law(config: PretrainConfig) -> None:

@@ -25,8 +25,7 @@ def build_networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Netwo
     Their configurations keep the dropout of fine-tuning, 0.1, whatever it is in pretraining: Google's scripts build a
     network anew for either.
     """
-    shape = config.discriminator
-    shape.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+    shape = shape_of(config, tokenizer)
     networks = _assembled(config, tokenizer, shape)
     initialize_like_google(networks, shape.initializer_range, torch.Generator().manual_seed(config.seed))
     for module in networks.modules():
@@ -36,6 +35,13 @@ def build_networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Netwo
         if isinstance(module, ElectraAttentionHeads):
             module.dropout.p = config.attention_dropout
     return networks
+
+
+def shape_of(config: PretrainConfig, tokenizer: ElectraTokenizer) -> ElectraConfig:
+    """The configuration of the discriminator, or of the one network of `mlm`, with its vocabulary."""
+    shape = config.discriminator
+    shape.update({"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id})
+    return shape
 
 
 def _assembled(config: PretrainConfig, tokenizer: ElectraTokenizer, shape: ElectraConfig) -> Networks:

@@ -210,7 +210,7 @@ def _write_sample(config: PretrainConfig, path: Path) -> float:
     A compressed file holds more text than its size says, so a whole is told for each kind of file apart.
     """
     kinds: dict[str, list[Path]] = {}
-    for file in find_text_files(config.files):
+    for file in find_text_files(config.files, outside=config.output):
         kinds.setdefault(file.suffix, []).append(file)
     chosen = {kind: files[:: -(-len(files) // SAMPLE_FILES)] for kind, files in kinds.items()}
     most = SAMPLE_BYTES // sum(map(len, chosen.values()))

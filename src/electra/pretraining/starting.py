@@ -37,6 +37,21 @@ def check_init(config: PretrainConfig) -> None:
         )
 
 
+def check_shapes(config: PretrainConfig, shape: ElectraConfig) -> None:
+    """Refuse given networks of other shapes than the run's, told by their configurations alone, before hours of work.
+
+    shape: of the run's discriminator, with its vocabulary (for mlm, of its one network).
+    """
+    wanted = {"discriminator": shape, "generator": config.generator_of(shape), "model": shape}
+    given = {"discriminator": config.init_discriminator, "generator": config.init_generator}
+    if config.init is not None:
+        names = ("model",) if config.objective == "mlm" else ("discriminator", "generator")
+        given = {name: str(config.init / name) for name in names if (config.init / name / "config.json").is_file()}
+    for role, name in given.items():
+        if name not in (None, SHRINK):
+            _check_shape(ElectraConfig.from_pretrained(str(name)), wanted[role], str(name), config, role)
+
+
 @torch.no_grad()
 def start(networks: Networks, config: PretrainConfig) -> None:
     """Take over the weights of the given networks; what they do not have (a head) stays as it was drawn.
@@ -79,7 +94,7 @@ def go_on(networks: Networks, optimizer: Adam, config: PretrainConfig) -> tuple[
     folders = {name: config.init / name for name in published(networks)}
     for name, network in published(networks).items():
         if (folders[name] / "config.json").is_file():
-            _check_shape(ElectraConfig.from_pretrained(folders[name]), network, str(folders[name]), config)
+            _check_shape(ElectraConfig.from_pretrained(folders[name]), network.config, str(folders[name]), config, name)
     checkpoints = Checkpoints(config.init / "checkpoints")
     found = checkpoints.latest()
     if found is None:
@@ -127,7 +142,8 @@ def _take(network: ElectraPreTrainedModel, name: str, config: PretrainConfig) ->
     """Copy the weights of a folder or hub name into the network."""
     kind = ElectraForMaskedLM if isinstance(network, ElectraForMaskedLM) else ElectraForPreTraining
     given, found = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
-    _check_shape(given.config, network, name, config)
+    role = "generator" if kind is ElectraForMaskedLM else "discriminator"
+    _check_shape(given.config, network.config, name, config, role)
     if kind is ElectraForMaskedLM and not given.config.tie_word_embeddings:
         raise ValueError(f"{name} has an output layer apart from its word embeddings; here they are one")
     weights = dict(given.named_parameters())
@@ -136,8 +152,7 @@ def _take(network: ElectraPreTrainedModel, name: str, config: PretrainConfig) ->
             parameter.copy_(weights[own])
 
 
-def _check_shape(given: ElectraConfig, network: ElectraPreTrainedModel, name: str, config: PretrainConfig) -> None:
-    wanted = network.config
+def _check_shape(given: ElectraConfig, wanted: ElectraConfig, name: str, config: PretrainConfig, role: str) -> None:
     differing = [field for field in SHAPE if getattr(given, field) != getattr(wanted, field)]
     if not differing:
         return
@@ -145,14 +160,14 @@ def _check_shape(given: ElectraConfig, network: ElectraPreTrainedModel, name: st
     if differing == ["vocab_size"]:
         remedy = "give its own vocabulary as vocab, or leave vocab out"
     else:
-        fitting = [f"size {size}" for size in PRESETS if _has_shape_of(given, size, config, network)]
+        fitting = [f"size {size}" for size in PRESETS if _has_shape_of(given, size, config, role)]
         remedy = f"give {' or '.join(fitting)}" if fitting else f"give one of the shape of size {config.size}"
     raise ValueError(f"{name} does not fit: {told}. Its shape and vocabulary must be those of the run: {remedy}")
 
 
-def _has_shape_of(given: ElectraConfig, size: str, config: PretrainConfig, network: ElectraPreTrainedModel) -> bool:
+def _has_shape_of(given: ElectraConfig, size: str, config: PretrainConfig, role: str) -> bool:
     shape = ElectraConfig.preset(size)
-    if not isinstance(network, ElectraForPreTraining):
+    if role != "discriminator":
         shape = config.generator_of(shape)
     return all(getattr(given, field) == getattr(shape, field) for field in SHAPE if field != "vocab_size")
 

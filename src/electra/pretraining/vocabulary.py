@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from electra.data.documents import Document, Lines, Progress, read_documents
+from electra.data.held_out import holding_out
 from electra.data.sources import describe_sources
 from electra.data.text_files import find_text_files
 from electra.hub.files import write_text, writing_folder
@@ -64,6 +64,10 @@ def _of_network(name: str, run: Run) -> ElectraTokenizer:
 def _checked(tokenizer: ElectraTokenizer, name: str) -> ElectraTokenizer:
     if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise ValueError(f"{name} needs [MASK], [CLS] and [SEP] for pretraining: add those that it does not have")
+    if (highest := max(tokenizer.get_vocab().values())) >= len(tokenizer):
+        raise ValueError(
+            f"{name} has {len(tokenizer):,} tokens and an id of {highest:,}: number them from 0 on without a gap"
+        )
     return tokenizer
 
 
@@ -97,10 +101,11 @@ def looking(count: Progress, look: Callable[[], None]) -> Progress:
 
 def _sample(config: PretrainConfig, files: tuple[str, ...]) -> Iterator[str]:
     """A million characters of the documents that are held out from training, a few thousand of each."""
-    period = round(1 / config.held_out_fraction)
-    documents = read_documents(files, **config.reading)
+    is_held_out = holding_out(config.held_out_fraction)
     taken = 0
-    for document in islice(documents, period // 2, None, period):
+    for number, document in enumerate(read_documents(files, **config.reading)):
+        if not is_held_out(number):
+            continue
         for line in _beginning(document):
             yield line if config.word_boundaries is None else line.replace(config.word_boundaries, "")
             taken += len(line)

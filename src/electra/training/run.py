@@ -96,7 +96,8 @@ class Run:
         """Let go of the folder; one made here is removed when the input was refused before anything was trained."""
         while self.trackers:
             self.trackers.pop().close()
-        begun = any(self.folder.rglob(".*.unfinished"))  # text prepared in part, hours of work perhaps
+        # text prepared in part or whole: hours of work perhaps
+        begun = any(self.folder.rglob(".*.unfinished")) or any(self.folder.glob("examples/*/shards.json"))
         untrained = not self.metrics.exists() and not self.checkpoints.steps() and not begun
         if isinstance(error, (ValueError, FileNotFoundError)) and self._made and untrained:
             shutil.rmtree(self.folder, ignore_errors=True)
