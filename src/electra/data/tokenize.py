@@ -35,8 +35,8 @@ def tokenized(
     special: the ids of special tokens. unknown: that of an unknown word.
 
     Text that looks like a special token ("[SEP]") is taken as the text it is, and where the tokenizer does not part it,
-    for an unknown word. `tokenizer` is not changed; how many
-    cores it uses is told by RAYON_NUM_THREADS and TOKENIZERS_PARALLELISM, as ever.
+    for an unknown word. `tokenizer` is not changed; how many cores it uses is told by RAYON_NUM_THREADS and
+    TOKENIZERS_PARALLELISM, as ever.
     """
     tokenizer = for_plain_text(tokenizer)
     instead = _taken_for_special(tokenizer, special, unknown)
