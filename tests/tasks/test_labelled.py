@@ -11,7 +11,7 @@ import pytest
 import electra
 from electra.tasks.labelled import labelled_task, read_columns, read_labelled, task_of
 from electra.tasks.multiple_choice import MultipleChoice
-from electra.tasks.named import NAMED_TASKS, named_task, read_catalogue
+from electra.tasks.named import NAMED_TASKS, NamedTask, named_task, read_catalogue
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.text_ranking import TextRanking
@@ -89,13 +89,55 @@ def test_task_and_columns_are_inferred(tmp_path: Path, row: Any, kind: Any, exam
 
 
 def test_passages_of_a_query_are_one_example(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.tsv", "query\tpassage\tlabel", "q\tx\t1", "r\tx\t0", "q\ty\t0", "r\tz\t1")
+    rows = ["1\t7\tq\tx\t1", "2\t7\tr\tx\t0", "1\t8\tq\ty\t0", "2\t9\tr\tz\t1"]
+    path = written(tmp_path / "a.tsv", "qid\tpid\tquery\tpassage\tlabel", *rows)
     found = read_labelled(path)
     assert found.examples == [
         {"query": "q", "texts": ["x", "y"], "labels": [1, 0]},
         {"query": "r", "texts": ["x", "z"], "labels": [0, 1]},
     ]
     assert [record.line for record in found.records] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        ({"query": "q", "positive": "x"}, {"query": "r", "positive": "x", "negative": ["y", "z"]},
+         {"query": "r", "texts": ["x", "y", "z"], "labels": [1, 0, 0]}),
+        ({"text": "x", "label": "a"}, {"text": "x", "label": "a", "text_pair": "y"},
+         {"text": "x", "text_pair": "y", "label": "a"}),
+        ({"question": "q", "context": "the sea", "answers": [ANSWER]},
+         {"question": "q", "context": "the sea", "answers": [ANSWER], "is_impossible": True},
+         {"question": "q", "context": "the sea", "answers": []}),
+        ({"text": "x", "choices": ["a", "b"], "label": 0}, {"question": "y", "choices": ["a", "b"], "label": 1},
+         {"question": "y", "choices": ["a", "b"], "label": 1}),
+        # the first one's name for a part goes before one that only others have
+        ({"sentence": "x", "label": "a"}, {"sentence": "y", "label": "b", "text": "z"}, {"text": "y", "label": "b"}),
+    ],
+)  # fmt: skip
+def test_a_column_that_the_first_record_lacks(tmp_path: Path, first: Any, then: Any, expected: Any) -> None:
+    assert read_labelled(written(tmp_path / "a.jsonl", first, then)).examples[1] == expected
+
+
+def test_the_task_is_told_by_the_columns_of_all_records(tmp_path: Path) -> None:
+    """A text and a label, but to the others belong choices: the first one is what is wrong."""
+    rows = [{"text": "x", "label": 1}, {"text": "x", "choices": ["a", "b"], "label": 1}]
+    with pytest.raises(ValueError, match=r"a\.jsonl:1: no 'choices': every example needs one"):
+        read_labelled(written(tmp_path / "a.jsonl", *rows))
+
+
+@pytest.mark.parametrize("name", ["sentence", "hypothesis", "text_pair"])
+def test_a_label_is_no_text_whatever_its_column_is_called(tmp_path: Path, name: str) -> None:
+    """Given with the call, known of the task, and known of what a model was fitted to."""
+    path = written(tmp_path / "a.jsonl", {"facts": "x", name: "a"})
+    expected = [{"text": "x", "label": "a"}]
+    assert read_labelled(path, columns={"text": "facts", "label": name}).examples == expected
+    known = NamedTask(task="text-classification", columns={"text": ("facts",), "label": (name,)})
+    assert read_labelled(path, (TextClassification,), named=known).examples == expected
+    path = written(tmp_path / "a.jsonl", {"text": "x", "sentence": "y"})
+    assert read_labelled(path, columns={"label": "text"}).examples == [{"text": "y", "label": "x"}]
+    with pytest.raises(ValueError, match=r"no column with the text: .*; the file has text \(text: another part"):
+        read_labelled(written(tmp_path / "a.jsonl", {"text": "x"}), (TextClassification,), columns={"label": "text"})
 
 
 def test_columns_are_named(tmp_path: Path) -> None:
@@ -342,6 +384,10 @@ def test_duplicate_ids_are_left_out_on_request(tmp_path: Path) -> None:
     rows = [{**GOOD, "id": 1}, {**GOOD, "id": 1}, {**GOOD, "id": 2}]
     found = read_labelled(written(tmp_path / "a.jsonl", *rows), skip_invalid=True)
     assert (len(found), len(found.skipped)) == (2, 1)
+
+
+def test_an_empty_id_is_none(tmp_path: Path) -> None:
+    assert len(read_labelled(written(tmp_path / "a.csv", "id,text,label", ",x,a", ",y,b", "1,z,b"))) == 3
 
 
 def test_parts_and_tasks_that_there_are_not(tmp_path: Path) -> None:

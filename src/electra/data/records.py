@@ -85,17 +85,9 @@ def read_records(path: PathLike, *, header: Sequence[str] = (), skipped: list[st
     return records
 
 
-def column_of(records: Sequence[Record], names: Iterable[str], meaning: str) -> str:
-    """The first of `names` that the records have; `ValueError` with what there is instead when none is."""
-    names = tuple(names)
-    first = records[0]
-    for name in names:
-        if name in first.values:
-            return name
-    raise ValueError(
-        f"{first.where}: no column with {meaning}: looked for {', '.join(names)}; "
-        f"the file has {', '.join(first.values)}"
-    )
+def columns_of(records: Sequence[Record]) -> list[str]:
+    """The columns that any of the records has, those of the first one first: JSON may leave out what is not there."""
+    return list(dict.fromkeys(name for record in records for name in record.values))
 
 
 def value_of(record: Record, column: str) -> Any:

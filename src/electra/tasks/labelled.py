@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from electra.data.records import Record, column_of, read_records
+from electra.data.records import Record, columns_of, read_records
 from electra.tasks.catalogue import LABELLED_TASKS
 from electra.tasks.named import NAMED_TASKS, NamedTask
-from electra.tasks.task import ExampleError, LabelledTask, TrainingItem, suggestion
+from electra.tasks.task import Column, ExampleError, LabelledTask, TrainingItem, suggestion
 
 Example = dict[str, Any]
 Made = TypeVar("Made")
 
-ID_COLUMNS = ("id", "qid", "guid")
-"""Columns with a name for each example, which may come once."""
 CHUNK = 256
 """Examples that are tried together, where broken ones are left out."""
 
@@ -112,7 +110,7 @@ def read_labelled(
     kind = kinds[0] if len(kinds) == 1 else task_of(records, columns or {}, kinds)
     found = _columns(records, kind, columns or {}, named.columns if named else {})
     examples, kept = [], []
-    for record in _unique(records, skipped):
+    for record in _unique(records, kind, skipped):
         try:
             values = _values(record, kind, found)
             examples.append(kind.read_example(named.values(values) if named else values))
@@ -156,14 +154,13 @@ def task_of(
     records: Sequence[Record], columns: Mapping[str, str], kinds: Sequence[type[LabelledTask[Any]]] = LABELLED_TASKS
 ) -> type[LabelledTask[Any]]:
     """The first task whose examples have such columns; `ValueError` with what there is where none is."""
-    names = {*records[0].values, *columns}
+    there = columns_of(records)
     for kind in kinds:
-        if kind.recognises(names):
+        if kind.recognises({*there, *columns}):
             return kind
-    first = records[0]
     parts = "; ".join(f"{kind.name}: {', '.join(c.key for c in kind.columns if c.required)}" for kind in kinds)
     raise ValueError(
-        f"{first.where}: the columns {', '.join(first.values)} are of no known task. Name the task, or which columns "
+        f"{records[0].where}: the columns {', '.join(there)} are of no known task. Name the task, or which columns "
         f"its parts are in (as in text=review,label=stars): {parts}"
     )
 
@@ -194,23 +191,36 @@ def _columns(
     given: Mapping[str, str],
     names: Mapping[str, Sequence[str]],
 ) -> dict[str, str]:
-    """The file's column for each part of an example that it has."""
-    keys = [column.key for column in kind.columns]
+    """The file's column for each part of an example that it has.
+
+    What was given goes first, then what is known of the file, then what every example needs: a label in a column that
+    texts are often in is not taken for a text.
+    """
+    usual = {column.key: column.names for column in kind.columns}
     for key in given:
-        if key not in keys:
-            raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{suggestion(key, keys)}")
-    found = {}
+        if key not in usual:
+            raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{suggestion(key, list(usual))}")
+    there = columns_of(records)
+    found = {key: name for key, name in given.items() if name in there}
+    for known in (names, usual):
+        for column in sorted(kind.columns, key=lambda column: not column.required):
+            left = [name for name in known.get(column.key, ()) if name in there and name not in found.values()]
+            if left and column.key not in {*found, *given}:
+                found[column.key] = min(left, key=lambda name: name not in records[0].values)
     for column in kind.columns:
-        looked_for = (given[column.key],) if column.key in given else (*names.get(column.key, ()), *column.names)
-        if column.key in given or column.required:
-            found[column.key] = column_of(records, looked_for, column.meaning)
-        elif (name := _first(looked_for, records[0], found)) is not None:
-            found[column.key] = name
-    return found
+        if column.key not in found and (column.required or column.key in given):
+            looked_for = (given[column.key],) if column.key in given else (*names.get(column.key, ()), *column.names)
+            raise ValueError(_missing(records[0], column, looked_for, there))
+    return {key: found[key] for key in usual if key in found}
 
 
-def _first(looked_for: Sequence[str], record: Record, taken: Mapping[str, str]) -> str | None:
-    return next((name for name in looked_for if name in record.values and name not in taken.values()), None)
+def _missing(first: Record, column: Column, looked_for: Sequence[str], there: Sequence[str]) -> str:
+    """What to say where a part of the examples is in no column."""
+    taken = [name for name in looked_for if name in there]
+    return (
+        f"{first.where}: no column with {column.meaning}: looked for {', '.join(looked_for)}; "
+        f"the file has {', '.join(there)}" + (f" ({', '.join(taken)}: another part of the example)" if taken else "")
+    )
 
 
 def _values(record: Record, kind: type[LabelledTask[Any]], found: Mapping[str, str]) -> dict[str, Any]:
@@ -223,14 +233,16 @@ def _values(record: Record, kind: type[LabelledTask[Any]], found: Mapping[str, s
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _unique(records: Sequence[Record], skipped: list[str] | None) -> list[Record]:
-    """The records, of which no two have the same id."""
-    column = next((name for name in ID_COLUMNS if name in records[0].values), None)
+def _unique(records: Sequence[Record], kind: type[LabelledTask[Any]], skipped: list[str] | None) -> list[Record]:
+    """The records, of which no two have the same id; an empty one is none."""
+    there = columns_of(records)
+    named = [name for name in kind.ids if name in there]
+    column = min(named, key=lambda name: name not in records[0].values, default=None)
     seen: dict[Any, Record] = {}
     kept = []
     for record in records:
         name = None if column is None else record.values.get(column)
-        first = seen.setdefault(str(name), record) if name is not None else record
+        first = record if name in (None, "") else seen.setdefault(str(name), record)
         if first is record:
             kept.append(record)
             continue

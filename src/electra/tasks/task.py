@@ -200,6 +200,8 @@ class LabelledTask(Task[E]):
 
     columns: ClassVar[tuple[Column, ...]]
     """What an example of this task is made of."""
+    ids: ClassVar[tuple[str, ...]] = ("id", "qid", "guid")
+    """Columns that may name the records: in the first of them that a file has, each name comes once."""
     usual_length: ClassVar[int] = 128
     """The longest row in tokens for fine-tuning, if nothing else is said; Google's."""
 

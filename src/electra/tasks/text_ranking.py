@@ -79,6 +79,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
         Column("label", ("label", "labels", "relevance"), "how relevant a text is", required=False),
         Column("scores", ("scores", "score"), "a teacher's scores", required=False),
     )
+    ids: ClassVar[tuple[str, ...]] = ("id", "guid")  # a qid is the query's, with a record for each of its texts
 
     top_k: int | None = None
     return_documents: bool = False
