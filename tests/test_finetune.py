@@ -16,6 +16,7 @@ from electra.finetuning.examples import load_examples
 from electra.finetuning.scoring import score
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
+from electra.tasks.named import named_task
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer
 from tests.finetuning import toy
@@ -119,6 +120,33 @@ def test_broken_examples_are_left_out_and_counted(
     assert "broken.jsonl:42" in said
 
 
+def test_labels_of_examples_that_are_left_out_are_none(folder: Path, tmp_path: Path) -> None:
+    rows = [{"text": "red", "label": math.nan}, {"text": 3, "label": "ghost"}, {"text": "tree", "label": ""}]
+    config = settings(folder, tmp_path, skip_invalid=True)
+    found = load_examples(replace(config, train=write(tmp_path / "a.jsonl", [*examples(40), *rows])))
+    assert found.task.labels == ("no", "yes")
+    assert len(found.skipped) == 3
+    one = [{"text": "sea", "label": "no"}] * 4
+    with pytest.raises(ValueError, match="at least two"):
+        load_examples(replace(config, train=write(tmp_path / "b.jsonl", [*one, *rows])))
+
+
+def test_what_a_catalogue_says_is_part_of_what_is_fitted(folder: Path, tmp_path: Path) -> None:
+    """The file may be changed, but for the task."""
+    catalogue = tmp_path / "own.toml"
+    config = settings(folder, tmp_path, task="red", catalogue=catalogue)
+
+    def digest(text: str) -> str:
+        catalogue.write_text(f'[red]\ntask = "text-classification"\n{text}')
+        return load_examples(config, named_task("red", catalogue)).digests["task_sha256"]
+
+    plain = digest("")
+    assert digest("options = { max_length = 7 }\n") != plain
+    assert load_examples(config, named_task("red", catalogue)).task.max_length == 7
+    assert digest('[other]\ntask = "text-ranking"\n') == plain
+    assert digest('options = { labels = ["no", "yes"] }\n') != digest('options = { labels = ["yes", "no"] }\n') != plain
+
+
 # -- what is refused -----------------------------------------------------------------
 
 ONE = {"text": "a stone", "label": "no"}
@@ -144,6 +172,8 @@ ANSWERED = {"question": "q", "context": "the sea", "answers": [{"text": "sea", "
         ("text-classification", [{"text": "x", "label": 0.5}, {"text": "x", "label": math.nan}], None,
          r"train\.jsonl:2: .*NaN"),
         ("text-classification", [], None, r"train\.jsonl holds no examples"),
+        ("text-classification", [ONE, {"text": "x", "label": ""}], None, r"train\.jsonl:2: the label is empty"),
+        ("mrpc", [{**ONE, "label": 1, "text_pair": "a"}, ONE], None, r"train\.jsonl:2: no second text"),
     ],
 )  # fmt: skip
 def test_unusable_examples(
@@ -179,6 +209,8 @@ def test_lines_that_are_no_json_and_rows_too_long_for_the_model(folder: Path, tm
     ("changes", "message"),
     [
         ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": "3"}, "epochs is '3': it must be a number"),
+        ({"batch_size": 8.0}, r"batch_size is 8\.0: it must be a whole number"),
         ({"layer_decay": 0.0}, "layer_decay is 0.0"),
         ({"warmup": 1.0}, "warmup is 1.0"),
         ({"dropout": 1.0}, "dropout is 1.0: it must be 0 or more and below 1"),

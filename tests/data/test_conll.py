@@ -36,10 +36,12 @@ def test_other_tags_stay_as_they_are() -> None:
 
 def test_first_and_last_column_of_sentences_between_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "eng.train"
-    path.write_text("-DOCSTART- -X- O O\n\nI-95 NNP I-NP I-LOC\nis VBZ I-VP O\n\n \nAnn\tNNP\tI-NP\tI-PER\n")
+    path.write_text(
+        "-DOCSTART- -X- O O\n\n# id 81f2\tdomain=en\nI-95 NNP I-NP I-LOC\nis VBZ I-VP O\n\n \nAnn\tNNP\tI-NP\tI-PER\n"
+    )
     records = read_records(path)
     assert [record.values for record in records] == [
         {"tokens": ["I-95", "is"], "tags": ["B-LOC", "O"]},
         {"tokens": ["Ann"], "tags": ["B-PER"]},
     ]
-    assert [record.line for record in records] == [4, 7]
+    assert [record.line for record in records] == [5, 8]

@@ -63,6 +63,7 @@ def test_compressed_files(tmp_path: Path, suffix: str, opened: object) -> None:
         ("a.csv", "text,label\n", "a.csv holds no examples"),
         ("a.csv", "text,label\nx,1\nx\n", r"a\.csv:3: 1 columns, the first line names 2"),
         ("a.csv", 'text,label\n"x,1\n', r"a\.csv:\d+: "),
+        ("a.csv", "text,label,text\nx,1,y\n", r"a\.csv:1: two columns are called 'text'"),
         ("a.parquet", "PAR1", r"a\.parquet is damaged or no Parquet file"),
         ("a.docx", "x", r"a\.docx: files of examples are \.jsonl, \.csv, \.tsv"),
         ("a.conll", "Ann B-PER\nsat\n", r"a\.conll:2: 1 column, where a word and its tag are needed"),
@@ -88,6 +89,7 @@ def test_what_is_no_example_is_refused_with_its_line(tmp_path: Path, name: str, 
     [
         ("a.jsonl", '{"a": 1}\n{"a": \n[1]\n{"a": 2}\n', 2, r"a\.jsonl:2: not JSON"),
         ("a.csv", "text,label\nx\ny,1\n", 1, r"a\.csv:2: 1 columns"),
+        ("a.csv", 'text,label\n"x"y,1\nz,0\n', 1, r"a\.csv:2: ',' expected after"),
         ("a.conll", "a O\nb\nc O\n\nd O\n", 1, r"a\.conll:2: 1 column"),
         ("a.txt", "__label__a x\nno label here\n", 1, r"a\.txt:2: no label"),
         (

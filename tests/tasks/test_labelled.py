@@ -274,6 +274,8 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
     assert (named.settings, named.metric) == ({"epochs": 4, "rate": 2e-4}, "f1")
     found = read_labelled(written(tmp_path / "a.csv", "review,stars", "fine,5"), (TextClassification,), named=named)
     assert found.examples == [{"text": "fine", "label": "good"}]
+    assert named.values({"label": [1, 5, "x"]}) == {"label": ["bad", "good", "x"]}
+    assert named.values({"tags": "1 O", "tokens": [1]}) == {"tags": ["bad", "O"], "tokens": [1]}
     assert named_task("mnli", path) is NAMED_TASKS["mnli"]
     assert named_task("no such task", path) is None
 
@@ -288,6 +290,7 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
         ("[a]\ntask = 'ner'\nlabel_range = [5, 5]", r"\[a\]: label_range is \[5, 5\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\nlabel_range = [0]", r"\[a\]: label_range is \[0\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\ncolumns = {tags = 3}", r"\[a\]: columns has tags = 3, where a name or a list of names"),
+        ("[a]\ntask = 'ner'\noptions = {labels = 'yes'}", r"options has labels = 'yes', where a list belongs"),
         ("[a]\ntask = 'ner'\nheader = 'f1'", r"\[a\]: header is 'f1', where a list belongs"),
     ],
 )
@@ -318,7 +321,7 @@ QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
         ([GOOD, {**GOOD, "label": "c"}], TASK, r"a\.jsonl:2: the label 'c' is none of this task's 2"),
         ([{**GOOD, "id": 7}, {**GOOD, "id": 8}, {**GOOD, "id": 7}], None,
          r"a\.jsonl:3: the id 7 is also that of line 1"),
-        ([{"text": "cat", "label": 0.5}, NAN], REGRESSION, r"a\.jsonl:2: .*a finite number, not nan"),
+        ([{"text": "cat", "label": 0.5}, NAN], REGRESSION, r"a\.jsonl:2: the label is NaN"),
         ([QUESTION, {**QUESTION, "answers": [{"text": "lake", "answer_start": 0}]}], None,
          r"a\.jsonl:2: the answer 'lake' is not in its context"),
         ([{"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a"], "tags": ["O", "O"]}],

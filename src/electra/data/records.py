@@ -8,7 +8,7 @@ import json
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -135,16 +135,26 @@ def _table(path: Path, file: IO[str], header: Sequence[str], refuse: Refuse, **d
     reader = csv.reader(file, strict=True, **dialect)
     try:
         first = next(reader, [])
-        rows: Iterable[list[str]] = reader
+        rows: Iterator[list[str]] = reader
         if header and len(first) == len(header) and set(first).isdisjoint(header):
             first, rows = list(header), chain([first], reader)
-        for row in rows:
-            if row and len(row) == len(first):
-                yield reader.line_num, dict(zip(first, row, strict=True))
-            elif row:
-                refuse(f"{path}:{reader.line_num}: {len(row)} columns, the first line names {len(first)}")
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: {error}") from error
+    twice = next((name for name in first if name and first.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}:1: two columns are called {twice!r}: rename one")
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            refuse(f"{path}:{reader.line_num}: {error}")
+            continue
+        if row and len(row) == len(first):
+            yield reader.line_num, dict(zip(first, row, strict=True))
+        elif row:
+            refuse(f"{path}:{reader.line_num}: {len(row)} columns, the first line names {len(first)}")
 
 
 def _plain(path: Path, file: IO[str], refuse: Refuse) -> Iterator[Row]:

@@ -135,6 +135,11 @@ class FinetuneConfig:
 
 def _check(config: FinetuneConfig) -> None:
     """Refuse what cannot be meant, before anything is read."""
+    for each in fields(config):
+        if str(each.type).startswith(("int", "float")):
+            value, allowed = getattr(config, each.name), (int,) if "int" in str(each.type) else (int, float)
+            right = value is None or (isinstance(value, allowed) and not isinstance(value, bool))
+            _require(right, each.name, value, "a whole number" if allowed == (int,) else "a number")
     for name in ("epochs", "rate"):
         value = getattr(config, name)
         _require(value is None or value > 0, name, value, "a number above 0")

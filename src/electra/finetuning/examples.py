@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Examples:
         lines: where in its file each of `held_out` stands.
         files: what has to be known to read such files again; see `known_of_files`.
         data: what both files' examples are like, as `train` and `eval`; see `statistics`.
-        digests: of the two files, to know them again.
+        digests: of the two files, and of what a catalogue says of them, to know them again.
     """
 
     task: LabelledTask[Any]
@@ -68,9 +69,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         **(named.options if named else {}),
         "max_length": _longest_row(config, named, learnt.kind),
     }
-    task = learnt.checked(lambda examples: learnt.kind.from_examples(examples, **options)).for_tokenizer(tokenizer)
-    if config.skip_invalid:
-        learnt = learnt.usable(task, tokenizer, skip_invalid=True)
+    learnt, task = _with_task(learnt, tokenizer, options, skip_invalid=config.skip_invalid)
     items = _arranged(learnt, named).items(task, tokenizer)
     held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(
@@ -87,8 +86,23 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
             name: statistics(task, part.examples, task.encode_all(part.examples, tokenizer))
             for name, part in (("train", learnt), ("eval", held_out))
         },
-        {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)},
+        _digests(config, named),
     )
+
+
+def _with_task(
+    learnt: LabelledExamples, tokenizer: Any, options: dict[str, Any], *, skip_invalid: bool
+) -> tuple[LabelledExamples, LabelledTask[Any]]:
+    """Those that can be used, and the task that they are of: labels that only the others have are none of its."""
+
+    def task_of(these: LabelledExamples) -> LabelledTask[Any]:
+        return these.checked(lambda examples: these.kind.from_examples(examples, **options)).for_tokenizer(tokenizer)
+
+    task = task_of(learnt)
+    if not skip_invalid:
+        return learnt, task
+    usable = learnt.usable(task, tokenizer, skip_invalid=True)
+    return usable, task if len(usable) == len(learnt) else task_of(usable)
 
 
 def _arranged(learnt: LabelledExamples, named: NamedTask | None) -> LabelledExamples:
@@ -100,7 +114,7 @@ def _arranged(learnt: LabelledExamples, named: NamedTask | None) -> LabelledExam
 def _longest_row(config: FinetuneConfig, named: NamedTask | None, kind: type[LabelledTask[Any]]) -> int:
     """Tokens: what was asked for, which the model must be able to read, or what is usual, as far as it can."""
     longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
-    asked = config.max_length or kind.usual_length
+    asked = config.max_length or (named.options.get("max_length") if named else None) or kind.usual_length
     usual = (None, named.settings.get("max_length") if named else None)
     if asked > longest and config.max_length not in usual:
         raise ValueError(f"max_length is {asked}: {config.model} reads at most {longest} tokens")
@@ -112,6 +126,14 @@ def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[Lab
     if config.task is None:
         return LABELLED_TASKS
     return (labelled_task(named.task if named else config.task),)
+
+
+def _digests(config: FinetuneConfig, named: NamedTask | None) -> dict[str, str]:
+    found = {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)}
+    if config.catalogue is not None and named is not None:  # the file may hold other tasks, which may change
+        said = json.dumps(asdict(named), sort_keys=True)
+        found["task_sha256"] = hashlib.sha256(said.encode()).hexdigest()
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -43,13 +43,21 @@ class NamedTask:
 
     def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A record's values with their labels as the task has them."""
-        if "label" not in values or not (self.label_names or self.label_range):
-            return dict(values)
-        label = values["label"]
-        if self.label_range:
+        if self.both_orders and not values.get("text_pair"):
+            raise ValueError("no second text: every example needs one, as it is learnt in both orders")
+        if self.label_range and "label" in values:
             low, high = self.label_range
-            return {**values, "label": (finite(label, "the label of a regression") - low) / (high - low)}
-        return {**values, "label": self.label_names.get(str(label), label)}
+            return {**values, "label": (finite(values["label"], "the label of a regression") - low) / (high - low)}
+        found = dict(values)
+        if isinstance(tags := found.get("tags"), str):
+            found["tags"] = tags.split()
+        return {key: self._named(value) if key in ("label", "tags") else value for key, value in found.items()}
+
+    def _named(self, label: Any) -> Any:
+        """A label, or a list of them, under the names that they stand for."""
+        if isinstance(label, (list, tuple)):
+            return [self._named(each) for each in label]
+        return self.label_names.get(str(label), label)
 
     def arranged(self, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The examples to learn from: where the order of a pair means nothing, each in both orders."""
@@ -168,6 +176,9 @@ def read_table(where: str, table: Any) -> NamedTask:
             pass
         case other:
             raise ValueError(f"{where}: label_range is {other!r}, where [lowest, highest] belongs")
+    labels = table.get("options", {}).get("labels", [])
+    if not isinstance(labels, list):  # a string would be taken for the list of its letters
+        raise ValueError(f'{where}: options has labels = {labels!r}, where a list belongs, such as ["no", "yes"]')
     columns = table.get("columns", {})
     for part, name in columns.items():
         if not isinstance(name, (str, list)):
