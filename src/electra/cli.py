@@ -12,7 +12,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -68,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(words)
-    _leave_in_order()
     try:
-        code = run(words)
-        sys.stdout.flush()
+        with _signals_in_order():
+            code = run(words)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         _say("stopped")
         code = INTERRUPTED
@@ -87,15 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _leave_in_order() -> None:
-    """A signal that ends the process does so by way of an exception, so that half-written files are removed.
+@contextmanager
+def _signals_in_order() -> Iterator[None]:
+    """Signals that end the process do so by way of an exception, so that half-written files are removed.
 
     With the exit code that a shell would tell. Verbs that save their work first take the signals over.
     """
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # and not under nohup
-            signal.signal(number, lambda received, _: sys.exit(128 + received))
+    numbers = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # under nohup one is not
+    for number in taken:
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run(words: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ def test_a_signal_is_noted_and_names_its_exit_code(number: signal.Signals, code:
 def test_a_second_signal_soon_after_the_first_changes_nothing(first: signal.Signals, second: signal.Signals) -> None:
     """As when the whole group of processes is signalled, and a launcher hands the signal on."""
     acted: list[int] = []
-    before = {number: signal.signal(number, lambda *arguments: acted.append(1)) for number in (first, second)}
+    before = {number: signal.signal(number, lambda *arguments: acted.append(1)) for number in {first, second}}
     try:
         with Interruption() as interruption:
             for number in (first, second, second):
