@@ -85,6 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _say(_in_words(error))
         code = 1
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; at once where it has not parted from others, of which one has failed.
+
+    Threads of torch that still wait for those would now and then abort the end of the interpreter.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
