@@ -31,6 +31,8 @@ SCORED_ANSWER_TOKENS = 30
 """The longest answer that counts in SQuAD's figures: Google's configure_finetuning.py, and transformers' run_qa.py."""
 SMALLEST = 1e-12
 """A probability that is none, in logarithms."""
+IMPOSSIBLE = {"true": True, "1": True, "false": False, "0": False}
+"""What `is_impossible` may be; in CSV files it is a string."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,11 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
     @classmethod
     def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         example = dict(values)
-        if example.pop("is_impossible", False):
+        given = example.pop("is_impossible", False)
+        impossible = IMPOSSIBLE.get(str(given).strip().lower())
+        if impossible is None:
+            raise ValueError(f"'is_impossible' is true or false (or 1 or 0), not {given!r}")
+        if impossible:
             example["answers"] = []
         read_question(example)
         return {
