@@ -99,6 +99,12 @@ def test_passages_of_a_query_are_one_example(tmp_path: Path) -> None:
     assert [record.line for record in found.records] == [2, 3]
 
 
+@pytest.mark.parametrize(("given", "answers"), [("False", 1), ("0", 1), ("true", 0), ("TRUE", 0), ("1", 0)])
+def test_whether_there_is_an_answer_in_a_table(tmp_path: Path, given: str, answers: int) -> None:
+    path = written(tmp_path / "a.csv", "question,context,answer,is_impossible", f"q,the sea,sea,{given}")
+    assert len(read_labelled(path).examples[0]["answers"]) == answers
+
+
 @pytest.mark.parametrize(
     ("first", "then", "expected"),
     [
@@ -317,6 +323,8 @@ QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
          r"a\.jsonl:2: the answer 'lake' is not in its context"),
         ([{"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a"], "tags": ["O", "O"]}],
          TokenClassification(labels=("O", "X")), r"a\.jsonl:2: 1 tokens and 2 tags"),
+        ([{**QUESTION, "is_impossible": "False"}, {**QUESTION, "is_impossible": "no"}], None,
+         r"a\.jsonl:2: 'is_impossible' is true or false \(or 1 or 0\), not 'no'"),
         ([{"tokens": ["a"], "tags": 3}], None, r"a\.jsonl:1: 'tags' is to be a list of words"),
         ([{"query": "q", "positive": "x", "negative": "y"}, {"query": "q"}], None,
          r"a\.jsonl:2: a labelled ranking has"),

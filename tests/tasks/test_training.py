@@ -40,6 +40,17 @@ def model_for(task: LabelledTask[Any]) -> Any:
             "multi_label_classification",
             [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]],
         ),
+        # fastText's: one label is a string
+        (["b", ["a", "b"], "a"], ("a", "b"), "multi_label_classification", [[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]),
+        # a 0 or 1 for each label
+        (
+            [[0, 1, 0], [1.0, 0.0, 1.0], [True, False, False]],
+            ("0", "1", "2"),
+            "multi_label_classification",
+            [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [1.0, 0.0, 0.0]],
+        ),
+        ([[0, 1], [1, 1], [1, 0]], ("0", "1"), "multi_label_classification", [[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]),
+        ([[0, 1], [1], []], ("0", "1"), "multi_label_classification", [[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]),
     ],
 )
 def test_text_classification_reads_labels_off_the_examples(
@@ -80,6 +91,35 @@ def test_token_classification_labels_each_words_first_token_once(tokenizer: Any)
     assert torch.isfinite(task.loss(model_for(task), batch))
 
 
+def test_a_0_or_1_for_each_label() -> None:
+    """Names that are given are in their order; what is read of two of these alone is what was read of many."""
+    rows = [{"text": "x", "label": label} for label in ([0, 1, 1], [1, 0, 0])]
+    options = {"labels": ["c", "b", "a"], "problem_type": "multi_label_classification"}
+    task = TextClassification.from_examples(rows, **options)
+    assert task.labels == ("c", "b", "a")
+    assert [task.target(row) for row in rows] == [(0, 1, 1), (1, 0, 0)]
+    task = TextClassification.from_examples([{"text": "x", "label": label} for label in ([0, 0], [0, 1])])
+    assert task.target({"text": "x", "label": [1, 0]}) == (1, 0)
+    for label in ([1, 0, 0], [2, 0], ["0"], "0", 1):
+        with pytest.raises(ValueError, match="has a list with a 0 or 1 for each of the 2 labels, not"):
+            task.target({"text": "x", "label": label})
+
+
+@pytest.mark.parametrize(
+    "labels", [[["a"], [0.5]], [[0, 1, 1], [0, 1]], [["a"], [1.0, 0.0]], [["a"], [None]], [["a"], 3]]
+)
+def test_lists_of_labels_that_can_mean_nothing(labels: list[Any]) -> None:
+    with pytest.raises(ExampleError, match=r"a list has names, or in all|has a list of them"):
+        TextClassification.from_examples([{"text": "x", "label": label} for label in labels])
+
+
+@pytest.mark.parametrize(("labels", "label"), [(("1", "2", "3", "4"), 0), (("-1", "x"), 0), (("0", "2"), 1)])
+def test_a_number_is_no_index_where_labels_are_numbers(labels: tuple[str, ...], label: int) -> None:
+    with pytest.raises(ValueError, match=f"the label {label} is none of this task's"):
+        TextClassification(labels=labels).label_index(label)
+    assert TextClassification(labels=("a", "1 star")).label_index(1) == 1
+
+
 def test_what_is_learnt_of_several_numbers() -> None:
     task = TextClassification(labels=("a", "b"), problem_type="regression")
     assert task.target({"text": "x", "label": [1, "0.5"]}) == (1.0, 0.5)
@@ -118,8 +158,8 @@ def test_labels_written_in_two_ways_are_one() -> None:
         (TextClassification(labels=("a",)), {"text": "x", "label": 10**400}, "a finite number, not 1000"),
         (
             TextClassification(labels=("a", "b"), problem_type="multi_label_classification"),
-            {"text": "x", "label": "a"},
-            "has a list of them, not 'a'",
+            {"text": "x", "label": 3},
+            "has a list of them, not 3",
         ),
         (TokenClassification(labels=("O", "X")), {"tokens": ["x", "y"], "tags": ["O"]}, "2 tokens and 1 tags"),
         (TokenClassification(labels=("O", "X")), {"tokens": ["x"], "tags": ["Y"]}, "the label 'Y' is none"),
@@ -141,6 +181,9 @@ def test_one_label_is_no_classification() -> None:
         TextClassification.from_examples([{"text": "x", "label": "a"}] * 2)
     with pytest.raises(ExampleError, match="example 1: the label is NaN"):
         TextClassification.from_examples([{"text": "x", "label": label} for label in ("a", float("nan"))])
+    for label in ("", " ", ["a", ""]):
+        with pytest.raises(ExampleError, match="example 1: the label is empty: every example needs one"):
+            TextClassification.from_examples([{"text": "x", "label": label} for label in ("a", label)])
     with pytest.raises(ValueError, match="the 0 examples are none"):
         TextClassification.from_examples([])
     with pytest.raises(ValueError, match=r"tags are \['O'\]"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from electra.tasks.task import Encoded, LabelledTask, label_fields
 
 E = TypeVar("E", bound=Encoded)
+WHOLE = re.compile(r"-?\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,12 @@ class ClassificationTask(LabelledTask[E]):
         return {**label_fields(self.labels), "problem_type": None}
 
     def label_index(self, label: Any) -> int:
-        """Which output a label is: by its name, or a whole number by itself where no label has such a name."""
+        """Which output a label is: by its name, or a whole number by itself where no label is called by a number."""
         if str(label) in self.labels:
             return self.labels.index(str(label))
-        if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
-            return label
+        counts = isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels)
+        if counts and not any(WHOLE.fullmatch(name) for name in self.labels):
+            return int(label)
         allowed = ", ".join(map(repr, self.labels[:20])) + (", …" if len(self.labels) > 20 else "")
         raise ValueError(f"the label {label!r} is none of this task's {len(self.labels)}: {allowed}")
 

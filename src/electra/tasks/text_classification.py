@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
 from electra.tasks import metrics, score_functions
-from electra.tasks.classification import ClassificationTask
+from electra.tasks.classification import WHOLE, ClassificationTask
 from electra.tasks.score_functions import SCORE_FUNCTIONS
 from electra.tasks.sequences import check_truncation, encode_texts
 from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, finite, is_count, label_of, of_each
@@ -31,7 +32,6 @@ PAIRS = {
 }
 """What a file calls a text, and what it calls the second of a pair."""
 FRACTION = re.compile(r"-?\d+\.\d+")
-WHOLE = re.compile(r"-?\d+")
 TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question", "sentence")
 
 
@@ -48,6 +48,8 @@ class TextClassification(ClassificationTask[Encoded]):
         truncation: what to do with a text longer than `max_length`: True (as "longest_first"), "only_first" and
             "only_second" cut it, False is an error.
         decision_threshold: of several labels, those whose score is at least this are said, in scores of such answers.
+        multi_hot: of several labels, an example to learn from has a 0 or 1 for each, in their order, and not the names
+            of its own.
     """
 
     name: ClassVar[str] = "text-classification"
@@ -64,6 +66,7 @@ class TextClassification(ClassificationTask[Encoded]):
     function_to_apply: str | None = "default"
     truncation: bool | str = True
     decision_threshold: float = 0.5
+    multi_hot: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,15 +91,19 @@ class TextClassification(ClassificationTask[Encoded]):
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
         """Several labels for each if one is a list, regression if they are fractions, else a label for each.
 
-        With `labels` or `problem_type` among the options, that is what the examples have.
+        With `labels` or `problem_type` among the options, that is what the examples have. Lists are of names, or all of
+        one length with a 0 or 1 for each label.
         """
         found = of_each(_label, examples)
-        if "labels" in options:
-            return cls().with_options(**options)
         if options.get("problem_type") == "regression":
             return cls(labels=("LABEL_0",)).with_options(**options)
-        if any(isinstance(label, (list, tuple)) for label in found):
-            names = _in_order({name for labels in found for name in labels})
+        several = any(isinstance(label, (list, tuple)) for label in found)
+        if several:
+            options = {"multi_hot": _are_multi_hot(found), **options}
+        if "labels" in options:
+            return cls().with_options(**options)
+        if several:
+            names = _places(found) if options["multi_hot"] else _in_order({*chain(*of_each(_names, found))})
             return cls(labels=names, problem_type="multi_label_classification").with_options(**options)
         if _are_numbers(found):
             return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
@@ -159,10 +166,18 @@ class TextClassification(ClassificationTask[Encoded]):
             return self.label_index(label)
         if self.problem == "regression":
             return self._numbers(label)
-        if not isinstance(label, (list, tuple)):
-            raise ValueError(f"an example of several labels has a list of them, not {label!r}")
-        chosen = set(map(self.label_index, label))
+        if self.multi_hot:
+            return self._of_places(label)
+        chosen = set(map(self.label_index, _names(label)))
         return tuple(float(i in chosen) for i in range(len(self.labels)))
+
+    def _of_places(self, label: Any) -> tuple[float, ...]:
+        """The 0 or 1 for each label."""
+        if not _is_bits(label) or len(label) != len(self.labels):
+            raise ValueError(
+                f"an example has a list with a 0 or 1 for each of the {len(self.labels)} labels, not {label!r}"
+            )
+        return tuple(map(float, label))
 
     def _numbers(self, label: Any) -> float | tuple[float, ...]:
         """A number for each of the network's outputs; a number by itself where there is one."""
@@ -212,10 +227,45 @@ def _in_order(labels: set[Any]) -> tuple[str, ...]:
 
 
 def _label(example: Any) -> Any:
-    """What an example is labelled with; NaN, which tables have where there is nothing, is no label."""
+    """What an example is labelled with; NaN and an empty string, which tables have where there is nothing, are none."""
     label = label_of(example, "label", "labels")
-    if isinstance(label, float) and math.isnan(label):
-        raise ValueError("the label is NaN: every example needs one")
+    for one in label if isinstance(label, (list, tuple)) else (label,):
+        if (isinstance(one, float) and math.isnan(one)) or (isinstance(one, str) and not one.strip()):
+            raise ValueError(f"the label is {'NaN' if isinstance(one, float) else 'empty'}: every example needs one")
+    return label
+
+
+def _is_bits(label: Any) -> bool:
+    """Whether it is a list of 0 and 1."""
+    return isinstance(label, (list, tuple)) and all(isinstance(one, (int, float)) and one in (0, 1) for one in label)
+
+
+def _is_of_places(label: Any) -> bool:
+    """Whether it is a list of 0 and 1 that are no names: one comes twice, or they are fractions or truth values."""
+    return _is_bits(label) and (len({*label}) < len(label) or any(isinstance(one, (float, bool)) for one in label))
+
+
+def _are_multi_hot(labels: Sequence[Any]) -> bool:
+    """Whether all are lists of one length with a 0 or 1 for each label, and some of them cannot be of names."""
+    alike = all(map(_is_bits, labels)) and len({*map(len, labels)}) == 1
+    return alike and len(labels[0]) > 1 and any(map(_is_of_places, labels))
+
+
+def _places(labels: Sequence[Any]) -> tuple[str, ...]:
+    """Names for labels that have none: from 0 on."""
+    return tuple(map(str, range(next(len(label) for label in labels if isinstance(label, (list, tuple))))))
+
+
+def _names(label: Any) -> Sequence[Any]:
+    """The names of an example's labels; a string is one, as in fastText's files."""
+    if isinstance(label, str):
+        return (label,)
+    if not isinstance(label, (list, tuple)):
+        raise ValueError(f"an example of several labels has a list of them, not {label!r}")
+    if _is_of_places(label) or any(isinstance(one, float) or not isinstance(one, (str, int)) for one in label):
+        raise ValueError(
+            f"the label is {label!r}: a list has names, or in all examples a 0 or 1 for each label, always as many"
+        )
     return label
 
 
