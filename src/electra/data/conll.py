@@ -10,6 +10,8 @@ SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".train", ".testa", ".testb")
 """The last three as in eng.train of CoNLL-2003."""
 DOCUMENT = "-DOCSTART-"
 """What stands in place of a word where a document begins."""
+COMMENT = "# id "
+"""How a line begins that names a sentence, as in MultiCoNER's files."""
 BEGINNINGS = ("B", "S", "U")
 ENDINGS = ("E", "S", "L", "U")
 PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
@@ -24,6 +26,8 @@ def sentences(path: Path, file: IO[str], refuse: Callable[[str], None]) -> Itera
     words: list[list[str]] = []
     complaint, number = "", 0
     for number, line in enumerate(_with_end(file), 1):
+        if line.startswith(COMMENT):
+            continue
         fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
         if any(fields) and fields[0] != DOCUMENT:
             words.append(fields)
