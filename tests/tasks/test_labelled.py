@@ -274,6 +274,14 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
     assert (named.settings, named.metric) == ({"epochs": 4, "rate": 2e-4}, "f1")
     found = read_labelled(written(tmp_path / "a.csv", "review,stars", "fine,5"), (TextClassification,), named=named)
     assert found.examples == [{"text": "fine", "label": "good"}]
+    assert named.values({"label": ["1", 5, "x"]}) == {"label": ["bad", "good", "x"]}
+    for label in ([0, 1, 0], [0.0, 1.0], [True, False]):
+        with pytest.raises(ValueError, match=r"what the places of a list of 0 and 1 are called belongs into options"):
+            named.values({"label": label})
+    named = NamedTask(task="token-classification", label_names={"0": "O", "1": "B-X"})
+    assert named.values({"tags": [0, 1, 0]})["tags"] == named.values({"tags": "0 1 0"})["tags"] == ["O", "B-X", "O"]
+    named = NamedTask(task="text-ranking", label_names={"0": "0", "1": "0", "2": "1"})
+    assert named.values({"label": [1, 0, 2]}) == {"label": ["0", "0", "1"]}
     assert named_task("mnli", path) is NAMED_TASKS["mnli"]
     assert named_task("no such task", path) is None
 
@@ -288,6 +296,8 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
         ("[a]\ntask = 'ner'\nlabel_range = [5, 5]", r"\[a\]: label_range is \[5, 5\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\nlabel_range = [0]", r"\[a\]: label_range is \[0\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\ncolumns = {tags = 3}", r"\[a\]: columns has tags = 3, where a name or a list of names"),
+        ("[a]\ntask = 'ner'\noptions = {labels = 'yes'}", r"\[a\]: options has labels = 'yes', where a list of names"),
+        ("[a]\ntask = 'ner'\noptions = {labels = [1, 2]}", r"\[a\]: options has labels = \[1, 2\], where a list of"),
         ("[a]\ntask = 'ner'\nheader = 'f1'", r"\[a\]: header is 'f1', where a list belongs"),
     ],
 )
@@ -325,6 +335,7 @@ QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
          TokenClassification(labels=("O", "X")), r"a\.jsonl:2: 1 tokens and 2 tags"),
         ([{**QUESTION, "is_impossible": "False"}, {**QUESTION, "is_impossible": "no"}], None,
          r"a\.jsonl:2: 'is_impossible' is true or false \(or 1 or 0\), not 'no'"),
+        ([{"tokens": [], "tags": []}] * 2, None, r"a\.jsonl: no sentence has a word"),
         ([{"tokens": ["a"], "tags": 3}], None, r"a\.jsonl:1: 'tags' is to be a list of words"),
         ([{"query": "q", "positive": "x", "negative": "y"}, {"query": "q"}], None,
          r"a\.jsonl:2: a labelled ranking has"),

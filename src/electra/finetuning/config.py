@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from electra.finetuning.rates import Rates, usual_rates
 from electra.training.settings import Setting
@@ -106,12 +106,17 @@ class FinetuneConfig:
         """The same with a task's own settings, and what is usual, where nothing was said.
 
         Raises:
-            ValueError: a setting that no task can have.
+            ValueError: a setting that no task can have, or one of another kind.
         """
         left_open = [each.name for each in fields(self) if each.default is None and each.name not in OF_ONE_FIT]
-        for name in settings:
+        kinds = get_type_hints(FinetuneConfig)
+        for name, value in settings.items():
             if name not in left_open:
                 raise ValueError(f"the task has a setting {name!r}; allowed are {', '.join(left_open)}")
+            fraction = float in get_args(kinds[name])
+            if isinstance(value, bool) or not isinstance(value, (int, float) if fraction else int):
+                kind = "a number" if fraction else "a whole number"
+                raise ValueError(f"the task's setting {name} is {value!r}: it must be {kind}")
         usual = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, **settings}
         return replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
 
