@@ -16,6 +16,7 @@ from electra.finetuning.examples import load_examples
 from electra.finetuning.scoring import score
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
+from electra.tasks.named import NamedTask
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer
 from tests.finetuning import toy
@@ -89,6 +90,34 @@ def test_a_named_task_brings_its_settings_and_its_score(folder: Path, tmp_path: 
     catalogue.write_text('[red]\ntask = "text-classification"\nsettings = { epoch = 2 }\n')
     with pytest.raises(ValueError, match=r"the task has a setting 'epoch'; allowed are .*epochs"):
         finetune(replace(config, output=tmp_path / "other"))
+    for name, value, message in (
+        ("epochs", "3", "a number"),
+        ("lora", True, "a whole"),
+        ("batch_size", 2.5, "a whole"),
+    ):
+        with pytest.raises(ValueError, match=f"the task's setting {name} is {value!r}: it must be {message}"):
+            replace(config, **dict.fromkeys(("epochs", "batch_size"))).with_usual({name: value})
+
+
+def test_a_task_of_one_s_own_has_its_rows(folder: Path, tmp_path: Path) -> None:
+    config = settings(folder, tmp_path)
+    for given, own, expected in ((None, 8, 8), (12, 8, 12), (None, 99, 24)):
+        named = NamedTask(task="text-classification", options={"max_length": own})
+        assert load_examples(replace(config, max_length=given), named).task.max_length == expected
+    with pytest.raises(ValueError, match="max_length is '8': it must be 3 or more tokens"):
+        load_examples(config, NamedTask(task="text-classification", options={"max_length": "8"}))
+
+
+def test_pairs_in_both_orders_are_pairs(folder: Path, tmp_path: Path) -> None:
+    rows = [{"text": "red", "text_pair": "green", "label": label} for label in ("a", "b")]
+    config = settings(folder, tmp_path)
+    write(config.train, [rows[0], {**rows[1], "text_pair": None}, rows[1]])
+    write(config.eval, rows)
+    named = NamedTask(task="text-classification", both_orders=True)
+    with pytest.raises(ValueError, match=r"train\.jsonl:2: no second text: with both_orders every example is a pair"):
+        load_examples(config, named)
+    found = load_examples(replace(config, skip_invalid=True), named)
+    assert (found.learnt, len(found.items), len(found.skipped)) == (2, 4, 1)
 
 
 def test_broken_examples_are_left_out_and_counted(
@@ -100,6 +129,31 @@ def test_broken_examples_are_left_out_and_counted(
     assert "40 examples to learn from" in said
     assert "2 examples cannot be used and are left out; " in said
     assert "broken.jsonl:42" in said
+
+
+@pytest.mark.parametrize(
+    ("task", "good", "bad"),
+    [
+        ("text-classification", [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}],
+         [{"text": "x", "label": math.nan}, {"text": "x", "label": ""}, {"text": 3, "label": "c"}]),
+        ("multiple-choice", [{"text": "x", "choices": ["a", "b"], "label": 1}],
+         [{"text": "x", "choices": ["a", "b"], "label": 7}]),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_used_are_left_out(
+    folder: Path, tmp_path: Path, task: str, good: list[dict[str, Any]], bad: list[dict[str, Any]]
+) -> None:
+    """And with them the class that no other example has; one class alone is none to tell from others."""
+    config = settings(folder, tmp_path, task=task, skip_invalid=True)
+    write(config.train, [*bad, *good])
+    write(config.eval, good)
+    found = load_examples(config)
+    assert (found.learnt, len(found.skipped)) == (len(good), len(bad))
+    if task == "text-classification":
+        assert found.task.labels == ("a", "b")
+        write(config.train, [*bad, good[0]])
+        with pytest.raises(ValueError, match="the 1 examples all have the label 'a'"):
+            load_examples(config)
 
 
 # -- what is refused -----------------------------------------------------------------
