@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from electra.evaluate import EvaluateConfig, evaluate
 from electra.finetune import finetune
 from electra.finetuning.examples import load_examples
 from electra.finetuning.scoring import score
@@ -118,6 +119,19 @@ def test_pairs_in_both_orders_are_pairs(folder: Path, tmp_path: Path) -> None:
         load_examples(config, named)
     found = load_examples(replace(config, skip_invalid=True), named)
     assert (found.learnt, len(found.items), len(found.skipped)) == (2, 4, 1)
+
+
+def test_a_0_or_1_for_each_label_is_read_as_that_again(folder: Path, tmp_path: Path) -> None:
+    """Also where a file could be one of the names 0 and 1, which both examples would have."""
+    hot = {"no": [1, 0], "yes": [0, 1]}
+    rows = [{"text": one["text"], "label": hot[one["label"]]} for one in examples(40)]
+    config = settings(folder, tmp_path, epochs=1)
+    write(config.train, [*rows, {"text": "red", "label": [0, 0]}])
+    write(config.eval, rows)
+    scores = finetune(config)["scores"]
+    found = evaluate(EvaluateConfig(str(config.output), data=config.eval, device="cpu", resamples=0))
+    assert found["scores"] == pytest.approx(scores)
+    assert [found["by_class"][name]["support"] for name in ("0", "1")] == [20, 20]
 
 
 def test_broken_examples_are_left_out_and_counted(
