@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from electra.evaluate import EvaluateConfig, evaluate
 from electra.finetune import finetune
 from electra.finetuning.examples import load_examples
 from electra.finetuning.scoring import score
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
-from electra.tasks.named import named_task
+from electra.tasks.named import NamedTask
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer
 from tests.finetuning import toy
@@ -90,6 +91,47 @@ def test_a_named_task_brings_its_settings_and_its_score(folder: Path, tmp_path: 
     catalogue.write_text('[red]\ntask = "text-classification"\nsettings = { epoch = 2 }\n')
     with pytest.raises(ValueError, match=r"the task has a setting 'epoch'; allowed are .*epochs"):
         finetune(replace(config, output=tmp_path / "other"))
+    for name, value, message in (
+        ("epochs", "3", "a number"),
+        ("lora", True, "a whole"),
+        ("batch_size", 2.5, "a whole"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is {value!r}: it must be {message}"):
+            replace(config, **dict.fromkeys(("epochs", "batch_size"))).with_usual({name: value})
+
+
+def test_a_task_of_one_s_own_has_its_rows(folder: Path, tmp_path: Path) -> None:
+    config = settings(folder, tmp_path)
+    for given, own, expected in ((None, 8, 8), (12, 8, 12), (None, 99, 24)):
+        named = NamedTask(task="text-classification", options={"max_length": own})
+        assert load_examples(replace(config, max_length=given), named).task.max_length == expected
+    with pytest.raises(ValueError, match="max_length is '8': it must be 3 or more tokens"):
+        load_examples(config, NamedTask(task="text-classification", options={"max_length": "8"}))
+
+
+def test_pairs_in_both_orders_are_pairs(folder: Path, tmp_path: Path) -> None:
+    rows = [{"text": "red", "text_pair": "green", "label": label} for label in ("a", "b")]
+    config = settings(folder, tmp_path)
+    write(config.train, [rows[0], {**rows[1], "text_pair": None}, rows[1]])
+    write(config.eval, rows)
+    named = NamedTask(task="text-classification", both_orders=True)
+    with pytest.raises(ValueError, match=r"train\.jsonl:2: no second text: with both_orders every example is a pair"):
+        load_examples(config, named)
+    found = load_examples(replace(config, skip_invalid=True), named)
+    assert (found.learnt, len(found.items), len(found.skipped)) == (2, 4, 1)
+
+
+def test_a_0_or_1_for_each_label_is_read_as_that_again(folder: Path, tmp_path: Path) -> None:
+    """Also where a file could be one of the names 0 and 1, which both examples would have."""
+    hot = {"no": [1, 0], "yes": [0, 1]}
+    rows = [{"text": one["text"], "label": hot[one["label"]]} for one in examples(40)]
+    config = settings(folder, tmp_path, epochs=1)
+    write(config.train, [*rows, {"text": "red", "label": [0, 0]}])
+    write(config.eval, rows)
+    scores = finetune(config)["scores"]
+    found = evaluate(EvaluateConfig(str(config.output), data=config.eval, device="cpu", resamples=0))
+    assert found["scores"] == pytest.approx(scores)
+    assert [found["by_class"][name]["support"] for name in ("0", "1")] == [20, 20]
 
 
 def test_of_a_named_task_s_error_the_least_is_chosen_by(folder: Path, tmp_path: Path) -> None:
@@ -120,31 +162,29 @@ def test_broken_examples_are_left_out_and_counted(
     assert "broken.jsonl:42" in said
 
 
-def test_labels_of_examples_that_are_left_out_are_none(folder: Path, tmp_path: Path) -> None:
-    rows = [{"text": "red", "label": math.nan}, {"text": 3, "label": "ghost"}, {"text": "tree", "label": ""}]
-    config = settings(folder, tmp_path, skip_invalid=True)
-    found = load_examples(replace(config, train=write(tmp_path / "a.jsonl", [*examples(40), *rows])))
-    assert found.task.labels == ("no", "yes")
-    assert len(found.skipped) == 3
-    one = [{"text": "sea", "label": "no"}] * 4
-    with pytest.raises(ValueError, match="at least two"):
-        load_examples(replace(config, train=write(tmp_path / "b.jsonl", [*one, *rows])))
-
-
-def test_what_a_catalogue_says_is_part_of_what_is_fitted(folder: Path, tmp_path: Path) -> None:
-    """The file may be changed, but for the task."""
-    catalogue = tmp_path / "own.toml"
-    config = settings(folder, tmp_path, task="red", catalogue=catalogue)
-
-    def digest(text: str) -> str:
-        catalogue.write_text(f'[red]\ntask = "text-classification"\n{text}')
-        return load_examples(config, named_task("red", catalogue)).digests["task_sha256"]
-
-    plain = digest("")
-    assert digest("options = { max_length = 7 }\n") != plain
-    assert load_examples(config, named_task("red", catalogue)).task.max_length == 7
-    assert digest('[other]\ntask = "text-ranking"\n') == plain
-    assert digest('options = { labels = ["no", "yes"] }\n') != digest('options = { labels = ["yes", "no"] }\n') != plain
+@pytest.mark.parametrize(
+    ("task", "good", "bad"),
+    [
+        ("text-classification", [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}],
+         [{"text": "x", "label": math.nan}, {"text": "x", "label": ""}, {"text": 3, "label": "c"}]),
+        ("multiple-choice", [{"text": "x", "choices": ["a", "b"], "label": 1}],
+         [{"text": "x", "choices": ["a", "b"], "label": 7}]),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_used_are_left_out(
+    folder: Path, tmp_path: Path, task: str, good: list[dict[str, Any]], bad: list[dict[str, Any]]
+) -> None:
+    """And with them the class that no other example has; one class alone is none to tell from others."""
+    config = settings(folder, tmp_path, task=task, skip_invalid=True)
+    write(config.train, [*bad, *good])
+    write(config.eval, good)
+    found = load_examples(config)
+    assert (found.learnt, len(found.skipped)) == (len(good), len(bad))
+    if task == "text-classification":
+        assert found.task.labels == ("a", "b")
+        write(config.train, [*bad, good[0]])
+        with pytest.raises(ValueError, match="the 1 examples all have the label 'a'"):
+            load_examples(config)
 
 
 # -- what is refused -----------------------------------------------------------------

@@ -62,8 +62,8 @@ def test_compressed_files(tmp_path: Path, suffix: str, opened: object) -> None:
         ("a.jsonl", "", "a.jsonl holds no examples"),
         ("a.csv", "text,label\n", "a.csv holds no examples"),
         ("a.csv", "text,label\nx,1\nx\n", r"a\.csv:3: 1 columns, the first line names 2"),
-        ("a.csv", 'text,label\n"x,1\n', r"a\.csv:\d+: "),
-        ("a.csv", "text,label,text\nx,1,y\n", r"a\.csv:1: two columns are called 'text'"),
+        ("a.csv", 'text,label\n"x,1\ny,1\n', r"a\.csv:2: unexpected end of data"),
+        ("a.csv", "text,label,label\nx,1,2\n", r"a\.csv:1: two columns are called 'label': give each a name of its"),
         ("a.parquet", "PAR1", r"a\.parquet is damaged or no Parquet file"),
         ("a.docx", "x", r"a\.docx: files of examples are \.jsonl, \.csv, \.tsv"),
         ("a.conll", "Ann B-PER\nsat\n", r"a\.conll:2: 1 column, where a word and its tag are needed"),
@@ -89,7 +89,7 @@ def test_what_is_no_example_is_refused_with_its_line(tmp_path: Path, name: str, 
     [
         ("a.jsonl", '{"a": 1}\n{"a": \n[1]\n{"a": 2}\n', 2, r"a\.jsonl:2: not JSON"),
         ("a.csv", "text,label\nx\ny,1\n", 1, r"a\.csv:2: 1 columns"),
-        ("a.csv", 'text,label\n"x"y,1\nz,0\n', 1, r"a\.csv:2: ',' expected after"),
+        ("a.csv", 'text,label\nx,1\n"a "b" c",1\ny,1\n', 2, r"a\.csv:3: ',' expected after"),
         ("a.conll", "a O\nb\nc O\n\nd O\n", 1, r"a\.conll:2: 1 column"),
         ("a.txt", "__label__a x\nno label here\n", 1, r"a\.txt:2: no label"),
         (
@@ -106,6 +106,13 @@ def test_broken_rows_are_left_out_on_request(tmp_path: Path, name: str, text: st
     assert len(records) == kept
     assert skipped
     assert re.search(complaint, skipped[0])
+
+
+def test_a_quote_that_nothing_closes_costs_all_the_lines_that_it_takes_in(tmp_path: Path) -> None:
+    skipped: list[str] = []
+    [record] = read_records(written(tmp_path / "a.csv", 'text,label\nx,1\n"y,1\nz,1\nw,1\n'), skipped=skipped)
+    assert record.values == {"text": "x", "label": "1"}
+    assert [complaint.split(":")[1] for complaint in skipped] == ["3", "4", "5"]
 
 
 def test_nothing_but_broken_rows_is_an_error(tmp_path: Path) -> None:

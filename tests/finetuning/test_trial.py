@@ -161,6 +161,24 @@ def test_other_examples_are_other_settings(folder: Path, tmp_path: Path, monkeyp
         finetune(config)
 
 
+def test_a_task_that_means_something_else_is_another_setting(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text('[red]\ntask = "text-classification"\n')
+    config = settings(folder, tmp_path, **QUICK, task="red", catalogue=catalogue)
+    monkeypatch.setattr(trials, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(Trial, "_publish", lambda self, seconds: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        finetune(config)
+    catalogue.write_text('[red]\nlabel_names = { yes = "no", no = "yes" }\ntask = "text-classification"\n')
+    with pytest.raises(ValueError, match="task_sha256"):
+        finetune(config)
+    catalogue.write_text('# the same\n[red]\ntask = "text-classification"\n[blue]\ntask = "ner"\n')
+    with pytest.raises(ZeroDivisionError):
+        finetune(config)
+
+
 def test_it_is_evaluated_every_epoch_or_as_often_as_is_said(folder: Path, whole: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in metrics(whole, "held_out")] == [12, 25, 38]  # 200 examples in steps of 16
     config = settings(folder, tmp_path, **QUICK, evaluate_every=15)

@@ -175,9 +175,10 @@ def test_objectives_follow_from_the_examples() -> None:
     triple = {"query": "a", "texts": ["x", "y"], "labels": [1, 0]}
     alone = {"query": "a", "texts": ["x"], "labels": [1]}
     assert TextRanking.from_examples([triple]).objective == "listwise"
-    graded = [{"query": "q", "texts": ["a", "b"], "labels": labels} for labels in ([0, 3], [0, 0])]
-    assert TextRanking.from_examples(graded).objective == "listwise"
     assert TextRanking.from_examples([triple, alone]).objective == "pointwise"
+    graded = {"query": "a", "texts": ["x", "y"], "labels": [3, 0]}
+    assert TextRanking.from_examples([graded, {**triple, "labels": [0, 0]}]).objective == "listwise"
+    assert TextRanking.from_examples([{**alone, "labels": [3]}]).objective == "pointwise"
     assert TextRanking.from_examples([{**triple, "scores": [1.0, 0.5]}]).objective == "margin-mse"
 
 

@@ -176,6 +176,11 @@ def test_a_bad_labelled_example_is_named(tokenizer: Any, task: Any, example: Any
     assert caught.value.index == 1
 
 
+def test_labels_are_not_the_letters_of_a_word() -> None:
+    with pytest.raises(ValueError, match="labels='yes': a list of names is needed"):
+        TextClassification(labels="yes")
+
+
 def test_one_label_is_no_classification() -> None:
     with pytest.raises(ValueError, match="2 examples all have the label 'a': a classifier learns to tell at least two"):
         TextClassification.from_examples([{"text": "x", "label": "a"}] * 2)

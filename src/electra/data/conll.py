@@ -11,7 +11,7 @@ SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".train", ".testa", ".testb")
 DOCUMENT = "-DOCSTART-"
 """What stands in place of a word where a document begins."""
 COMMENT = "# id "
-"""With what a comment before a sentence begins."""
+"""How a line begins that names a sentence, as in MultiCoNER's files."""
 BEGINNINGS = ("B", "S", "U")
 ENDINGS = ("E", "S", "L", "U")
 PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
@@ -20,16 +20,15 @@ PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
 def sentences(path: Path, file: IO[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each sentence's last line, and its `tokens` and `tags`: the first and the last column.
 
-    A line that begins with "# id" is a comment, as MultiCoNER's files have it before each sentence.
     Columns are separated by tabs, or else by white space. Tags of entities become IOB2, whichever of IOB1, IOB2, BIOES
     and BILOU they are in.
     """
     words: list[list[str]] = []
     complaint, number = "", 0
     for number, line in enumerate(_with_end(file), 1):
-        fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-        if not words and line.startswith(COMMENT):
+        if line.startswith(COMMENT):
             continue
+        fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
         if any(fields) and fields[0] != DOCUMENT:
             words.append(fields)
             wrong = _wrong(fields, words[0])

@@ -132,29 +132,38 @@ def _json_lines(path: Path, file: IO[str], refuse: Refuse) -> Iterator[Row]:
 
 def _table(path: Path, file: IO[str], header: Sequence[str], refuse: Refuse, **dialect: Any) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(file, strict=True, **dialect)
-    try:
-        first = next(reader, [])
-        rows: Iterator[list[str]] = reader
-        if header and len(first) == len(header) and set(first).isdisjoint(header):
-            first, rows = list(header), chain([first], reader)
-    except csv.Error as error:
-        raise ValueError(f"{path}:{reader.line_num}: {error}") from error
-    twice = next((name for name in first if name and first.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path}:1: two columns are called {twice!r}: rename one")
+    rows = _rows(path, csv.reader(file, strict=True, **dialect), refuse)
+    number, first = next(rows, (1, []))
+    if header and len(first) == len(header) and set(first).isdisjoint(header):
+        first, rows = list(header), chain([(number, first)], rows)
+    twice = [name for name in first if name and first.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path}:1: two columns are called {twice[0]!r}: give each a name of its own")
+    for number, row in rows:
+        if row and len(row) == len(first):
+            yield number, dict(zip(first, row, strict=True))
+        elif row:
+            refuse(f"{path}:{number}: {len(row)} columns, the first line names {len(first)}")
+
+
+def _rows(path: Path, reader: Any, refuse: Refuse) -> Iterator[tuple[int, list[str]]]:
+    """A table's rows, each with the line it ends on.
+
+    Where quotes are wrong, every line of the row is refused, as a quote that nothing closes takes in those that follow.
+    """
     while True:
+        begins = reader.line_num + 1
         try:
-            row = next(rows)
+            row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            refuse(f"{path}:{reader.line_num}: {error}")
-            continue
-        if row and len(row) == len(first):
-            yield reader.line_num, dict(zip(first, row, strict=True))
-        elif row:
-            refuse(f"{path}:{reader.line_num}: {len(row)} columns, the first line names {len(first)}")
+            if begins == 1:
+                raise ValueError(f"{path}:1: {error}") from error
+            for number in range(begins, reader.line_num + 1):
+                refuse(f"{path}:{number}: {error}")
+        else:
+            yield reader.line_num, row
 
 
 def _plain(path: Path, file: IO[str], refuse: Refuse) -> Iterator[Row]:

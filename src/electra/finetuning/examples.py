@@ -16,7 +16,7 @@ from electra.tasks.fitted import known_of_files
 from electra.tasks.labelled import LabelledExamples, labelled_task, read_columns, read_labelled
 from electra.tasks.named import NamedTask
 from electra.tasks.statistics import statistics
-from electra.tasks.task import LabelledTask, TrainingItem
+from electra.tasks.task import ExampleError, LabelledTask, TrainingItem, is_count
 from electra.text.tokenizer import ElectraTokenizer
 
 
@@ -34,7 +34,7 @@ class Examples:
         lines: where in its file each of `held_out` stands.
         files: what has to be known to read such files again; see `known_of_files`.
         data: what both files' examples are like, as `train` and `eval`; see `statistics`.
-        digests: of the two files, and of what a catalogue says of them, to know them again.
+        digests: of the two files, and of what is known of the task, to know them again.
     """
 
     task: LabelledTask[Any]
@@ -65,11 +65,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     learnt = read_labelled(config.train, _kinds(config, named), **reading)
     held_out = read_labelled(config.eval, (learnt.kind,), **reading)
     tokenizer = ElectraTokenizer.from_pretrained(config.model)
-    options = {
-        **(named.options if named else {}),
-        "max_length": _longest_row(config, named, learnt.kind),
-    }
-    learnt, task = _with_task(learnt, tokenizer, options, skip_invalid=config.skip_invalid)
+    learnt, task = _teaching(config, named, learnt, tokenizer)
     items = _arranged(learnt, named).items(task, tokenizer)
     held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(
@@ -90,31 +86,51 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     )
 
 
-def _with_task(
-    learnt: LabelledExamples, tokenizer: Any, options: dict[str, Any], *, skip_invalid: bool
+def _teaching(
+    config: FinetuneConfig, named: NamedTask | None, learnt: LabelledExamples, tokenizer: ElectraTokenizer
 ) -> tuple[LabelledExamples, LabelledTask[Any]]:
-    """Those that can be used, and the task that they are of: labels that only the others have are none of its."""
+    """The examples that can be used, and the task that they are of: a label that only others have is none of its."""
+    options = {**(named.options if named else {}), "max_length": _longest_row(config, named, learnt.kind)}
 
-    def task_of(these: LabelledExamples) -> LabelledTask[Any]:
-        return these.checked(lambda examples: these.kind.from_examples(examples, **options)).for_tokenizer(tokenizer)
+    def taught(examples: list[dict[str, Any]]) -> LabelledTask[Any]:
+        return learnt.kind.from_examples(examples, **options)
 
-    task = task_of(learnt)
-    if not skip_invalid:
-        return learnt, task
-    usable = learnt.usable(task, tokenizer, skip_invalid=True)
-    return usable, task if len(usable) == len(learnt) else task_of(usable)
+    def tried(examples: list[dict[str, Any]]) -> None:
+        """What is wrong with all of them, such as one label only, none of them is to blame for."""
+        _in_both_orders(named, examples)
+        try:
+            taught(examples)
+        except ExampleError:
+            raise
+        except ValueError:
+            return
+
+    while True:
+        found = learnt.without_broken(tried) if config.skip_invalid else learnt
+        task = found.checked(taught).for_tokenizer(tokenizer)
+        learnt = found.usable(task, tokenizer, skip_invalid=True) if config.skip_invalid else found
+        if len(learnt) == len(found):
+            return learnt, task
+
+
+def _in_both_orders(named: NamedTask | None, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is learnt from: where the order of a pair means nothing, each example in both orders."""
+    return named.arranged(examples) if named else examples
 
 
 def _arranged(learnt: LabelledExamples, named: NamedTask | None) -> LabelledExamples:
-    """What is learnt from: where the order of a pair means nothing, each example in both orders."""
-    examples = named.arranged(learnt.examples) if named else learnt.examples
+    """The same with the record of each."""
+    examples = learnt.checked(lambda examples: _in_both_orders(named, examples))
     return replace(learnt, examples=examples, records=learnt.records * (len(examples) // len(learnt)))
 
 
 def _longest_row(config: FinetuneConfig, named: NamedTask | None, kind: type[LabelledTask[Any]]) -> int:
     """Tokens: what was asked for, which the model must be able to read, or what is usual, as far as it can."""
     longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
-    asked = config.max_length or (named.options.get("max_length") if named else None) or kind.usual_length
+    own = named.options.get("max_length") if named else None
+    asked = config.max_length or own or kind.usual_length
+    if not is_count(asked, 3):
+        raise ValueError(f"max_length is {asked!r}: it must be 3 or more tokens")
     usual = (None, named.settings.get("max_length") if named else None)
     if asked > longest and config.max_length not in usual:
         raise ValueError(f"max_length is {asked}: {config.model} reads at most {longest} tokens")
@@ -129,11 +145,12 @@ def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[Lab
 
 
 def _digests(config: FinetuneConfig, named: NamedTask | None) -> dict[str, str]:
-    found = {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)}
-    if config.catalogue is not None and named is not None:  # the file may hold other tasks, which may change
-        said = json.dumps(asdict(named), sort_keys=True)
-        found["task_sha256"] = hashlib.sha256(said.encode()).hexdigest()
-    return found
+    """Of the files, and of what a task's name stands for, which is another where the catalogue has changed."""
+    digests = {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)}
+    if named is not None:
+        known = json.dumps(asdict(named), sort_keys=True, default=str)
+        digests["task_sha256"] = hashlib.sha256(known.encode()).hexdigest()
+    return digests
 
 
 def _digest(path: Path) -> str:

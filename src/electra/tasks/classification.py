@@ -26,6 +26,8 @@ class ClassificationTask(LabelledTask[E]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.labels, str):
+            raise ValueError(f"labels={self.labels!r}: a list of names is needed")
         object.__setattr__(self, "labels", tuple(self.labels))
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels={self.labels}: at least one is needed, and each may come once")

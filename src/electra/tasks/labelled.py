@@ -54,19 +54,29 @@ class LabelledExamples:
 
         `cut=False`: one that is too long for the task's rows is such a one too.
         """
-        if not skip_invalid:
-            self.checked(lambda examples: _check(examples, task, tokenizer, cut))
-            return self
+
+        def check(examples: list[Example]) -> None:
+            _check(examples, task, tokenizer, cut)
+
+        if skip_invalid:
+            return self.without_broken(check)
+        self.checked(check)
+        return self
+
+    def without_broken(self, work: Callable[[list[Example]], Any]) -> LabelledExamples:
+        """Those that `work` does not blame. The others are left out and counted."""
         skipped = list(self.skipped)
 
         def sound(tried: range) -> list[int]:
             """Which of them are not broken: all, or those of either half."""
-            broken = _broken([self.examples[i] for i in tried], task, tokenizer, cut)
-            if broken is None:
+            try:
+                work([self.examples[i] for i in tried])
+            except ExampleError as broken:
+                if len(tried) == 1:
+                    skipped.append(f"{self.records[tried[0]].where}: {broken.problem}")
+                    return []
+            else:
                 return list(tried)
-            if len(tried) == 1:
-                skipped.append(f"{self.records[tried[0]].where}: {broken.problem}")
-                return []
             half = len(tried) // 2
             return sound(tried[:half]) + sound(tried[half:])
 
@@ -121,7 +131,7 @@ def read_labelled(
             complaints.append(f"{record.where}: {error}")
     if not examples:
         raise ValueError(f"{path} holds no examples that can be used: {complaints[0]}")
-    gathered = kind.gather(examples)
+    gathered = LabelledExamples(kind, examples, kept, complaints).checked(kind.gather)
     return LabelledExamples(kind, [each for each, _ in gathered], [kept[i] for _, i in gathered], complaints)
 
 
@@ -174,15 +184,6 @@ def _check(examples: list[Example], task: LabelledTask[Any], tokenizer: Any, cut
             raise ExampleError(
                 index, f"the example is {encoded.cut_tokens} tokens too long for rows of {task.max_length}: shorten it"
             )
-
-
-def _broken(examples: list[Example], task: LabelledTask[Any], tokenizer: Any, cut: bool) -> ExampleError | None:
-    """The first example that the task refuses."""
-    try:
-        _check(examples, task, tokenizer, cut)
-    except ExampleError as error:
-        return error
-    return None
 
 
 def _columns(

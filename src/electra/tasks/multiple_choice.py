@@ -74,9 +74,7 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
     @classmethod
     def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """A question that is empty is none."""
-        example = {key: value for key, value in values.items() if key != "question" or value != ""}
-        right_choice(example)
-        return example
+        return {key: value for key, value in values.items() if key != "question" or value != ""}
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:

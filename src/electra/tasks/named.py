@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from electra.tasks.task import finite, suggestion
+from electra.tasks.task import finite, of_each, suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class NamedTask:
         columns: names of the file's columns that are looked for, by the task's name for the part.
         header: what the columns are called of a file that does not name them.
         options: the task's options, such as its labels in their order.
-        label_names: what the labels in the files stand for.
+        label_names: what the labels (or tags) in the files stand for.
         label_range: the lowest and the highest label of a regression: these become 0 and 1.
         both_orders: learn from every pair in both orders, as Google's code does where the order means nothing.
         metric: the score that counts.
@@ -43,28 +43,45 @@ class NamedTask:
 
     def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A record's values with their labels as the task has them."""
-        if self.both_orders and not values.get("text_pair"):
-            raise ValueError("no second text: every example needs one, as it is learnt in both orders")
         if self.label_range and "label" in values:
             low, high = self.label_range
             return {**values, "label": (finite(values["label"], "the label of a regression") - low) / (high - low)}
-        found = dict(values)
-        if isinstance(tags := found.get("tags"), str):
-            found["tags"] = tags.split()
-        return {key: self._named(value) if key in ("label", "tags") else value for key, value in found.items()}
+        made = dict(values)
+        if self.label_names and "label" in values:
+            made["label"] = self._named(values["label"])
+        if self.label_names and "tags" in values:
+            tags = values["tags"]
+            made["tags"] = self._each_named(tags.split() if isinstance(tags, str) else tags)
+        return made
 
     def _named(self, label: Any) -> Any:
-        """A label, or a list of them, under the names that they stand for."""
-        if isinstance(label, (list, tuple)):
-            return [self._named(each) for each in label]
+        """What a label stands for, or each of several: names then, and no list with a 0 or 1 for each label."""
+        several = isinstance(label, list) and self.task != "text-ranking"  # there a list is of a label for each text
+        if several and (len({*map(str, label)}) < len(label) or any(isinstance(one, (bool, float)) for one in label)):
+            raise ValueError(
+                f"the label is {label!r}, and label_names are for names, each once: what the places of a list of 0 and "
+                "1 are called belongs into options.labels"
+            )
+        return self._each_named(label)
+
+    def _each_named(self, label: Any) -> Any:
+        if isinstance(label, list):
+            return [self.label_names.get(str(one), one) for one in label]
         return self.label_names.get(str(label), label)
 
     def arranged(self, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The examples to learn from: where the order of a pair means nothing, each in both orders."""
         made = [dict(example) for example in examples]
         if self.both_orders:
-            made += [{**one, "text": one["text_pair"], "text_pair": one["text"]} for one in made]
+            made += of_each(_turned, made)
         return made
+
+
+def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """The pair in the other order."""
+    if pair.get("text_pair") is None:
+        raise ValueError("no second text: with both_orders every example is a pair")
+    return {**pair, "text": pair["text_pair"], "text_pair": pair["text"]}
 
 
 LABEL_COLUMNS = ("gold_label", "is_duplicate", "Quality", "label")
@@ -177,8 +194,8 @@ def read_table(where: str, table: Any) -> NamedTask:
         case other:
             raise ValueError(f"{where}: label_range is {other!r}, where [lowest, highest] belongs")
     labels = table.get("options", {}).get("labels", [])
-    if not isinstance(labels, list):  # a string would be taken for the list of its letters
-        raise ValueError(f'{where}: options has labels = {labels!r}, where a list belongs, such as ["no", "yes"]')
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"{where}: options has labels = {labels!r}, where a list of names belongs")
     columns = table.get("columns", {})
     for part, name in columns.items():
         if not isinstance(name, (str, list)):

@@ -88,11 +88,6 @@ class TextClassification(ClassificationTask[Encoded]):
         return task.with_options(**options)
 
     @classmethod
-    def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        _label(values)
-        return dict(values)
-
-    @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
         """Several labels for each if one is a list, regression if they are fractions, else a label for each.
 

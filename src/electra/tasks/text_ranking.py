@@ -59,7 +59,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
         objective: what is learnt of examples. "pointwise": of each text whether it is relevant (binary cross-entropy,
             of two outputs cross-entropy); "pairwise": of each pair which is the more relevant (RankNet); "listwise":
             a softmax over a query's texts; "margin-mse": a teacher's differences. Default: "margin-mse" with scores of
-            a teacher, else "listwise" where every query has a relevant text and another, or labels go above 1, else
+            a teacher, else "listwise" where every query has a relevant text and another, or some label is above 1, else
             "pointwise".
 
     An example to learn from has `labels` too, a number for each of the texts, 0 for one that is not relevant, or the
@@ -131,9 +131,10 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
             return task
         if all(each.teacher for each in known):
             return replace(task, objective="margin-mse")
-        told_apart = all(any(each.labels) and len(set(each.labels)) > 1 for each in known)
-        graded = any(max(each.labels) > 1 for each in known)
-        return replace(task, objective="listwise" if told_apart or graded else "pointwise")
+        told_apart = [any(each.labels) and len(set(each.labels)) > 1 for each in known]
+        graded = any(max(each.labels) > 1 for each in known)  # more than pointwise can learn
+        listwise = all(told_apart) or (graded and any(told_apart))
+        return replace(task, objective="listwise" if listwise else "pointwise")
 
     def config_fields(self) -> dict[str, Any]:
         return {**label_fields(self.labels), "problem_type": None}

@@ -81,6 +81,13 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         return {key: [str(word) for word in value] for key, value in example.items()}
 
     @classmethod
+    def gather(cls, examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+        """A sentence without words does no harm among others; with nothing else there is nothing to learn or score."""
+        if not any(example["tokens"] for example in examples):
+            raise ValueError("no sentence has a word")
+        return super().gather(examples)
+
+    @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
         """The labels of examples `{"tokens", "tags"}`; O comes first. `labels` among the options are what they have."""
         if "labels" in options:
