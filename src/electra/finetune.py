@@ -108,7 +108,8 @@ def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Proces
     digests = processes.tell(prepared[0].digests if prepared else None)
     examples, objective = prepared or prepare()
     if examples.digests != digests:
-        raise ValueError(f"{config.train} or {config.eval} is not the same file here as for the first process")
+        what = ", ".join(str(path) for path in (config.train, config.eval, config.catalogue) if path is not None)
+        raise ValueError(f"{what}: one of these is not the same file here as for the first process")
     return examples, objective
 
 
