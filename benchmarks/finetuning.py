@@ -1,17 +1,18 @@
 """What does `electra finetune` give, and what does it cost, against HF's Trainer, each with its own defaults?
 
 For every task and seed both fit the same checkpoint to the same examples, for the same epochs, and answer the same
-others; one process at a time, with one thread, ours and theirs in turn. `electra finetune` chooses its best epoch on a
-slice of the training file that neither learns from, and the scores are of a file that nothing was chosen by. Prints one
-JSON line for each task, and writes all as a table:
+others; one process at a time, ours and theirs in turn. `electra finetune` chooses its best epoch on a slice of the
+training file that neither learns from, and the scores are of a file that nothing was chosen by. Prints one JSON line
+for each task, and writes all as a table:
 
     python benchmarks/finetuning.py [CHECKPOINT] [--tasks sst2,mrpc,conll2003,squad] [--seeds 3] [--epochs 3]
-        [--train 4000] [--test 1000] [--work FOLDER]
+        [--train 4000] [--test 1000] [--threads 1] [--work FOLDER]
 
-`cpu_seconds` are the process's own, from the start of Python and its imports on: reading, encoding, loading, training
-and answering; ours has the evaluation after every epoch too. Each fit's result is kept in the work folder, so that the
-same command goes on after a stop; it says where on stderr. It reads $ELECTRA_SHARED/data (default: ../shared/data) and
-needs transformers and accelerate. Without a checkpoint it pretrains a tiny one for a minute: it knows little.
+`seconds` are from when everything is imported: reading, encoding, loading, training and answering; ours has the
+evaluation after every epoch too. With one thread they are the processor's, with several those on the clock, for which
+the machine has to be idle. Each fit's result is kept in the work folder, so that the same command goes on after a stop;
+it says where on stderr. It reads $ELECTRA_SHARED/data (default: ../shared/data) and needs transformers and accelerate.
+Without a checkpoint it pretrains a tiny one for a minute: it knows little.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--train", type=int, help="examples to learn from, at most (4000; without a checkpoint 600)")
     parser.add_argument("--test", type=int, help="examples to score, at most (1000; without a checkpoint 400)")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, help="where the results of single fits are kept")
     parser.add_argument("--fit", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -76,7 +78,7 @@ def main() -> None:
     for task in options.tasks.split(","):
         folder = work / f"{task}-{options.train}-{options.test}"
         write_examples(task, folder, options.train, options.test)
-        results.append(of_task(task, folder, str(model), options.epochs, options.seeds))
+        results.append(of_task(task, folder, str(model), options.epochs, options.seeds, options.threads))
         print(json.dumps(results[-1]), flush=True)
     (work / "table.md").write_text(table(results))
     print(f"the table: {work / 'table.md'}", file=sys.stderr)
@@ -84,7 +86,8 @@ def main() -> None:
 
 def name_of(options: argparse.Namespace) -> str:
     """The same for the same question, whatever tasks and however many seeds it is asked for."""
-    asked = [str(options.checkpoint and options.checkpoint.resolve()), options.epochs, options.train, options.test]
+    checkpoint = str(options.checkpoint and options.checkpoint.resolve())
+    asked = [checkpoint, options.epochs, options.train, options.test, options.threads]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]
 
 
@@ -136,12 +139,13 @@ def questions(squad: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # -- one fit, in a process of its own ------------------------------------------------
 
 
-def of_task(task: str, folder: Path, model: str, epochs: float, seeds: int) -> dict[str, Any]:
+def of_task(task: str, folder: Path, model: str, epochs: float, seeds: int, threads: int) -> dict[str, Any]:
     """The fits of both sides in turn, those that were done before read; and what they come to."""
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for seed in range(seeds):
         for side in SIDES:
             asked = {"side": side, "model": model, "folder": str(folder), "epochs": epochs, "seed": seed}
+            asked["threads"] = threads
             kept = folder / f"{side}-{seed}.json"
             if not kept.exists():
                 print(f"{task}: {side}, seed {seed}", file=sys.stderr)
@@ -150,10 +154,12 @@ def of_task(task: str, folder: Path, model: str, epochs: float, seeds: int) -> d
             if found[side][-1]["asked"] != asked:
                 raise SystemExit(f"{kept} is of another checkpoint or other epochs: give another --work")
     scores = {side: [one["scores"][SCORES[task]] for one in found[side]] for side in SIDES}
-    seconds = {side: sum(one["cpu_seconds"] for one in found[side]) for side in SIDES}
+    seconds = {side: sum(one["seconds"] for one in found[side]) for side in SIDES}
     return {
         "benchmark": "finetuning",
-        "machine": f"{platform.machine()}, 1 thread",
+        "machine": platform.machine(),
+        "threads": threads,
+        "clock": "CPU" if threads == 1 else "wall",
         "task": task,
         "checkpoint": model,
         "epochs": epochs,
@@ -162,13 +168,13 @@ def of_task(task: str, folder: Path, model: str, epochs: float, seeds: int) -> d
         "scores": {side: [round(value, 4) for value in scores[side]] for side in SIDES},
         "mean": {side: round(statistics.mean(scores[side]), 4) for side in SIDES},
         "deviation": {side: round(statistics.stdev(scores[side]), 4) if seeds > 1 else None for side in SIDES},
-        "cpu_seconds": {side: round(seconds[side] / seeds, 2) for side in SIDES},
+        "seconds": {side: round(seconds[side] / seeds, 2) for side in SIDES},
         "times_the_trainer": round(seconds["electra"] / seconds["trainer"], 3),
     }
 
 
 def in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(asked["threads"]), "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, __file__, "--fit", json.dumps(asked)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -177,25 +183,28 @@ def in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def fit(side: str, model: str, folder: str, epochs: float, seed: int) -> dict[str, Any]:
-    """The scores on the test file, and the CPU seconds from when everything is imported."""
+def fit(side: str, model: str, folder: str, epochs: float, seed: int, threads: int) -> dict[str, Any]:
+    """The scores on the test file, and the seconds from when everything is imported."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
+    now = time.process_time if threads == 1 else time.perf_counter  # several wait for one another
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         sides = {"electra": by_electra, "trainer": by_trainer}
-        scores, seconds = sides[side](model, Path(folder), epochs, seed, Path(scratch))
-    return {"scores": scores, "cpu_seconds": seconds}
+        scores, seconds = sides[side](model, Path(folder), epochs, seed, Path(scratch), now)
+    return {"scores": scores, "seconds": seconds}
 
 
-def by_electra(model: str, folder: Path, epochs: float, seed: int, scratch: Path) -> tuple[dict[str, float], float]:
+def by_electra(
+    model: str, folder: Path, epochs: float, seed: int, scratch: Path, now: Callable[[], float]
+) -> tuple[dict[str, float], float]:
     """`electra finetune` and `electra evaluate`, with what they infer and their defaults."""
     for later in IMPORTED_LATER:
         import_module(later)
     from electra.evaluate import EvaluateConfig, evaluate
     from electra.finetune import FinetuneConfig, finetune
 
-    begin = time.process_time()
+    begin = now()
     output = scratch / "fitted"
     finetune(
         FinetuneConfig(
@@ -211,10 +220,12 @@ def by_electra(model: str, folder: Path, epochs: float, seed: int, scratch: Path
         )
     )
     found = evaluate(EvaluateConfig(str(output), data=folder / "test.jsonl", resamples=0, device="cpu"))
-    return found["scores"], time.process_time() - begin
+    return found["scores"], now() - begin
 
 
-def by_trainer(model: str, folder: Path, epochs: float, seed: int, scratch: Path) -> tuple[dict[str, float], float]:
+def by_trainer(
+    model: str, folder: Path, epochs: float, seed: int, scratch: Path, now: Callable[[], float]
+) -> tuple[dict[str, float], float]:
     """Trainer with its defaults, in a script as one writes it; its answers are scored as ours are."""
     import torch
     import transformers
@@ -223,12 +234,12 @@ def by_trainer(model: str, folder: Path, epochs: float, seed: int, scratch: Path
     transformers.utils.logging.set_verbosity_error()
     assert transformers.Trainer
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # its making imports torch's compiler
-    begin = time.process_time()
+    begin = now()
     train, test = (
         [json.loads(line) for line in (folder / f"{part}.jsonl").open(encoding="utf-8")] for part in ("train", "test")
     )
     said = answers(model, train, test, epochs=epochs, seed=seed, folder=str(scratch))
-    seconds = time.process_time() - begin
+    seconds = now() - begin
     return score(said, test), seconds
 
 
@@ -255,12 +266,12 @@ def score(said: list[Any], test: list[dict[str, Any]]) -> dict[str, float]:
 def table(results: list[dict[str, Any]]) -> str:
     """A row for each task."""
     lines = [
-        "| task | examples, scored on | score | `electra finetune` | Trainer | CPU seconds | Trainer's | times |",
+        "| task | examples, scored on | score | `electra finetune` | Trainer | seconds | Trainer's | times |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for found in results:
         ours, theirs = (f"{found['mean'][side]:.4f}{spread(found['deviation'][side])}" for side in SIDES)
-        seconds = [f"{found['cpu_seconds'][side]:,.1f}" for side in SIDES]
+        seconds = [f"{found['seconds'][side]:,.1f}" for side in SIDES]
         sizes = f"{found['examples']['train']:,}, {found['examples']['test']:,}"
         cells = [found["task"], sizes, found["score"], ours, theirs, *seconds, f"**{found['times_the_trainer']:.2f}**"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -123,13 +123,22 @@ def test_a_real_gpu() -> None:
         choose(torch.cuda.device_count())
 
 
-@pytest.mark.parametrize(("tokens", "threads"), [(3, 1), (1023, 1), (1024, 1), (2048, 2), (4000, 3), (10**6, 4)])
-def test_a_small_step_gets_few_threads(tokens: int, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "hidden_size", "threads"),
+    [(3, 128, 1), (999, 128, 1), (1000, 128, 2), (1900, 128, 3), (499, 256, 1), (500, 256, 2), (170, 768, 2)],
+)
+def test_a_small_step_gets_few_threads(tokens: int, hidden_size: int, threads: int) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        with hardware.threads_for(tokens) as given:
+        with hardware.threads_for(tokens, hidden_size) as given:
             assert given == torch.get_num_threads() == threads
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_large_step_gets_no_more_threads_than_there_were() -> None:
+    before = torch.get_num_threads()
+    with hardware.threads_for(10**6, 1024) as given:
+        assert given == torch.get_num_threads() == before

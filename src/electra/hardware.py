@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -202,21 +203,45 @@ def _allowed() -> str:
     return f"Allowed here: 'auto', 'cpu', '{accelerator.type}', '{accelerator.type}:0'{last}."
 
 
-TOKENS_FOR_A_THREAD = 1024
-"""How many tokens of a step keep a processor's thread busy; measured, see benchmarks/LOG.md."""
+NUMBERS_FOR_A_THREAD = 500 * 128
+"""How large the hidden states of a step are that keep a processor's thread busy; measured, see benchmarks/LOG.md."""
 
 
 @contextmanager
-def threads_for(tokens: float) -> Iterator[int]:
+def threads_for(tokens: float, hidden_size: int) -> Iterator[int]:
     """As many of torch's threads as a training step of so many tokens keeps busy, and no more than there were.
 
-    Threads that meet after every small operation cost more than they save: steps of 660 tokens take twice as long with
-    two. The number follows from `tokens` alone, so that a run that goes on adds up its numbers in the same order.
+    Threads that meet after every small operation cost more than they save. The number follows from the sizes alone, so
+    that a run that goes on adds up its numbers in the same order.
     """
     before = torch.get_num_threads()
-    threads = max(1, min(before, int(tokens // TOKENS_FOR_A_THREAD)))
+    threads = max(1, min(before, int(tokens * hidden_size // NUMBERS_FOR_A_THREAD)))
     torch.set_num_threads(threads)
     try:
         yield threads
     finally:
         torch.set_num_threads(before)
+
+
+def start_thread(work: Callable[[], None], *, name: str) -> threading.Thread:
+    """Start a daemon thread that does `work`, and in which torch's operations keep to that one thread.
+
+    torch gives every Python thread a team of its own for them. As soon as the teams together are larger than the
+    machine, GNU's OpenMP lets all of them sleep after each operation, that of the training loop too: its steps took up
+    to three times as long (benchmarks/LOG.md).
+    """
+    before, ready = torch.get_num_threads(), threading.Event()
+
+    def alone() -> None:
+        try:
+            torch.get_num_threads()  # a thread takes the common number when it first asks, and would forget its own
+            torch.set_num_threads(1)
+        finally:
+            ready.set()
+        work()
+
+    thread = threading.Thread(target=alone, name=name, daemon=True)
+    thread.start()
+    ready.wait()
+    torch.set_num_threads(before)  # of this thread it is still that; but threads to come begin with the number last set
+    return thread

@@ -6,9 +6,11 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
+import torch
 
 from electra.data.ahead import ahead
 
@@ -77,3 +79,24 @@ def test_the_threads_exception_arrives_after_the_items_before_it() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         next(items)
     assert threads() == []
+
+
+def test_torch_keeps_to_the_one_thread_there_and_works_as_before_everywhere_else() -> None:
+    before, begun = torch.get_num_threads(), threading.Event()
+
+    def make() -> Iterator[int]:
+        yield 0
+        begun.wait(timeout=10)
+        yield torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(3)
+        items = ahead(make)
+        next(items)
+        begun.set()
+        assert next(items) == 1
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as executor:
+            assert executor.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)

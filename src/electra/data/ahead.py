@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from electra import hardware
+
 Item = TypeVar("Item")
 
 
@@ -37,8 +39,7 @@ def ahead(make: Callable[[], Iterator[Item]], *, items: int = 4) -> Iterator[Ite
         except BaseException as error:
             made.put(_End(error))
 
-    thread = threading.Thread(target=work, name="electra-ahead", daemon=True)
-    thread.start()
+    thread = hardware.start_thread(work, name="electra-ahead")
     try:
         while not isinstance(item := made.get(), _End):
             yield item

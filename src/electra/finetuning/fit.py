@@ -76,7 +76,7 @@ class Fitting:
         """
         self.model.train()
         tokens = self.batch_size / self.processes.count * sum(map(len, self.items)) / len(self.items)
-        with hardware.threads_for(tokens):
+        with hardware.threads_for(tokens, self.model.config.hidden_size):
             taken = train(
                 self.losses,
                 batches(

@@ -133,8 +133,9 @@ class Pretraining:
             pinned=hardware.copies_faster_from_pinned(self.device),
         )
         share = self.recipe.batch_size / self.processes.count / self.config.accumulate
+        tokens = share * self.text.tokens / len(self.text)
         with (
-            hardware.threads_for(share * self.text.tokens / len(self.text)),
+            hardware.threads_for(tokens, self.config.discriminator.hidden_size),
             hardware.matrix_products(self.device, self.config.precision),
             closing(stream),  # type: ignore[type-var]
         ):
