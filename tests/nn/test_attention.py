@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from electra.batch import Layout
+from electra.nn import attention_groups
 from electra.nn.attention import attend, attend_padded, attend_plainly
+from electra.nn.attention_groups import groups_of
 
 
 def heads(tokens: int, seed: int) -> torch.Tensor:
@@ -39,6 +42,43 @@ def test_ragged_rows(lengths: tuple[int, ...], causal: bool, kernel: Callable[..
     (a * weigh).sum().backward()
     (b * weigh).sum().backward()
     assert all(torch.allclose(x.grad, y.grad, atol=1e-12) for x, y in zip(ours, twin, strict=True))
+
+
+@pytest.mark.parametrize("behind", [0, 3])
+def test_short_rows_of_nearly_equal_length_share_a_call(behind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, calls = (9, 2, 8, 31, 7, 30, 5, 9, 6, 1), []
+    kernel = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(a[0].shape) or kernel(*a, **k))
+    monkeypatch.setattr(attention_groups, "PAIRS_FOR_A_CALL", 2 * (81 * 8 - 64 - 49 - 25 - 36 - 4 - 1))
+    groups_of.cache_clear()
+    layout = Layout.ragged(lengths)
+    ours, twin = ([heads(layout.tokens + behind, seed) for seed in range(3)] for _ in range(2))
+    weigh = heads(layout.tokens, 9).detach()
+    a, b = attend(*ours, layout), row_by_row(layout, *(t[: layout.tokens] for t in twin), causal=False)
+    assert [tuple(shape[:3]) for shape in calls] == [(2, 2, 31), (8, 2, 9)]
+    assert torch.allclose(a[: layout.tokens], b, atol=1e-12)
+    assert not a[layout.tokens :].any()
+    (a[: layout.tokens] * weigh).sum().backward()
+    (b * weigh).sum().backward()
+    assert all(torch.allclose(x.grad, y.grad, atol=1e-12) for x, y in zip(ours, twin, strict=True))
+
+
+def test_rows_are_put_together_until_padding_costs_more_than_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_groups, "PAIRS_FOR_A_CALL", 100)
+    groups_of.cache_clear()
+    # 10 * 10 - 9 * 9 pairs are 19, - 8 * 8 are 36, - 7 * 7 are 51: the next row of 7 does not fit in
+    assert groups_of((7, 10, 9, 8, 10), heads=1).shapes == ((4, 10), (1, 7))
+    assert groups_of((7, 10, 9, 8, 10), heads=2).shapes == ((3, 10), (2, 8))
+    assert groups_of((3, 3, 3), heads=1).masks == (None,)
+    groups_of.cache_clear()
+
+
+def test_a_batch_that_was_first_seen_without_gradients_trains_all_the_same() -> None:
+    layout = Layout.ragged((5, 4, 3, 2, 6, 1))
+    q, k, v = (heads(layout.tokens, seed) for seed in range(3))
+    with torch.inference_mode():
+        attend(q, k, v, layout)
+    assert torch.autograd.gradcheck(lambda *given: attend(*given, layout), (q, k, v))
 
 
 @pytest.mark.parametrize("causal", [False, True])

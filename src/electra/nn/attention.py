@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from electra.batch import Layout
 from electra.nn.attention_dropout import attend_with_dropout
+from electra.nn.attention_groups import attend_in_groups, groups_of
 from electra.nn.dropout import draws_bits
+from electra.nn.linear import watched
 
 
 def attend(
@@ -19,10 +21,11 @@ def attend(
     """Scaled dot-product attention inside each row: three times [T, N, D] -> [T, N, D].
 
     The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows on a CPU one call
-    for each run of neighbours of equal length (sorted batches have few runs; with dropout see `attention_dropout`), on
-    GPUs in half precision and without dropout one variable-length call for all. On other devices and with dropout,
-    where many small calls keep the host busy and the device waiting, and under a compiler ragged rows take one call
-    over a padded grid, whose shape does not depend on how the rows' lengths lie, so that one graph fits every batch.
+    for each run of neighbours of equal length (sorted batches have few runs; see `attention_dropout` for dropout and
+    `attention_groups` for training on many short rows), on GPUs in half precision and without dropout one
+    variable-length call for all. On other devices and with dropout, where many small calls keep the host busy and the
+    device waiting, and under a compiler ragged rows take one call over a padded grid, whose shape does not depend on
+    how the rows' lengths lie, so that one graph fits every batch.
     `attend_plainly` is the twin that all of them equal.
     """
     if layout.grid is not None:
@@ -118,6 +121,13 @@ def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, drop
     runs, behind = _runs(layout), query.shape[0] - layout.tokens
     if draws_bits(query, dropout) and not causal:
         return attend_with_dropout(query, key, value, runs, dropout)
+    if not causal and _may_be_grouped(query, runs, dropout):
+        groups = groups_of(layout.ragged_lengths, query.shape[1])
+        if 2 * len(groups.shapes) <= len(runs):
+            if not behind:
+                return attend_in_groups(query, key, value, groups)
+            attended = attend_in_groups(query[:-behind], key[:-behind], value[:-behind], groups)
+            return torch.cat([attended, query.new_zeros(behind, *query.shape[1:])])
     sizes = [*(rows * length for rows, length in runs), behind]
     outputs = []
     for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=False):
@@ -127,6 +137,14 @@ def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, drop
     if behind:
         outputs.append(query.new_zeros(behind, *query.shape[1:]))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _may_be_grouped(query: Tensor, runs: list[tuple[int, int]], dropout: float) -> bool:
+    """Whether rows may share calls with others of about their length: where calls are dear, with gradients, and where
+    nobody looks at torch's own operations.
+    """
+    wanted = torch.is_grad_enabled() and query.requires_grad and len(runs) >= 4
+    return wanted and dropout == 0.0 and type(query) is Tensor and not watched()
 
 
 def _has_varlen(query: Tensor, dropout: float) -> bool:
