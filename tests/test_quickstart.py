@@ -72,8 +72,17 @@ def test_the_likeliest_token_points_at_its_word() -> None:
 
 
 def test_the_standard_error_counts_seeds_and_examples() -> None:
-    assert q.standard_error([0.8], 100) == pytest.approx(0.04)
-    assert q.standard_error([0.7, 0.9], 10**9) == pytest.approx(0.1, rel=1e-4)
+    assert q.standard_error([[1, 0] * 50]) == pytest.approx(0.05, rel=0.01)
+    assert q.standard_error([[0.7] * 9, [0.9] * 9]) == pytest.approx(0.1)
+
+
+def test_a_gain_is_told_when_it_is_more_than_chance() -> None:
+    few, more, most = ([i % 10 < right for i in range(1000)] for right in (1, 2, 3))
+    assert q.verdict([more, most], [few, more]) == "Pretraining gained 10.0%, ± 0.6%."
+    assert q.verdict([few, more], [more, most]) == "Pretraining cost 10.0%, ± 0.6%: so short a run has not paid."
+    assert "(+10.0%, ± 10.0%) is within twice its error" in q.verdict([few, most], [few, few])
+    # the same examples are right on both sides but for five: the error is of these alone
+    assert q.verdict([few], [[*few[:-50], *[False] * 50]]) == "Pretraining gained 0.5%, ± 0.2%."
 
 
 def test_colours_and_brackets() -> None:

@@ -44,9 +44,9 @@ class QuickstartConfig:
     _: KW_ONLY
     output: Path = Path("quickstart")
     """A folder for the text, the pretrained models and the fine-tuned one."""
-    steps: int = 1500
+    steps: int = 2300
     """Pretraining steps."""
-    seeds: int = 2
+    seeds: int = 3
     """How many times the task is learnt, to show how much chance there is in their scores."""
     seed: int = 0
     """Decides everything that is drawn at random."""
@@ -145,7 +145,10 @@ PRETRAINING: dict[str, Any] = {
     "batch_size": 32,
     "dropout": 0.0,
 }
-FINETUNING: dict[str, Any] = {"epochs": 8, "batch_size": 16, "rate": 1e-4, "layer_decay": 1.0}
+FINETUNING: dict[str, Any] = {"epochs": 4, "batch_size": 16, "rate": 5e-5, "layer_decay": 1.0}
+PRETRAINED, RANDOM = "pretrained", "random weights"
+Right = list[bool]
+"""Which of some examples were answered right."""
 LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
 SHOWN = 5
 
@@ -316,18 +319,18 @@ def _compare(
         "One word of each sentence was changed for a word of another sentence; the model has to point at it.\n"
         f"{len(labelled):,} labelled sentences to learn from, {len(test):,} others to score with.\n"
     )
-    scores: dict[str, list[float]] = {"pretrained": [], "random weights": []}
+    right: dict[str, list[Right]] = {PRETRAINED: [], RANDOM: []}
     for seed in range(config.seed, config.seed + config.seeds):
-        for start, of_start in scores.items():
-            keep = config.output / "finder" if start == "pretrained" and not of_start else None
-            of_start.append(_trained_accuracy(run / "discriminator", labelled, test, seed, start == "pretrained", keep))
-    _print_scores(console, scores, test, config.seeds)
+        for start, of_start in right.items():
+            keep = config.output / "finder" if start == PRETRAINED and not of_start else None
+            of_start.append(_fitted(run / "discriminator", labelled, test, seed, start == PRETRAINED, keep))
+    _print_scores(console, right, test, config.seeds)
 
 
-def _trained_accuracy(
+def _fitted(
     folder: Path, labelled: list[Any], test: list[Any], seed: int, pretrained: bool, keep: Path | None
-) -> float:
-    """Fine-tune once and return the share of right answers on the test examples; `keep`: save the model there."""
+) -> Right:
+    """Fine-tune once and return which of the test examples it answers right; `keep`: save the model there."""
     tokenizer = ElectraTokenizer.from_pretrained(folder)
     task = TokenClassification.from_examples(labelled, max_length=128)
     torch.manual_seed(seed)
@@ -336,30 +339,36 @@ def _trained_accuracy(
         model.electra.load_state_dict(ElectraForPreTraining.from_pretrained(folder).electra.state_dict())
     fit(model, task.training_items(labelled, tokenizer), task, seed=seed, **FINETUNING)
     answers = predict(model, tokenizer, task.for_scoring(), test)
-    right: list[bool] = [
+    right = [
         example["tags"][pointed_at(answer, example)] == INTRUDER for answer, example in zip(answers, test, strict=True)
     ]
     if keep is not None:
         with writing_folder(keep) as new:
             model.save_pretrained(new)
             tokenizer.save_pretrained(new)
-    return sum(right) / len(right)
+    return right
 
 
-def standard_error(scores: Sequence[float], examples: int) -> float:
-    """Of the mean of accuracies measured on the same examples: what seeds and the choice of examples make uncertain."""
-    mean = statistics.mean(scores)
-    of_seeds = statistics.variance(scores) / len(scores) if len(scores) > 1 else 0.0
-    return math.sqrt(of_seeds + mean * (1 - mean) / examples)
+def standard_error(values: Sequence[Sequence[float]]) -> float:
+    """Of the mean of what was measured with several seeds on the same examples: `values[seed][example]`.
+
+    What the seeds and the choice of examples make uncertain. A seed's own luck with an example counts in both, so that
+    it is rather too large.
+    """
+    of_seeds = [statistics.fmean(of_seed) for of_seed in values]
+    of_examples = [statistics.fmean(of_example) for of_example in zip(*values, strict=True)]
+    return math.sqrt(
+        sum(statistics.variance(means) / len(means) for means in (of_seeds, of_examples) if len(means) > 1)
+    )
 
 
-def _print_scores(console: Console, scores: dict[str, list[float]], test: Sequence[Any], seeds: int) -> None:
-    for start, of_start in scores.items():
-        mean, error = statistics.mean(of_start), standard_error(of_start, len(test))
+def _print_scores(console: Console, right: dict[str, list[Right]], test: Sequence[Any], seeds: int) -> None:
+    for start, of_start in right.items():
+        mean, error = statistics.fmean(map(statistics.fmean, of_start)), standard_error(of_start)
         console.print(f"  {start:<16}{mean:7.1%}  ± {error:.1%}   [dim]{'█' * round(80 * mean)}[/dim]")
     guessing = statistics.mean(1 / len(example["tokens"]) for example in test)
     console.print(f"  {'guessing':<16}{guessing:7.1%}           [dim]{'█' * round(80 * guessing)}[/dim]")
-    console.print(f"\n{_verdict(scores, len(test))}", soft_wrap=True)
+    console.print(f"\n{verdict(right[PRETRAINED], right[RANDOM])}", soft_wrap=True)
     console.print(
         f"How often it points at the right word: the mean of {seeds} seeds on {len(test):,} sentences, "
         "± a standard error.\n"
@@ -367,16 +376,21 @@ def _print_scores(console: Console, scores: dict[str, list[float]], test: Sequen
     )
 
 
-def _verdict(scores: dict[str, list[float]], examples: int) -> str:
-    """What the difference of the two scores says, or that it says nothing."""
-    pretrained, random_weights = scores["pretrained"], scores["random weights"]
-    gain = statistics.mean(pretrained) - statistics.mean(random_weights)
-    noise = 2 * math.hypot(standard_error(pretrained, examples), standard_error(random_weights, examples))
-    if gain > noise:
-        return f"Pretraining gained {gain:.1%}."
-    if gain < -noise:
-        return f"Pretraining cost {-gain:.1%}: so short a run has not paid."
-    return f"The difference ({gain:+.1%}) is within twice its error: so short a run shows neither gain nor harm."
+def verdict(pretrained: Sequence[Right], random_weights: Sequence[Right]) -> str:
+    """What the difference of the two says, seed by seed and example by example, or that it says nothing."""
+    gains = [
+        [float(a) - float(b) for a, b in zip(*of_seed, strict=True)]
+        for of_seed in zip(pretrained, random_weights, strict=True)
+    ]
+    gain, error = statistics.fmean(map(statistics.fmean, gains)), standard_error(gains)
+    if gain > 2 * error:
+        return f"Pretraining gained {gain:.1%}, ± {error:.1%}."
+    if gain < -2 * error:
+        return f"Pretraining cost {-gain:.1%}, ± {error:.1%}: so short a run has not paid."
+    return (
+        f"The difference ({gain:+.1%}, ± {error:.1%}) is within twice its error: so short a run shows neither gain nor "
+        "harm."
+    )
 
 
 def _farewell(config: QuickstartConfig, console: Console, seconds: float) -> None:
