@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from electra import quickstart as q
+from electra.data.python_docs import Source, gather
 from electra.pipelines import pipeline
 
 
 @pytest.fixture(scope="module")
-def sources() -> list[q.Source]:
-    return q.gather()
-
-
-def test_the_text_is_prose_and_comes_once(sources: list[q.Source]) -> None:
-    every = [sentence for source in sources for sentence in source.sentences]
-    assert len(every) == len(set(every)) > 5000
-    assert sum(len(sentence) for sentence in every) > 500_000
-    assert not [sentence for sentence in every if ">>>" in sentence or "``" in sentence or ":func:" in sentence]
-    assert {"asyncio/tasks.py", "argparse.py", "assert"} <= {source.name for source in sources}
-
-
-def test_nothing_is_imported_to_read_it(sources: list[q.Source]) -> None:
-    assert not {"this", "antigravity", "idlelib.idle", "turtle"} & set(sys.modules)
-
-
-def test_sentences_leave_out_code_and_markup() -> None:
-    text = """Return the sum of `a` and ``b``, as :func:`math.fsum` does.  It is *never* wrong,
-    whatever the ``order'' of them is.
-
-    >>> add(1, 2)
-    3
-
-    no capital at the beginning of this one here.
-
-    Arguments:
-    -- a the first
-    """
-    assert list(q.sentences(text)) == [
-        "Return the sum of a and b, as math.fsum does.",
-        "It is never wrong, whatever the 'order' of them is.",
-    ]
+def sources() -> list[Source]:
+    return gather()
 
 
 def test_one_word_is_changed_and_tagged() -> None:
@@ -95,10 +65,10 @@ def test_colours_and_brackets() -> None:
 
 
 def test_the_whole_of_it_in_small(
-    sources: list[q.Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(q, "gather", lambda: [q.Source(s.name, s.sentences[:6]) for s in sources[:60]])
+    monkeypatch.setattr(q, "gather", lambda: [Source(s.name, s.sentences[:6]) for s in sources[:60]])
     monkeypatch.setattr(q, "LABELLED", 30)
     monkeypatch.setitem(q.FINETUNING, "epochs", 1)
     monkeypatch.setitem(q.PRETRAINING, "batch_size", 4)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import random
-import re
 import statistics
-import sysconfig
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from pydoc_data.topics import topics
 from typing import Any
 
 import torch
@@ -22,6 +18,7 @@ from rich.text import Text
 
 from electra.batch import Batch, Row
 from electra.config import ElectraConfig
+from electra.data.python_docs import gather
 from electra.finetuning.fit import fit
 from electra.hub.files import write_text, writing_folder
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForTokenClassification
@@ -33,7 +30,6 @@ from electra.text.tokenizer import ElectraTokenizer
 from electra.training.health import discriminator_statistics, figures, generator_statistics
 
 INTRUDER = "INTRUDER"
-LEFT_OUT = {"test", "tests", "idle_test", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
 HELD_OUT_EVERY = 5  # one document in so many is never pretrained on
 
 
@@ -50,72 +46,6 @@ class QuickstartConfig:
     """How many times the task is learnt, to show how much chance there is in their scores."""
     seed: int = 0
     """Decides everything that is drawn at random."""
-
-
-# -- text: sentences out of Python's own documentation ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Source:
-    """The sentences of one file or topic; none of them is in another source."""
-
-    name: str
-    sentences: tuple[str, ...]
-
-
-def gather() -> list[Source]:
-    """Sentences of Python's help topics and of the standard library's docstrings, whose files are parsed, not run."""
-    texts = [*sorted(topics.items()), *_docstrings(Path(sysconfig.get_path("stdlib")))]
-    seen: set[str] = set()
-    sources = []
-    for name, text in texts:
-        new = [sentence for sentence in sentences(text) if not (sentence in seen or seen.add(sentence))]  # type: ignore[func-returns-value]
-        if new:
-            sources.append(Source(name, tuple(new)))
-    if sum(len(source.sentences) for source in sources) < 5000:
-        raise OSError("this Python comes without the source of its standard library, which the quickstart reads")
-    return sources
-
-
-def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text's prose: no code, tables, lists of arguments or markup."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        lines = [line.strip() for line in paragraph.splitlines()]
-        if not any(line.startswith(_NOT_PROSE) for line in lines):
-            plain = _MARKUP.sub(lambda found: next(filter(None, found.groups())), " ".join(lines))
-            plain = plain.replace("``", "'").replace("''", "'")  # TeX's quotes
-            yield from filter(_is_prose, _BETWEEN_SENTENCES.split(plain.strip()))
-
-
-_NOT_PROSE = (">>>", "...", "--", "==", "~~", "**", "|", "+-", ".. ")
-_MARKUP = re.compile(r":[\w:]+:`([^`]+)`|``([^`]+)``|`([^`]+)`|\*\*([^*]+)\*\*|(?<!\w)\*([^*\s][^*]*)\*(?!\w)")
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-
-
-def _is_prose(sentence: str) -> bool:
-    letters = sum(character.isalpha() or character == " " for character in sentence)
-    whole = sentence[:1].isupper() and sentence[-1:] in ".!?"
-    return whole and 5 <= len(sentence.split()) <= 40 and letters > 0.9 * len(sentence)
-
-
-def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
-    for path in sorted(library.rglob("*.py")):
-        if LEFT_OUT.isdisjoint(path.relative_to(library).parts):
-            try:
-                tree = ast.parse(path.read_bytes())
-            except (SyntaxError, ValueError):  # some files are there to be broken
-                continue
-            yield path.relative_to(library).as_posix(), "\n\n".join(_documented(tree))
-
-
-def _documented(tree: ast.Module) -> Iterator[str]:
-    """The docstrings of a module, its classes and its functions, in order."""
-    waiting: list[ast.stmt | ast.Module] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield ast.get_docstring(node) or ""
-            waiting.extend(reversed(node.body))
 
 
 # -- a small task: which word does not belong? ------------------------------------------------------------------------

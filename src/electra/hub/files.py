@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 PathLike = str | os.PathLike[str]
+UNFINISHED = ".*.partial"
+"""What is being written is called so, and what a process that was killed meanwhile has left."""
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def clear_away(folder: PathLike) -> None:
 
     A folder that was moved aside for another is put back, unless the other one has taken its place.
     """
-    for path in list(Path(folder).rglob(".*.partial")):
+    for path in list(Path(folder).rglob(UNFINISHED)):
         _remove(path)
     for path in list(Path(folder).rglob(".*.replaced")):
         before = path.with_name(path.name[1:].rsplit(".", 2)[0])

@@ -26,7 +26,7 @@ class Groups:
     shapes: tuple[tuple[int, int], ...]
     """Of each grid, how many rows, and how long the longest of them is."""
     masks: tuple[Tensor | None, ...]
-    """Of each grid, what is to be added to the attention scores, float32 [rows, 1, 1, length]; None: nothing."""
+    """Of each grid, which keys there are, bool [rows, 1, 1, length]; None: all."""
     cells: Tensor
     """Which token each cell holds, int64 [C]; one behind its row's end the row's first."""
     real: Tensor
@@ -47,7 +47,7 @@ def groups_of(lengths: tuple[int, ...], heads: int) -> Groups:
         columns, chosen = torch.arange(longest, device="cpu"), torch.tensor(group, device="cpu")
         real.append(columns < length[chosen, None])
         cells.append(first[chosen, None] + columns * real[-1])
-    masks = tuple(None if bool(each.all()) else _to_add(each) for each in real)
+    masks = tuple(None if bool(each.all()) else each[:, None, None] for each in real)
     held, is_held = (torch.cat([each.flatten() for each in parts]) for parts in (cells, real))
     homes = length.new_empty(sum(lengths))
     homes[held[is_held]] = is_held.nonzero().squeeze(1)
@@ -61,8 +61,7 @@ def attend_in_groups(query: Tensor, key: Tensor, value: Tensor, groups: Groups) 
     attended = []
     for shape, mask, *parts in zip(groups.shapes, groups.masks, *laid_out, strict=True):
         q, k, v = (t.view(*shape, *t.shape[1:]).transpose(1, 2) for t in parts)
-        added = None if mask is None else mask.to(q.dtype)
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=added)
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         attended.append(found.transpose(1, 2).flatten(0, 1))
     collected: Tensor = _Collect.apply(torch.cat(attended), groups.cells, groups.homes, groups.real)  # type: ignore[no-untyped-call]
     return collected
@@ -80,10 +79,6 @@ def _together(lengths: Sequence[int], heads: int) -> list[list[int]]:
         groups[-1].append(row)
         room -= padding
     return groups
-
-
-def _to_add(real: Tensor) -> Tensor:
-    return torch.zeros(real.shape, device="cpu").masked_fill_(~real, -torch.inf)[:, None, None]
 
 
 class _LayOut(torch.autograd.Function):

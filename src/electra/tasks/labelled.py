@@ -118,9 +118,10 @@ def read_labelled(
     skipped = complaints if skip_invalid else None
     records = read_records(path, header=named.header if named else (), skipped=skipped)
     kind = kinds[0] if len(kinds) == 1 else task_of(records, columns or {}, kinds)
-    found = _columns(records, kind, columns or {}, named.columns if named else {})
+    there = columns_of(records)
+    found = _columns(records[0], there, kind, columns or {}, named.columns if named else {})
     examples, kept = [], []
-    for record in _unique(records, kind, skipped):
+    for record in _unique(records, there, kind, skipped):
         try:
             values = _values(record, kind, found)
             examples.append(kind.read_example(named.values(values) if named else values))
@@ -187,7 +188,8 @@ def _check(examples: list[Example], task: LabelledTask[Any], tokenizer: Any, cut
 
 
 def _columns(
-    records: Sequence[Record],
+    first: Record,
+    there: Sequence[str],
     kind: type[LabelledTask[Any]],
     given: Mapping[str, str],
     names: Mapping[str, Sequence[str]],
@@ -201,18 +203,22 @@ def _columns(
     for key in given:
         if key not in usual:
             raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{suggestion(key, list(usual))}")
-    there = columns_of(records)
     found = {key: name for key, name in given.items() if name in there}
     for known in (names, usual):
         for column in sorted(kind.columns, key=lambda column: not column.required):
             left = [name for name in known.get(column.key, ()) if name in there and name not in found.values()]
             if left and column.key not in {*found, *given}:
-                found[column.key] = min(left, key=lambda name: name not in records[0].values)
+                found[column.key] = _likeliest(left, first)
     for column in kind.columns:
         if column.key not in found and (column.required or column.key in given):
             looked_for = (given[column.key],) if column.key in given else (*names.get(column.key, ()), *column.names)
-            raise ValueError(_missing(records[0], column, looked_for, there))
+            raise ValueError(_missing(first, column, looked_for, there))
     return {key: found[key] for key in usual if key in found}
+
+
+def _likeliest(names: Sequence[str], first: Record) -> str:
+    """Of columns that some records have, the first one that the first record has too, else the first."""
+    return min(names, key=lambda name: name not in first.values)
 
 
 def _missing(first: Record, column: Column, looked_for: Sequence[str], there: Sequence[str]) -> str:
@@ -234,11 +240,12 @@ def _values(record: Record, kind: type[LabelledTask[Any]], found: Mapping[str, s
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _unique(records: Sequence[Record], kind: type[LabelledTask[Any]], skipped: list[str] | None) -> list[Record]:
+def _unique(
+    records: Sequence[Record], there: Sequence[str], kind: type[LabelledTask[Any]], skipped: list[str] | None
+) -> list[Record]:
     """The records, of which no two have the same id; an empty one is none."""
-    there = columns_of(records)
     named = [name for name in kind.ids if name in there]
-    column = min(named, key=lambda name: name not in records[0].values, default=None)
+    column = _likeliest(named, records[0]) if named else None
     seen: dict[Any, Record] = {}
     kept = []
     for record in records:

@@ -11,12 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from electra.hub.files import clear_away, write_text
+from electra.hub.files import UNFINISHED, clear_away, write_text
 from electra.training.checkpoints import Checkpoints
 from electra.training.settings import Setting, differences, read_settings, write_settings
 from electra.training.trackers import Tracker
-
-PARTIAL = ".*.partial"  # what a process that was killed while it wrote has left
 
 
 class Run:
@@ -65,7 +63,7 @@ class Run:
                 f"the output {self.folder} is a file: give a folder, a new one or that of the run to go on with"
             )
         if not self.config.is_file():
-            if any(not path.match(PARTIAL) for path in self.folder.iterdir()):
+            if any(not path.match(UNFINISHED) for path in self.folder.iterdir()):
                 raise ValueError(
                     f"the output {self.folder} has files in it and is not a run: give a new or an empty folder"
                 )
@@ -82,7 +80,7 @@ class Run:
         self._lock = _lock(self.folder)
         try:
             self._check()
-            self._sweep()
+            clear_away(self.folder)  # nobody else writes here now
             title = "The settings of this run: the same command goes on with it."
             write_settings(self.config, self._settings, title=title)
         except BaseException as error:
@@ -104,10 +102,6 @@ class Run:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def _sweep(self) -> None:
-        """Clear up after a process that was killed while it wrote; nobody else writes here now."""
-        clear_away(self.folder)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Append one line of JSON to the metrics, on the disk when this returns, and tell the trackers."""
