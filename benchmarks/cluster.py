@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 import torch
 
 from electra.config import ElectraConfig
+from electra.hardware.machine import tabled_peak
 from electra.pretraining.cost import step_flops
-from electra.training.machine import tabled_peak
-from electra.training.recipe import RECIPES
+from electra.pretraining.recipe import RECIPES
 
 GPUS = (8, 16, 32, 64, 128, 256, 512)
 GPUS_OF_A_NODE = 8

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 import electra
-from electra.hub.google.variables import STEP, Scopes, slot, variable_name
-from electra.hub.tensorflow.bundle import write_bundle
+from electra.google.tensorflow.bundle import write_bundle
+from electra.google.variable_names import STEP, Scopes, slot, variable_name
 
 
 def write_checkpoint(folder: Path, size: str, slots: bool) -> None:

@@ -44,7 +44,7 @@ FILES = {
 SCORES = {"sst2": "accuracy", "mrpc": "accuracy", "conll2003": "f1", "squad": "f1"}
 SIDES = ("electra", "trainer")
 IMPORTED_LATER = (
-    *("electra.models", "electra.evaluate", "sklearn.metrics", "seqeval.metrics", "scipy.stats"),
+    *("electra.models", "electra.commands.evaluate", "sklearn.metrics", "seqeval.metrics", "scipy.stats"),
     *("matplotlib.figure", "matplotlib.backends.backend_svg", "torch.distributed.tensor"),
 )
 """What `electra finetune` imports when it first needs it."""
@@ -93,7 +93,7 @@ def name_of(options: argparse.Namespace) -> str:
 
 def checkpoint(folder: Path) -> Path:
     """A tiny discriminator, pretrained for a minute."""
-    from electra.pretrain import PretrainConfig, pretrain
+    from electra.commands.pretrain import PretrainConfig, pretrain
 
     corpus = str(SHARED / "data/corpus/small.txt.xz")
     settings: dict[str, Any] = {"steps": 150, "vocab_size": 4096, "device": "cpu", "quiet": True}
@@ -201,8 +201,8 @@ def by_electra(
     """`electra finetune` and `electra evaluate`, with what they infer and their defaults."""
     for later in IMPORTED_LATER:
         import_module(later)
-    from electra.evaluate import EvaluateConfig, evaluate
-    from electra.finetune import FinetuneConfig, finetune
+    from electra.commands.evaluate import EvaluateConfig, evaluate
+    from electra.commands.finetune import FinetuneConfig, finetune
 
     begin = now()
     output = scratch / "fitted"
@@ -247,8 +247,8 @@ def score(said: list[Any], test: list[dict[str, Any]]) -> dict[str, float]:
     """Trainer's answers, scored as ours are."""
     import numpy as np
 
-    from electra.tasks.answers import AnswerOutcomes
-    from electra.tasks.metrics import EntityOutcomes, LabelOutcomes
+    from electra.metrics.squad_metrics import AnswerOutcomes
+    from electra.metrics.task_metrics import EntityOutcomes, LabelOutcomes
 
     if "tokens" in test[0]:
         return EntityOutcomes(said, [row["tags"] for row in test]).scores()

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from electra.config import ElectraConfig
-from electra.finetuning.batches import batches
 from electra.finetuning.fit import Fitting
-from electra.finetuning.network import new_model
-from electra.finetuning.rates import Rates, layer_multiplier, usual_rates
-from electra.predict import load
+from electra.finetuning.learning_rates import Rates, layer_multiplier, usual_rates
+from electra.finetuning.step_batches import batches
+from electra.finetuning.task_network import new_model
+from electra.inference.predictor import load
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 from electra.text.tokenizer import ElectraTokenizer

@@ -33,11 +33,11 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from electra.data.documents import Lines, read_documents
-from electra.data.prepare import prepare
-from electra.data.tokenize import GROUP_CHARACTERS, for_plain_text
+from electra.data.corpus.documents import Lines, read_documents
+from electra.data.preparation.prepare import prepare
+from electra.data.preparation.tokenize import GROUP_CHARACTERS, for_plain_text
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 
 LETTERS = "etaoinshrdlcumwfgypbvk"
 

@@ -39,7 +39,7 @@ def write_text(folder: Path, size: str) -> tuple[Any, Any]:
     """Examples of random words, some full and some of any length, and the tokenizer that they are said to be of."""
     import numpy as np
 
-    from electra.data.shards import Shards, ShardWriter
+    from electra.data.dataset.shards import Shards, ShardWriter
     from electra.text.tokenizer import ElectraTokenizer
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -59,10 +59,10 @@ def write_text(folder: Path, size: str) -> tuple[Any, Any]:
 @contextmanager
 def session_of(size: str, way: str, device: str, steps: int) -> Iterator[Any]:
     """A run of `electra pretrain` before its first step."""
-    from electra.pretrain import PretrainConfig
+    from electra.commands.pretrain import PretrainConfig
     from electra.pretraining import session
     from electra.training.progress import Reporter
-    from electra.training.run import Run
+    from electra.training.run.run_folder import Run
 
     session.fits_whole = lambda device, **options: way == "whole"
     rows, columns, _ = SHAPES[size]
@@ -87,7 +87,7 @@ def measure(size: str, way: str, device: str, steps: int) -> dict[str, Any]:
     """Everything about one way; its first steps, in which kernels are made, apart."""
     import torch
 
-    from electra.training import machine
+    from electra.hardware import machine
 
     began, warm = time.perf_counter(), min(WARM, steps)
     marks: dict[int, float] = {}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from electra import pipeline
-from electra.finetune import FinetuneConfig, finetune
+from electra.commands.finetune import FinetuneConfig, finetune
 
 THINGS = ["film", "play", "book", "song", "meal", "hotel", "speech", "garden"]
 GOOD = ["wonderful", "moving", "clever", "fresh", "warm", "charming"]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from electra import pipeline
-from electra.finetune import FinetuneConfig, finetune
+from electra.commands.finetune import FinetuneConfig, finetune
 
 THINGS = ["cup", "door", "car", "coat", "boat", "chair"]
 KINDS = ["open", "new", "hot", "wet", "full", "long"]

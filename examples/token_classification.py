@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from electra import pipeline
-from electra.finetune import FinetuneConfig, finetune
+from electra.commands.finetune import FinetuneConfig, finetune
 
 FIRST, LAST = ["Anna", "Boris", "Clara", "David", "Emma"], ["Weber", "Rossi", "Novak", "Silva"]
 PLACES = ["Rome", "Oslo", "Lima", "Kyoto", "Cairo"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from electra import cli
-from electra.finetune import FinetuneConfig
-from electra.text.vocabulary import train_vocabulary
+from electra.commands.finetune import FinetuneConfig
+from electra.text.training.vocabulary import train_vocabulary
 from tests.finetuning.toy import discriminator
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from electra import hardware
-from electra.hardware import choose, choose_for_process, precision
+from electra.hardware import devices as hardware
+from electra.hardware.devices import choose, choose_for_process, precision
 
 
 @pytest.fixture

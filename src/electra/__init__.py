@@ -39,16 +39,16 @@ _HOMES = {
     "ElectraPreTrainedModel": "models",
     "ElectraTokenizer": "text.tokenizer",
     "ElectraTokenizerFast": "text.tokenizer",
-    "FinetuneConfig": "finetune",
-    "GenerationConfig": "generation.config",
-    "Masking": "nn.masking",
-    "PretrainConfig": "pretrain",
-    "ReplacedTokenDetection": "nn.pretraining",
-    "ReplacedTokenDetectionOutput": "nn.pretraining",
+    "FinetuneConfig": "finetuning.finetune_config",
+    "GenerationConfig": "generation.generation_config",
+    "Masking": "objective.masking",
+    "PretrainConfig": "pretraining.pretrain_config",
+    "ReplacedTokenDetection": "objective.replaced_token_detection",
+    "ReplacedTokenDetectionOutput": "objective.replaced_token_detection",
     "Row": "batch",
     "pipeline": "pipelines",
-    "read_vocabulary": "text.vocabulary",
-    "train_vocabulary": "text.vocabulary",
+    "read_vocabulary": "text.training.vocabulary",
+    "train_vocabulary": "text.training.vocabulary",
 }
 
 __all__ = list(_HOMES)
@@ -68,8 +68,8 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.batch import Batch as Batch
     from electra.batch import Row as Row
     from electra.config import ElectraConfig as ElectraConfig
-    from electra.finetune import FinetuneConfig as FinetuneConfig
-    from electra.generation.config import GenerationConfig as GenerationConfig
+    from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
+    from electra.generation.generation_config import GenerationConfig as GenerationConfig
     from electra.models import ElectraForCausalLM as ElectraForCausalLM
     from electra.models import ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering
     from electra.models import ElectraForMaskedLM as ElectraForMaskedLM
@@ -81,15 +81,15 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.models import ElectraForTokenClassification as ElectraForTokenClassification
     from electra.models import ElectraModel as ElectraModel
     from electra.models import ElectraPreTrainedModel as ElectraPreTrainedModel
-    from electra.nn.masking import Masking as Masking
-    from electra.nn.pretraining import ReplacedTokenDetection as ReplacedTokenDetection
-    from electra.nn.pretraining import ReplacedTokenDetectionOutput as ReplacedTokenDetectionOutput
+    from electra.objective.masking import Masking as Masking
+    from electra.objective.replaced_token_detection import ReplacedTokenDetection as ReplacedTokenDetection
+    from electra.objective.replaced_token_detection import ReplacedTokenDetectionOutput as ReplacedTokenDetectionOutput
     from electra.pipelines import pipeline as pipeline
-    from electra.pretrain import PretrainConfig as PretrainConfig
+    from electra.pretraining.pretrain_config import PretrainConfig as PretrainConfig
     from electra.text.tokenizer import ElectraTokenizer as ElectraTokenizer
     from electra.text.tokenizer import ElectraTokenizerFast as ElectraTokenizerFast
-    from electra.text.vocabulary import read_vocabulary as read_vocabulary
-    from electra.text.vocabulary import train_vocabulary as train_vocabulary
+    from electra.text.training.vocabulary import read_vocabulary as read_vocabulary
+    from electra.text.training.vocabulary import train_vocabulary as train_vocabulary
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 
 from electra.config import ElectraConfig
-from electra.hub.names import Location, find_file
+from electra.hub.hub_names import Location, find_file
 from electra.models import (
     ElectraForCausalLM,
     ElectraForMaskedLM,

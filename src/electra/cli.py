@@ -48,6 +48,9 @@ FUNCTIONS = {
     "tokenizer report": "report_tokenizer",
 }
 
+_MODULES = {"tokenizer": "tokenizer_commands"}
+"""The module of `electra.commands` that has a verb, where it is not named like the verb."""
+
 _HELP = """ELECTRA: pretrain an encoder from plain text, fine-tune it, run it.
 
 electra VERB --help lists a verb's options; --debug shows an error's origin.
@@ -134,7 +137,7 @@ def run(words: Sequence[str]) -> int:
     if not is_dataclass(config):  # --help and --version are answered already
         return 0
     verb = next(verb for verb in VERBS if verb.split() == list(words[: len(verb.split())]))
-    result = getattr(import_module(f"electra.{verb.split()[0]}"), FUNCTIONS.get(verb, verb))(config)
+    result = getattr(import_module(_module(verb)), FUNCTIONS.get(verb, verb))(config)
     if result is not None:
         print(json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result)
     return 0
@@ -155,9 +158,13 @@ def application() -> App:
         module, *second = verb.split()
         if second and module not in app:
             app.command(App(name=module, help=_GROUPS[module], sort_key=place))
-        config = f"electra.{module}:{verb.title().replace(' ', '')}Config"
+        config = f"{_module(verb)}:{verb.title().replace(' ', '')}Config"
         (app[module] if second else app).command(config, name=verb.split()[-1], help=sentence, sort_key=place)
     return app
+
+
+def _module(verb: str) -> str:
+    return f"electra.commands.{_MODULES.get(verb.split()[0], verb)}"
 
 
 def _with_stdin(words: Sequence[str]) -> list[str]:

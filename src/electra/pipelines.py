@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from electra import hardware
 from electra.config import ElectraConfig
-from electra.predict import load, predict
+from electra.hardware import devices as hardware
+from electra.inference.predictor import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.task import ExampleError, Task
@@ -63,7 +63,7 @@ def pipeline(
             machine, if there is one; a model that is given stays where it is.
         dtype: what to compute in (`torch_dtype` is its old name). Default: as the model was saved.
         batch_size: how many rows at most go through the network at once. Default: as many as fit into `batch_tokens`.
-        batch_tokens: how many tokens at once; see `electra.predict.predict`.
+        batch_tokens: how many tokens at once; see `electra.inference.predictor.predict`.
         revision, token, cache_dir, local_files_only: where on the hub, as for `from_pretrained`.
         model_kwargs: further arguments of the model's `from_pretrained`.
         options: the task's options, such as `top_k`: the fields of its class in `electra.tasks`. They can be given in

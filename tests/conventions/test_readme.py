@@ -43,33 +43,3 @@ def test_make_commands_exist() -> None:
     used = re.findall(r"^make ([a-z-]+)", "\n".join(blocks("sh")), flags=re.MULTILINE)
     assert set(used) <= targets
     assert used
-
-
-def written_tree() -> dict[str, str]:
-    """path -> the line about it, from the block that draws the tree (two spaces a level)."""
-    [block] = blocks("text")
-    found: dict[str, str] = {}
-    parents: list[str] = []
-    for line in block.splitlines():
-        name, _, about = line.strip().partition(" ")
-        depth = (len(line) - len(line.lstrip())) // 2
-        parents[depth:] = [name]
-        found["".join(parents)] = about.strip()
-    return found
-
-
-def real_tree() -> set[str]:
-    """Every module and folder of the package (a folder's line stands for its `__init__`), and the folders of tests/."""
-    source = ROOT / "src/electra"
-    files = {p for p in source.rglob("*.py") if p.name != "__init__.py"} | {source / "__init__.py"}
-    folders = {p.parent for p in files} | {source.parent}
-    tests = {ROOT / "tests", *(p for p in (ROOT / "tests").iterdir() if any(p.glob("test_*.py")))}
-    return {str(p.relative_to(ROOT)) for p in files} | {f"{p.relative_to(ROOT)}/" for p in folders | tests}
-
-
-def test_the_tree_is_the_tree() -> None:
-    assert set(written_tree()) == real_tree()
-
-
-def test_every_file_has_its_line() -> None:
-    assert [path for path, about in written_tree().items() if not about] == []

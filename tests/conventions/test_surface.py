@@ -17,7 +17,7 @@ import electra
 from tests.parity.twins import SIZES
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").glob("coming-from-*.md"))
 PAGE = (ROOT / "docs/coming-from-transformers.md").read_text(encoding="utf-8")
 MODELS = sorted(name for name in electra.__all__ if name.startswith("Electra") and hasattr(transformers, name))
 MODELS = [name for name in MODELS if not re.search("Config|Tokenizer|PreTrainedModel", name)]

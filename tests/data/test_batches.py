@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from electra.data.batches import MaskedBatch, PretrainingBatches
-from electra.data.order import samples, uniforms
-from electra.data.shards import Shards, ShardWriter
-from electra.nn.masking import Masking
+from electra.data.dataset.masked_batches import MaskedBatch, PretrainingBatches
+from electra.data.dataset.sample_order import samples, uniforms
+from electra.data.dataset.shards import Shards, ShardWriter
+from electra.objective.masking import Masking
 
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 EXAMPLES = 11

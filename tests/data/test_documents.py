@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from electra.data import documents, lines
-from electra.data.documents import Lines, read_documents
-from electra.data.lines import read_lines
+from electra.data.corpus import documents
+from electra.data.corpus.documents import Lines, read_documents
+from electra.files import lines
+from electra.files.lines import read_lines
 
 TEXT = "One line.\n  and another \n\n \nSecond – document\r\n\n\n\nThird"
 LINES = [["One line.", "and another"], ["Second – document"], ["Third"]]

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from electra.data.held_out import holding_out
+from electra.data.corpus.held_out import holding_out
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 7, 10, 20, 33, 99, 100, 128, 200, 1000, 12345])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from electra.data import example_sets, tokenize
-from electra.data.prepare import prepare
+from electra.data.preparation import example_sets, tokenize
+from electra.data.preparation.prepare import prepare
 from electra.text.tokenizer import ElectraTokenizer
 from tests.data.toy import DOCUMENTS, SPECIAL, WORDS, contents, settings
 
@@ -43,7 +43,9 @@ def test_what_is_interrupted_or_fails_leaves_nothing(
 
 KILLED = """
 import os, signal, sys
-from electra.data import example_sets, prepare as module, shards
+from electra.data.preparation import example_sets
+from electra.data.preparation import prepare as module
+from electra.data.dataset import shards
 from electra.text.tokenizer import ElectraTokenizer
 
 where, text, vocabulary, folder, segments = sys.argv[1:]

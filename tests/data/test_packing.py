@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from electra.data.batches import PretrainingBatches
-from electra.data.packing import OPEN_EXAMPLES, Packer, pieces
-from electra.data.shards import Shards, ShardWriter
-from electra.nn.masking import Masking
+from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.shards import Shards, ShardWriter
+from electra.data.preparation.packing import OPEN_EXAMPLES, Packer, pieces
+from electra.objective.masking import Masking
 
 CLS, SEP, MASK = 1, 2, 3
 

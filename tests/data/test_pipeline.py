@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from electra.data import example_sets, tokenize, unfinished
-from electra.data.prepare import open_prepared, prepare
+from electra.data.preparation import example_sets, tokenize
+from electra.data.preparation.prepare import open_prepared, prepare
+from electra.files import unfinished_folders as unfinished
 from electra.text.tokenizer import ElectraTokenizer
 
 pytestmark = [
@@ -25,7 +26,7 @@ import dill  # noqa: E402
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor  # noqa: E402
 from datatrove.pipeline.readers import JsonlReader  # noqa: E402
 
-from electra.data.pipeline import JoinShares, WriteShare  # noqa: E402
+from electra.data.preparation.datatrove_pipeline import JoinShares, WriteShare  # noqa: E402
 
 TASKS, DOCUMENTS = 3, 40
 WORDS = [f"w{number}" for number in range(100)]

@@ -14,10 +14,10 @@ import pytest
 from tokenizers.normalizers import Replace
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from electra.data import example_sets
-from electra.data.packing import pieces
-from electra.data.prepare import _key, open_prepared, prepare, read_recipe
-from electra.data.segments import examples_of
+from electra.data.preparation import example_sets
+from electra.data.preparation.packing import pieces
+from electra.data.preparation.prepare import _key, open_prepared, prepare, read_recipe
+from electra.data.preparation.segments import examples_of
 from electra.text.tokenizer import ElectraTokenizer
 from tests.data.toy import DOCUMENTS, SPECIAL, WORDS, ids, lines, settings
 

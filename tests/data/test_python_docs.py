@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from electra.data.python_docs import Source, gather, sentences
+from electra.data.corpus.python_docs import Source, gather, sentences
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from electra.data.batches import token_types
-from electra.data.segments import ExampleBuilder, examples_of
+from electra.data.dataset.masked_batches import token_types
+from electra.data.preparation.segments import ExampleBuilder, examples_of
 
 CLS, SEP = 101, 102
 CASES = 5

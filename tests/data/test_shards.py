@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electra.data import shards
-from electra.data.shards import Mark, Shards, ShardWriter, smallest_type
+from electra.data.dataset import shards
+from electra.data.dataset.shards import Mark, Shards, ShardWriter, smallest_type
 
 SEQUENCES = [[2, 45, 3], [2, 65535, 7, 3], [2, 3], [9]]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from electra.data.batches import PretrainingBatches
-from electra.data.prepare import open_prepared, prepare
-from electra.data.shards import Shards
-from electra.data.words import ids_with_words
-from electra.nn.masking import Masking
+from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.shards import Shards
+from electra.data.preparation.prepare import open_prepared, prepare
+from electra.data.preparation.words import ids_with_words
+from electra.objective.masking import Masking
 from electra.text.tokenizer import ElectraTokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

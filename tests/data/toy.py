@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from electra.data.shards import Shards
+from electra.data.dataset.shards import Shards
 
 WORDS = ["the", "cat", "sat", "on", "mat", "[", "]", "sep", "mask", ".", "##s"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from electra.config import ElectraConfig
-from electra.finetuning import batches as batching
-from electra.finetuning.batches import batches
+from electra.finetuning import step_batches as batching
 from electra.finetuning.fit import fit
-from electra.finetuning.rates import layer_multiplier, usual_rates
+from electra.finetuning.learning_rates import layer_multiplier, usual_rates
+from electra.finetuning.step_batches import batches
 from electra.models import ElectraForSequenceClassification
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer

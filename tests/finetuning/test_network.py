@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.finetune import finetune
-from electra.finetuning import network
-from electra.finetuning.network import Adapters, new_model
+from electra.commands.finetune import finetune
+from electra.finetuning import task_network as network
+from electra.finetuning.task_network import Adapters, new_model
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.pipelines import pipeline
 from electra.tasks.text_classification import TextClassification
-from electra.training import checkpoints
+from electra.training.run import checkpoints
 from tests.finetuning.toy import examples, settings
 
 TASK = TextClassification(labels=("no", "yes"), max_length=24)
@@ -48,7 +48,7 @@ def test_adapters_without_peft_are_an_error_that_says_what_to_install(
 
 
 def test_peft_and_transformers_are_not_imported_for_anything_else() -> None:
-    code = "import sys, electra.finetune; sys.exit(bool({'peft', 'transformers'} & set(sys.modules)))"
+    code = "import sys, electra.commands.finetune; sys.exit(bool({'peft', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from electra.commands.finetune import finetune
 from electra.config import ElectraConfig
-from electra.finetune import finetune
-from electra.finetuning.objectives import balanced_weights, distilled, weighted
+from electra.finetuning.loss_options import balanced_weights, distilled, weighted
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
 from electra.tasks.task import TrainingItem
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 from tests.finetuning.toy import SIZES, examples, settings, write
 from tests.parity.twins import redraw
 

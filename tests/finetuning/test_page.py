@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from electra.commands.evaluate import EvaluateConfig, evaluate
+from electra.commands.finetune import finetune
+from electra.commands.report import ReportConfig, report
 from electra.config import ElectraConfig
-from electra.evaluate import EvaluateConfig, evaluate
-from electra.finetune import finetune
-from electra.finetuning import written
-from electra.finetuning.answered import MARKS
-from electra.finetuning.page import is_fitted, read_fit
-from electra.report import ReportConfig, report
+from electra.evaluation.answer_sections import MARKS
+from electra.finetuning.output import output_folder as written
+from electra.finetuning.output.finetuning_page import is_fitted, read_fit
+from electra.labelled.fitted_task import FIELD
 from electra.reporting import curves
-from electra.tasks.fitted import FIELD
 from tests.finetuning.toy import WORDS, examples, settings, write
 from tests.reporting.test_page import Tags
 

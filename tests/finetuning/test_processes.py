@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from electra.finetune import FinetuneConfig, _check_shares, finetune
+from electra.commands.finetune import FinetuneConfig, _check_shares, finetune
 from electra.text.tokenizer import ElectraTokenizer
-from electra.training.distributed import Processes
-from electra.training.meeting import SILENCE
+from electra.training.distributed.processes import Processes
+from electra.training.distributed.rendezvous import SILENCE
 from tests.finetuning import toy
 from tests.finetuning.toy import settings
 from tests.training.test_distributed import environment, free_port, of_torchrun
@@ -46,7 +46,7 @@ import math, os, signal, sys, torch
 from electra import cli
 from electra.finetuning import trial as trials
 from electra.finetuning.fit import Fitting
-from electra.training.meeting import place_of
+from electra.training.distributed.rendezvous import place_of
 
 torch.set_num_threads(1)
 rank, step, losses = place_of().rank, 0, Fitting.losses

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from electra.commands.finetune import finetune
 from electra.config import ElectraConfig
-from electra.finetune import finetune
 from electra.finetuning import scoring
 from electra.finetuning.failures import tells_nothing
 from electra.finetuning.scoring import best_decision

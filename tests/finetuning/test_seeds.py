@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from electra.cli import main
-from electra.finetune import finetune
+from electra.commands.finetune import finetune
 from electra.finetuning import failures
 from electra.finetuning.fit import Fitting
-from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation
+from electra.finetuning.output.outcome import Evaluation, Outcome, best_evaluation
 from electra.finetuning.seeds import best, result, run_seeds
 from electra.training.progress import Reporter
 from tests.finetuning.toy import examples, settings, write
@@ -182,7 +182,7 @@ def test_with_fewer_seeds_than_before_the_best_of_them_is_fitted_again(
     finetune(alone)
     config = settings(folder, tmp_path, **options, seeds=2)
     with monkeypatch.context() as patch:
-        patch.setattr("electra.finetune.write_output", lambda *given: 1 / 0)
+        patch.setattr("electra.commands.finetune.write_output", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             finetune(config)
     assert [path.parent.name for path in config.unfinished.glob("*/fitted")] == ["seed-2"]

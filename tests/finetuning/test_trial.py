@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from electra.finetune import finetune
+from electra.commands.finetune import finetune
 from electra.finetuning import trial as trials
-from electra.finetuning import written
 from electra.finetuning.fit import Fitting
-from electra.finetuning.outcome import Evaluation
+from electra.finetuning.output import output_folder as written
+from electra.finetuning.output.outcome import Evaluation
 from electra.finetuning.scoring import score
 from electra.finetuning.trial import Trial
 from electra.pipelines import pipeline
@@ -53,7 +53,7 @@ def assert_same(one: Path, other: Path) -> None:
 KILLED = """
 import itertools, json, os, signal, sys, torch
 from electra.finetuning import trial as trials
-from electra.finetune import FinetuneConfig, finetune
+from electra.commands.finetune import FinetuneConfig, finetune
 torch.set_num_threads(1)
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 where, values = sys.argv[1], json.loads(sys.argv[2])

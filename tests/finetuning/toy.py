@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from electra.commands.finetune import FinetuneConfig
 from electra.config import ElectraConfig
-from electra.finetune import FinetuneConfig
 from electra.models import ElectraForPreTraining
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 
 WORDS = ["red", "green", "blue", "grey", "tree", "house", "river", "stone", "cloud", "road"]
 SIZES = {"hidden_size": 32, "embedding_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from electra import ElectraConfig, ElectraForCausalLM
-from electra.generation.config import DEFAULTS, FIELDS, GenerationConfig
+from electra.generation.generation_config import DEFAULTS, FIELDS, GenerationConfig
 from tests.parity.twins import SIZES
 
 SAID: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from electra import ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM
-from electra.generation.config import GenerationConfig
+from electra.generation.generation_config import GenerationConfig
 from electra.nn.cache import KeyValueCache
 from tests.parity.twins import SIZES, redraw
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from huggingface_hub import ModelCard
 
-from electra.hub.card import model_card
+from electra.hub.model_card import model_card
 
 
 def test_the_hub_reads_what_was_given() -> None:

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from electra.hub.names import find_file, is_repository_name
+from electra.hub.hub_names import find_file, is_repository_name
 
 NAME = "someone/electra-tiny"
 

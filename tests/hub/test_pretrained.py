@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file
 
 from electra.config import ElectraConfig
-from electra.hub import files
+from electra.files import atomic as files
 from electra.models import (
     ElectraForCausalLM,
     ElectraForMaskedLM,

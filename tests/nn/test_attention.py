@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from electra.batch import Layout
-from electra.nn import attention_groups
 from electra.nn.attention import attend, attend_padded, attend_plainly
-from electra.nn.attention_groups import groups_of
+from electra.nn.kernels import attention_groups
+from electra.nn.kernels.attention_groups import groups_of
 
 
 def heads(tokens: int, seed: int) -> torch.Tensor:

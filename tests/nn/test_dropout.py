@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from electra.batch import Layout
 from electra.nn.attention import attend
-from electra.nn.attention_dropout import attend_with_dropout, written_out
-from electra.nn.dropout import drop, kept
+from electra.nn.kernels.attention_dropout import attend_with_dropout, written_out
+from electra.nn.kernels.dropout import drop, kept
 
 RAGGED = Layout.ragged((400, 600))
 

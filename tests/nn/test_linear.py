@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
-from electra.nn import linear
 from electra.nn.activations import activation
-from electra.nn.linear import filler, project
+from electra.nn.kernels import linear
+from electra.nn.kernels.linear import filler, project
 
 if not torch.backends.mkldnn.is_available():
     pytest.skip("this torch has no oneDNN", allow_module_level=True)

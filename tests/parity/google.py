@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from electra.hub.tensorflow.bundle import write_bundle
+from electra.google.tensorflow.bundle import write_bundle
 
 FIXTURE = "fixtures/tf1"
 

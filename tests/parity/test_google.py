@@ -25,13 +25,13 @@ from electra import (
     ReplacedTokenDetection,
     pipeline,
 )
-from electra.convert import ConvertConfig, convert
-from electra.finetuning.rates import layer_multiplier
-from electra.nn.masking import MaskedTokens
-from electra.pretrain import PretrainConfig
-from electra.pretraining.starting import go_on
-from electra.training.checkpoints import Checkpoints, restore
+from electra.commands.pretrain import PretrainConfig
+from electra.finetuning.learning_rates import layer_multiplier
+from electra.google.conversion import ConvertConfig, convert
+from electra.objective.masking import MaskedTokens
+from electra.pretraining.initial_weights import go_on
 from electra.training.optimizer import Adam, linear_schedule
+from electra.training.run.checkpoints import Checkpoints, restore
 from tests.parity.google import FIXTURE, oriented, torch_name
 
 Arrays = dict[str, np.ndarray]

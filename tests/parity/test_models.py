@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from electra import Batch, Row
-from electra.config.checks import ACTIVATIONS
+from electra.config.config_checks import ACTIVATIONS
 from tests.parity.twins import assert_close, assert_gradients_equal, padded_ids, twins
 
 NUMBERS = torch.Generator().manual_seed(11)

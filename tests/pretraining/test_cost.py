@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
-from electra.nn.masking import Masking
-from electra.nn.pretraining import ReplacedTokenDetection
+from electra.objective.masking import Masking
+from electra.objective.replaced_token_detection import ReplacedTokenDetection
 from electra.pretraining.cost import effective_length, encoder_flops, step_flops, vocabulary_head_flops
 from tests.parity.twins import SIZES
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from electra.batch import Layout
+from electra.commands.pretrain import PretrainConfig, pretrain
 from electra.nn.attention import attend, attend_padded
-from electra.pretrain import PretrainConfig, pretrain
 from electra.pretraining import session
 from electra.pretraining.session import Pretraining
-from electra.training.distributed import Processes
+from electra.training.distributed.processes import Processes
 from tests.pretraining.toy import toy
 
 DEVICE = "cuda"
@@ -35,7 +35,7 @@ WAYS: dict[str, dict[str, Any]] = {"eager": {}, "layers": {"compile": True}, "wh
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if DEVICE == "cuda" and not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device here")
-    monkeypatch.setattr("electra.pretrain.write_report", lambda *arguments: None)
+    monkeypatch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
     yield
     torch._dynamo.reset()
 

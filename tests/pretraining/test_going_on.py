@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from electra.convert import ConvertConfig, convert
-from electra.pretrain import PretrainConfig, pretrain
+from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.google.conversion import ConvertConfig, convert
 from electra.pretraining import session
 from electra.pretraining.session import Pretraining
-from electra.training.checkpoints import Checkpoint, Checkpoints
-from electra.training.distributed import Processes
+from electra.training.distributed.processes import Processes
+from electra.training.run.checkpoints import Checkpoint, Checkpoints
 from tests.parity.google import discriminator_head, drawn, embeddings, encoder, generator_head, write_checkpoint
 from tests.pretraining.toy import toy
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from electra import pretrain as verb
-from electra.data.shards import Shards
-from electra.pretrain import pretrain
-from electra.pretraining.card import command
-from electra.pretraining.monitor import unigram_entropy
-from electra.pretraining.samples import SAMPLES
+from electra.commands import pretrain as verb
+from electra.commands.pretrain import pretrain
+from electra.data.dataset.shards import Shards
+from electra.pretraining.monitoring import alarms
+from electra.pretraining.monitoring.monitor import unigram_entropy
+from electra.pretraining.monitoring.pretraining_card import command
+from electra.pretraining.monitoring.samples import SAMPLES
 from electra.reporting import curves
-from electra.training import alarms
 from tests.pretraining.toy import toy
 
 

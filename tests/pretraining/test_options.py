@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from electra import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, ElectraForSequenceClassification
-from electra.pretrain import PretrainConfig, pretrain
+from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.pretraining.initial_weights import evenly_spaced, start
 from electra.pretraining.networks import build_networks, continuing_pieces
 from electra.pretraining.session import Pretraining
-from electra.pretraining.starting import evenly_spaced, start
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import read_vocabulary
+from electra.text.training.vocabulary import read_vocabulary
 from tests.pretraining.toy import SPECIAL, WORDS, toy
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -242,7 +242,7 @@ def test_a_shrunk_generator_has_evenly_spaced_units(pair: Path, tmp_path: Path) 
 
 
 def test_a_shrunk_generator_of_a_network_without_a_projection_picks_units_of_the_embeddings() -> None:
-    from electra.pretraining.starting import shrink
+    from electra.pretraining.initial_weights import shrink
 
     shape = ElectraConfig(
         vocab_size=9, embedding_size=12, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from electra.pretraining.page import CURVES, read_run, write_report
-from electra.report import ReportConfig, report
+from electra.commands.report import ReportConfig, report
+from electra.pretraining.monitoring.pretraining_page import CURVES, read_run, write_report
 from electra.reporting import curves
-from electra.training.settings import write_settings
+from electra.training.run.settings import write_settings
 
 NASTY = "<img src=x onerror=alert(1)>"
 FIGURES = {name for curve in CURVES for name in (curve.figure, *curve.beside)}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from electra.data.prepare import prepare
-from electra.pretrain import pretrain
+from electra.commands.pretrain import pretrain
+from electra.data.preparation.prepare import prepare
 from electra.pretraining import plan as planning
 from electra.pretraining.cost import STATE_BYTES
-from electra.text.vocabulary import read_vocabulary
+from electra.text.training.vocabulary import read_vocabulary
 from tests.pretraining.toy import toy, write_text
 
 Captured = pytest.CaptureFixture[str]

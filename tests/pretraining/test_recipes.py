@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from electra import Batch, ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, ReplacedTokenDetection, Row
-from electra.pretrain import PretrainConfig
+from electra.commands.pretrain import PretrainConfig
 from electra.pretraining.networks import build_networks
-from electra.text.vocabulary import read_vocabulary
+from electra.text.training.vocabulary import read_vocabulary
 from tests.pretraining.toy import write_vocab
 
 # google-research/electra configure_pretraining.py, util/training_utils.py and README; the paper's table 6:
@@ -91,7 +91,7 @@ def test_the_replica_masks_as_google_s_code_did_on_9600_rows(shared: Path, tmp_p
 
 
 def test_modes(tmp_path: Path) -> None:
-    """What they do is in tests/nn/test_masking.py and in tests/parity/test_google.py; here, who asks for which."""
+    """What they do: tests/objective/test_masking.py, tests/parity/test_google.py; here, who asks for which."""
     tokenizer = read_vocabulary(write_vocab(tmp_path / "vocab.txt"))
     for mode, attention in (("fast", 0.0), ("replica", 0.2)):
         settings = config(tmp_path, size="tiny", mode=mode, dropout=0.2)

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from electra.pretrain import PretrainConfig
+from electra.commands.pretrain import PretrainConfig
 
 WORDS = {
     "who": ["cat", "dog", "bird", "fish", "king", "queen"],

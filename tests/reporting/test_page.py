@@ -10,11 +10,11 @@ import pytest
 
 from electra.reporting import curves
 from electra.reporting.curves import MOST_POINTS, Chart, Line, figure, smoothed, svg, thinned
+from electra.reporting.html_page import code, notice, page, paragraph, section
+from electra.reporting.html_tables import side_by_side, table
 from electra.reporting.marks import AROUND, MOST_CHARACTERS, Mark, Part, marked, passage
 from electra.reporting.matrix import SIDEWAYS, matrix
-from electra.reporting.page import code, notice, page, paragraph, section
-from electra.reporting.tables import side_by_side, table
-from electra.reporting.tokens import ShownToken, coloured
+from electra.reporting.token_colours import ShownToken, coloured
 
 NASTY = '<script>alert("1")</script>&amp;'
 VOID = {"meta", "br", "path", "use", "line"}

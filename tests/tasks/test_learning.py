@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import electra
-from electra.models.joint_question_answering import ElectraForJointQuestionAnswering
-from electra.predict import predict
+from electra.inference.predictor import predict
+from electra.metrics.ranking_metrics import list_loss, margin_loss, pair_loss
+from electra.models.joint_question_answering_model import ElectraForJointQuestionAnswering
 from electra.tasks.catalogue import LABELLED_TASKS
 from electra.tasks.joint_question_answering import JointQuestionAnswering
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.rankings import list_loss, margin_loss, pair_loss
 from electra.tasks.task import ExampleError, LabelledTask
 from electra.tasks.text_ranking import TextRanking
 from tests.parity.twins import SIZES, redraw

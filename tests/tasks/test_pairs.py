@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import electra
-from electra.tasks.pairs import cut, join, token_ids
+from electra.tasks.inputs.pairs import cut, join, token_ids
 from tests.tasks.tiny import VOCABULARY
 
 VOCAB = {token: i for i, token in enumerate(VOCABULARY)}

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import electra
 from electra import pipeline
+from electra.tasks.inputs.sliding_windows import strided
+from electra.tasks.outputs.spans import best_spans
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.spans import best_spans
-from electra.tasks.windows import strided
 from tests.tasks.tiny import LONG_CONTEXT, QUESTIONS, VOCABULARY, assert_same, fake, make_folder
 
 POSITIONS = 64

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from electra.tasks.windows import windows
+from electra.tasks.inputs.sliding_windows import windows
 
 
 @given(st.integers(0, 300), st.integers(1, 40), st.data())

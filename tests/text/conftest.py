@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 
 from .nasty import TRAINING
 

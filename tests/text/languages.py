@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 
 from .nasty import TEXTS, TRAINING
 

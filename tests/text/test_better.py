@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from electra.text.folder import CONFIG, SPECIAL_TOKENS, VOCABULARY
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.tokenizer_folder import CONFIG, SPECIAL_TOKENS, VOCABULARY
 
 from .conftest import reference_of
 from .languages import LANGUAGES, SPECIAL

@@ -10,8 +10,8 @@ import pytest
 import torch
 from tokenizers import AddedToken, decoders
 
-from electra.text.absent import INSTEAD
-from electra.text.encoding import BatchEncoding
+from electra.text.compat.absent import INSTEAD
+from electra.text.encode.encoding import BatchEncoding
 from electra.text.tokenizer import ElectraTokenizer
 
 from .conftest import reference_of

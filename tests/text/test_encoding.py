@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from electra.text.encoding import BatchEncoding, CharSpan, TokenSpan
+from electra.text.encode.encoding import BatchEncoding, CharSpan, TokenSpan
 from electra.text.tokenizer import ElectraTokenizer
 
 TEXT, SECOND = "Hello, lazy foxes", "the dog"

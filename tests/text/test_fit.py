@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from electra.text import fit as module
-from electra.text.fit import problems_of, report_of
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training import tokenizer_fit as module
+from electra.text.training.tokenizer_fit import problems_of, report_of
+from electra.text.training.vocabulary import train_vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tokenizers import normalizers, pre_tokenizers
 
-from electra.text.folder import CONFIG, SPECIAL_TOKENS, TOKENIZER, VOCABULARY
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.tokenizer_folder import CONFIG, SPECIAL_TOKENS, TOKENIZER, VOCABULARY
 
 from .conftest import reference_of
 from .nasty import TEXTS
@@ -167,7 +167,7 @@ def test_nothing_is_left_of_a_save_that_fails(
     def full(vocabulary: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("electra.text.folder.vocabulary_text", full)
+    monkeypatch.setattr("electra.text.tokenizer_folder.vocabulary_text", full)
     with pytest.raises(OSError, match="No space"):
         ours.save_pretrained(tmp_path / "folder")
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 
 from .conftest import reference_of
 from .languages import LANGUAGES, SPECIAL, TURKISH

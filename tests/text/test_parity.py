@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import read_vocabulary
+from electra.text.training.vocabulary import read_vocabulary
 
 from .conftest import reference_of
 from .nasty import TEXTS

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra.text.encoding import BatchEncoding
+from electra.text.encode.encoding import BatchEncoding
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 
 from .conftest import reference_of
 from .languages import CHINESE, GERMAN, TURKISH

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from electra.text.folder import CONFIG
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.tokenizer_folder import CONFIG
 
 from .conftest import reference_of
 from .languages import SPECIAL

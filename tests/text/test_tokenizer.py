@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from electra.text.encode.truncation import kept_lengths
 from electra.text.tokenizer import ElectraTokenizer, ElectraTokenizerFast
-from electra.text.truncation import kept_lengths
 
 LONG = "the quick brown fox jumped over the lazy dog"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from electra.text.vocabulary import read_vocabulary, train_vocabulary
+from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 
 from .nasty import TRAINING
 
@@ -15,7 +15,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 TRAIN = """
 import pydoc_data.topics
-from electra.text.vocabulary import train_vocabulary
+from electra.text.training.vocabulary import train_vocabulary
 print(train_vocabulary([*pydoc_data.topics.topics.values()], size=2000).fingerprint())
 """
 

@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import electra
-from electra import hardware
-from electra.data.batches import PretrainingBatches
+from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.hardware import devices as hardware
 from electra.nn.encoder import ElectraLayer
-from electra.pretrain import PretrainConfig, pretrain
 from electra.pretraining import session
 from electra.pretraining.compilation import compile_layers
 from electra.pretraining.session import Pretraining
-from electra.training.distributed import Processes
+from electra.training.distributed.processes import Processes
 from tests.parity.twins import SIZES, redraw
 
 WORDS = ["cat", "dog", "bird", "fish", "king", "queen", "sees", "eats", "likes", "finds", "big", "small", "old", "red"]

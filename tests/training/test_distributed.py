@@ -20,9 +20,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from electra.pretrain import PretrainConfig, pretrain
-from electra.training.distributed import Processes, shares
-from electra.training.meeting import Place, _name_of_start, first_host, place_of
+from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.training.distributed.processes import Processes, shares
+from electra.training.distributed.rendezvous import Place, _name_of_start, first_host, place_of
 
 WORDS = ["cat", "dog", "bird", "fish", "king", "queen", "sees", "eats", "likes", "finds", "big", "small", "old", "red"]
 STEPS = 20
@@ -77,7 +77,7 @@ import json, os, signal, sys, torch
 from pathlib import Path
 from electra import cli
 from electra.pretraining.session import Pretraining
-from electra.training.meeting import place_of
+from electra.training.distributed.rendezvous import place_of
 
 torch.set_num_threads(1)
 rank, rate = place_of().rank, Pretraining.rate
@@ -311,7 +311,7 @@ def test_every_start_has_a_name_that_all_its_processes_know(monkeypatch: pytest.
         starts = [list(threads.map(lambda rank: _name_of_start(store, Place(rank, 3)), range(3))) for _ in range(2)]
     assert [len(set(names)) for names in starts] == [1, 1]
     assert starts[0] != starts[1]
-    monkeypatch.setattr("electra.training.meeting.SILENCE", timedelta(seconds=0.1))
+    monkeypatch.setattr("electra.training.distributed.rendezvous.SILENCE", timedelta(seconds=0.1))
     with pytest.raises(ConnectionError, match=r"of 3 processes, these have not come in 0:00:00\.1.*: \[1, 2\]"):
         _name_of_start(store, Place(0, 3))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.training.checkpoints import Checkpoint, Checkpoints
-from electra.training.run import Run, read_metrics
-from electra.training.settings import read_settings, write_settings
+from electra.training.run.checkpoints import Checkpoint, Checkpoints
+from electra.training.run.run_folder import Run, read_metrics
+from electra.training.run.settings import read_settings, write_settings
 
 SETTINGS = {"files": ("a.txt", 'a "b"\n\x7fé😀.txt'), "length": 128, "rate": 5e-05, "cased": True, "vocab": None}
 
@@ -129,7 +129,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path: Path, m
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("electra.training.checkpoints.save_file", full)
+    monkeypatch.setattr("electra.training.run.checkpoints.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoints.save(checkpoint(2))
     assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
@@ -222,7 +222,7 @@ def test_a_folder_that_could_not_be_opened_is_not_locked(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("electra.training.run.write_settings", fail)
+        patch.setattr("electra.training.run.run_folder.write_settings", fail)
         with pytest.raises(type(error)), Run(tmp_path / "run", SETTINGS):
             pass
     with Run(tmp_path / "run", SETTINGS) as run:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from electra.training import trackers
-from electra.training.run import Run
-from electra.training.trackers import open_tracker, require_tracker
+from electra.training.run import trackers
+from electra.training.run.run_folder import Run
+from electra.training.run.trackers import open_tracker, require_tracker
 
 TRAIN = {"step": 7, "split": "train", "loss": 2.5, "discriminator_auc": None, "tokens_seen": 640}
 ALARM = {"step": 7, "split": "alarm", "alarm": "recall", "reason": "none found", "remedy": "Wait"}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from electra.pretrain import PretrainConfig, pretrain
-from electra.training import waiting
-from electra.training.distributed import Processes
+from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.training.distributed import coordination as waiting
+from electra.training.distributed.processes import Processes
 from tests.training.test_distributed import DEADLINE, free_port, of_torchrun, settings, text, words
 
 __all__ = ["text"]  # a fixture
@@ -22,8 +22,8 @@ WORKER = """
 import sys, time, torch
 from pathlib import Path
 from electra import cli
-from electra.data import example_sets
-from electra.training import waiting
+from electra.data.preparation import example_sets
+from electra.training.distributed import coordination as waiting
 
 torch.set_num_threads(1)
 waiting.LOOK_SECONDS, waiting.SILENCE_SECONDS = 0.2, float(sys.argv.pop(1))

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from electra.config.checks import check
-from electra.config.labels import numbered_labels, numbers_of, with_all_labels, without_stale_labels
+from electra.config.config_checks import check
+from electra.config.label_names import numbered_labels, numbers_of, with_all_labels, without_stale_labels
 from electra.config.presets import PRESETS
-from electra.hub.files import write_text
-from electra.hub.names import find_file
-from electra.hub.objects import object_text, read_object
+from electra.files.atomic import write_text
+from electra.files.json_objects import object_text, read_object
+from electra.hub.hub_names import find_file
 from electra.hub.push import Pushed
 
 PathLike = str | os.PathLike[str]

@@ -1,1 +1,1 @@
-"""Files of text -> batches of tokens: documents, segments, shards, order, batches."""
+"""Text for pretraining: files, documents, examples in shards, batches."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from electra.finetuning.objectives import single_labels
+from electra.finetuning.loss_options import single_labels
 from electra.tasks.task import TrainingItem
 
 STEPS_TO_LEARN = 50  # a fit of fewer steps is not called a failure, whatever it learnt

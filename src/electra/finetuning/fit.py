@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from electra import hardware
-from electra.finetuning.batches import batches
-from electra.finetuning.rates import Rates
+from electra.finetuning.learning_rates import Rates
+from electra.finetuning.step_batches import batches
+from electra.hardware import devices as hardware
 from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
-from electra.training.distributed import Processes
+from electra.training.distributed.processes import Processes
 from electra.training.loop import Every, Work, train
 from electra.training.optimizer import Adam
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from electra.finetuning.notices import without_notices
-from electra.predict import predict
-from electra.tasks.metrics import Outcomes
+from electra.inference.predictor import predict
+from electra.metrics.task_metrics import Outcomes
+from electra.tasks.inputs.texts import read_answers
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.task import LabelledTask, suggestion
 from electra.tasks.text_classification import TextClassification
-from electra.tasks.texts import read_answers
 
 Example = dict[str, Any]
 

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from electra.finetuning.config import FinetuneConfig
-from electra.finetuning.outcome import Outcome, shown
-from electra.training.distributed import Processes
+from electra.finetuning.finetune_config import FinetuneConfig
+from electra.finetuning.output.outcome import Outcome, shown
+from electra.training.distributed.processes import Processes
 from electra.training.progress import Reporter
 
 

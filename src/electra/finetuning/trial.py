@@ -11,23 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.finetuning.config import BATCH_SIZE, CHANGEABLE, EPOCHS, FinetuneConfig
-from electra.finetuning.examples import Examples
+from electra.files.atomic import writing_folder
 from electra.finetuning.failures import Diverged, nothing_learnt
+from electra.finetuning.finetune_config import BATCH_SIZE, CHANGEABLE, EPOCHS, FinetuneConfig
+from electra.finetuning.finetuning_examples import Examples
 from electra.finetuning.fit import Fitting, Objective
-from electra.finetuning.network import Adapters, new_model
 from electra.finetuning.notices import without_notices
-from electra.finetuning.outcome import Evaluation, Outcome, best_evaluation, shown
+from electra.finetuning.output.outcome import Evaluation, Outcome, best_evaluation, shown
 from electra.finetuning.scoring import outcomes, require_metric, with_threshold
-from electra.hub.files import writing_folder
-from electra.tasks.fitted import remember
-from electra.training.checkpoints import Checkpoint, restore
-from electra.training.distributed import Processes
+from electra.finetuning.task_network import Adapters, new_model
+from electra.labelled.fitted_task import remember
+from electra.training.distributed.processes import Processes
 from electra.training.interruption import Interruption
 from electra.training.loop import EVERYWHERE, Every, Window
 from electra.training.memory import keep_freed_memory
 from electra.training.progress import Reporter, Stopwatch, clock
-from electra.training.run import Run
+from electra.training.run.checkpoints import Checkpoint, restore
+from electra.training.run.run_folder import Run
 
 SAVE_SECONDS = 300.0  # from one checkpoint to the next: a process that is killed loses no more
 SAVE = 1  # what the first process asks the others for; no exit code of a signal is 1

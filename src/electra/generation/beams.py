@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.generation.outputs import GenerateBeamDecoderOnlyOutput, Kept
-from electra.generation.plan import Plan
+from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, Kept
+from electra.generation.generation_plan import Plan
 from electra.generation.stopping import Stopping
 
 WORST = -1e9

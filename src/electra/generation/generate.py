@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from electra.generation.beams import Beams
-from electra.generation.checks import check_tokens
-from electra.generation.config import FILE, GenerationConfig
-from electra.generation.loop import write
-from electra.generation.outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput, Kept
-from electra.generation.plan import Plan, merge, plan, special_tokens
+from electra.generation.decoding_loop import write
+from electra.generation.generation_config import FILE, GenerationConfig
+from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput, Kept
+from electra.generation.generation_plan import Plan, merge, plan, special_tokens
+from electra.generation.option_checks import check_tokens
 from electra.generation.prompt import Prompt, read_prompt
 from electra.generation.reader import Reader
 from electra.generation.rows import Rows
 from electra.generation.rules import Rule, rules
 from electra.generation.stopping import Criterion, Stopping
-from electra.hub.names import Location, find_file
+from electra.hub.hub_names import Location, find_file
 from electra.nn.cache import KeyValueCache
 
 log = logging.getLogger("electra")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.generation.plan import Plan
+from electra.generation.generation_plan import Plan
 from electra.generation.prompt import Prompt
 from electra.nn.cache import KeyValueCache
 from electra.nn.outputs import CausalLMOutputWithCrossAttentions

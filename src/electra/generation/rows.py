@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from electra.generation.outputs import GenerateDecoderOnlyOutput, Kept
-from electra.generation.plan import Plan
+from electra.generation.generation_outputs import GenerateDecoderOnlyOutput, Kept
+from electra.generation.generation_plan import Plan
 from electra.generation.stopping import Stopping
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from electra.generation import constraints, sampling
-from electra.generation.plan import Plan
+from electra.generation.generation_plan import Plan
 from electra.generation.prompt import Prompt
 
 Rule = Callable[[Tensor, Tensor], Tensor]

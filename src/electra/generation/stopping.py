@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.generation.plan import Plan
+from electra.generation.generation_plan import Plan
 
 Criterion = Callable[[Tensor, Any], Any]
 """ids [R, n] and a tuple of scores [R, V], one for each new token, or None -> bool [R], or a bool for all rows"""

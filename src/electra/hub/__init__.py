@@ -1,0 +1,1 @@
+"""Model folders and the hub: names, weights, from_pretrained and save_pretrained."""

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from electra import hardware
-from electra.hub.files import adding_to_folder
-from electra.hub.fit import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
-from electra.hub.names import Location
+from electra.files.atomic import adding_to_folder
+from electra.hardware import devices as hardware
+from electra.hub.hub_names import Location
 from electra.hub.push import Pushed, upload
+from electra.hub.weight_matching import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
 from electra.hub.weights import Weights, read_weights, renamed, weight_files, write_weights
 
 log = logging.getLogger("electra")

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from electra.hub.names import Location, find_file
+from electra.hub.hub_names import Location, find_file
 
 # Names of the first BERT checkpoints, and what DistributedDataParallel and torch.compile put before every name.
 _LEGACY_SUFFIXES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}

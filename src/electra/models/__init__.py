@@ -5,13 +5,15 @@ From a grid come [B, L, …], from a ragged batch [T, …]; what belongs to a ro
 """
 
 from electra.models.base import ElectraPreTrainedModel as ElectraPreTrainedModel
-from electra.models.classification import ElectraForMultipleChoice as ElectraForMultipleChoice
-from electra.models.classification import ElectraForQuestionAnswering as ElectraForQuestionAnswering
-from electra.models.classification import ElectraForSequenceClassification as ElectraForSequenceClassification
-from electra.models.classification import ElectraForTokenClassification as ElectraForTokenClassification
-from electra.models.encoder import ElectraModel as ElectraModel
-from electra.models.joint_question_answering import ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering
-from electra.models.language import ElectraForCausalLM as ElectraForCausalLM
-from electra.models.language import ElectraForMaskedLM as ElectraForMaskedLM
-from electra.models.language import ElectraForPreTraining as ElectraForPreTraining
+from electra.models.electra_model import ElectraModel as ElectraModel
+from electra.models.joint_question_answering_model import (
+    ElectraForJointQuestionAnswering as ElectraForJointQuestionAnswering,
+)
+from electra.models.language_models import ElectraForCausalLM as ElectraForCausalLM
+from electra.models.language_models import ElectraForMaskedLM as ElectraForMaskedLM
+from electra.models.language_models import ElectraForPreTraining as ElectraForPreTraining
+from electra.models.task_models import ElectraForMultipleChoice as ElectraForMultipleChoice
+from electra.models.task_models import ElectraForQuestionAnswering as ElectraForQuestionAnswering
+from electra.models.task_models import ElectraForSequenceClassification as ElectraForSequenceClassification
+from electra.models.task_models import ElectraForTokenClassification as ElectraForTokenClassification
 from electra.nn.outputs import ElectraForPreTrainingOutput as ElectraForPreTrainingOutput

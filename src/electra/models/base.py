@@ -11,13 +11,13 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from electra.config import ElectraConfig
-from electra.config.checks import require_attention
+from electra.config.config_checks import require_attention
 from electra.hub.pretrained import Pretrained
 from electra.nn.initialize import initialize_module
-from electra.nn.resizing import resize_bias, resize_embedding, resize_outputs
+from electra.nn.resize_embeddings import resize_bias, resize_embedding, resize_outputs
 
 if TYPE_CHECKING:
-    from electra.models.encoder import ElectraModel
+    from electra.models.electra_model import ElectraModel
 
 
 class ElectraPreTrainedModel(Pretrained, nn.Module):

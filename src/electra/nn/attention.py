@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.batch import Layout
-from electra.nn.attention_dropout import attend_with_dropout
-from electra.nn.attention_groups import attend_in_groups, groups_of
-from electra.nn.dropout import draws_bits
-from electra.nn.linear import watched
+from electra.nn.kernels.attention_dropout import attend_with_dropout
+from electra.nn.kernels.attention_groups import attend_in_groups, groups_of
+from electra.nn.kernels.dropout import draws_bits
+from electra.nn.kernels.linear import watched
 
 
 def attend(

@@ -15,8 +15,8 @@ from electra.config import ElectraConfig
 from electra.nn.activations import activation
 from electra.nn.attention import attend, attend_first, attend_grid, attend_plainly, kernel_mask
 from electra.nn.cache import CacheLayer, KeyValueCache
-from electra.nn.dropout import drop
-from electra.nn.linear import project
+from electra.nn.kernels.dropout import drop
+from electra.nn.kernels.linear import project
 
 
 @dataclass

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from electra.batch import Layout
 from electra.config import ElectraConfig
 from electra.nn.activations import activation
-from electra.nn.linear import project
+from electra.nn.kernels.linear import project
 
 
 def classifier_dropout(config: ElectraConfig) -> nn.Dropout:

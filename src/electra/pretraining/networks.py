@@ -11,11 +11,11 @@ from electra.config import ElectraConfig
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
 from electra.nn.encoder import ElectraAttentionHeads
 from electra.nn.initialize import initialize_like_google
-from electra.nn.masked_language import MaskedLanguageModeling
-from electra.nn.masking import Masking
-from electra.nn.pretraining import ReplacedTokenDetection
-from electra.pretraining.config import PretrainConfig
+from electra.objective.masked_language_modeling import MaskedLanguageModeling
+from electra.objective.masking import Masking
+from electra.objective.replaced_token_detection import ReplacedTokenDetection
 from electra.pretraining.objectives import Networks
+from electra.pretraining.pretrain_config import PretrainConfig
 from electra.text.tokenizer import ElectraTokenizer
 
 

@@ -6,9 +6,14 @@ from torch import Tensor
 
 from electra.batch import Layout
 from electra.models.base import ElectraPreTrainedModel
-from electra.nn.masked_language import MaskedLanguageModeling, MaskedLanguageModelingOutput
-from electra.nn.pretraining import ReplacedTokenDetection, ReplacedTokenDetectionOutput
-from electra.training.health import Statistics, discriminator_statistics, generator_statistics, masked_statistics
+from electra.objective.masked_language_modeling import MaskedLanguageModeling, MaskedLanguageModelingOutput
+from electra.objective.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionOutput
+from electra.pretraining.monitoring.pretraining_metrics import (
+    Statistics,
+    discriminator_statistics,
+    generator_statistics,
+    masked_statistics,
+)
 
 Networks = ReplacedTokenDetection | MaskedLanguageModeling
 Output = ReplacedTokenDetectionOutput | MaskedLanguageModelingOutput

@@ -16,18 +16,18 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from electra import hardware
-from electra.data.batches import MaskedBatch
-from electra.data.documents import read_documents
-from electra.data.text_files import find_text_files
-from electra.pretraining.config import PretrainConfig
+from electra.data.corpus.documents import read_documents
+from electra.data.dataset.masked_batches import MaskedBatch
+from electra.files.text_files import find_text_files
+from electra.hardware import devices as hardware
+from electra.hardware import machine
 from electra.pretraining.cost import CHECKPOINT_BYTES, STATE_BYTES
-from electra.pretraining.examples import is_prepared
-from electra.pretraining.monitor import flops_per_token
+from electra.pretraining.monitoring.monitor import flops_per_token
+from electra.pretraining.pretrain_config import PretrainConfig
+from electra.pretraining.pretraining_examples import is_prepared
 from electra.pretraining.session import Pretraining
-from electra.training import machine
-from electra.training.checkpoints import Checkpoints
 from electra.training.loop import train
+from electra.training.run.checkpoints import Checkpoints
 
 SAMPLE_BYTES = 4_000_000  # of the files that are read, as they lie on the disk
 SAMPLE_FILES = 8

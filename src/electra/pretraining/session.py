@@ -9,31 +9,31 @@ from contextlib import closing
 import torch
 from torch import Tensor, nn
 
-from electra import hardware
 from electra.batch import Batch
-from electra.data.batches import MaskedBatch, PretrainingBatches
-from electra.data.filling import Sizes, filled
-from electra.data.shards import Shards
-from electra.hub.files import write_text, writing_folder
-from electra.nn.masking import MaskedTokens
-from electra.pretraining.card import network_card
+from electra.data.dataset.bucketing import Sizes, filled
+from electra.data.dataset.masked_batches import MaskedBatch, PretrainingBatches
+from electra.data.dataset.shards import Shards
+from electra.files.atomic import write_text, writing_folder
+from electra.hardware import devices as hardware
+from electra.objective.masking import MaskedTokens
 from electra.pretraining.compilation import compile_layers, compile_whole, fits_whole
-from electra.pretraining.config import PretrainConfig
-from electra.pretraining.monitor import Monitor
+from electra.pretraining.initial_weights import go_on, start
+from electra.pretraining.monitoring.monitor import Monitor
+from electra.pretraining.monitoring.pretraining_card import network_card
+from electra.pretraining.monitoring.pretraining_metrics import figures, summary
+from electra.pretraining.monitoring.samples import SAMPLES, sample_rows, write_samples
 from electra.pretraining.networks import build_networks
 from electra.pretraining.objectives import published, share_of_loss, statistics
-from electra.pretraining.samples import SAMPLES, sample_rows, write_samples
-from electra.pretraining.starting import go_on, start
+from electra.pretraining.pretrain_config import PretrainConfig
 from electra.text.tokenizer import ElectraTokenizer
-from electra.training.checkpoints import Checkpoint, restore
-from electra.training.distributed import Processes
-from electra.training.health import figures, summary
+from electra.training.distributed.processes import Processes
 from electra.training.interruption import Interruption
 from electra.training.loop import EVERYWHERE, Every, Window, Work, added, train
 from electra.training.memory import keep_freed_memory
 from electra.training.optimizer import Adam, linear_schedule
 from electra.training.progress import Reporter, Stopwatch, clock
-from electra.training.run import Run
+from electra.training.run.checkpoints import Checkpoint, restore
+from electra.training.run.run_folder import Run
 
 # what `losses` is called with: a part of a batch and, unless it is all of it, the whole batch's counts
 Part = tuple[MaskedBatch] | tuple[MaskedBatch, Tensor]

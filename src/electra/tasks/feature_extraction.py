@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from electra.batch import Batch
-from electra.tasks.sequences import check_truncation, encode_texts
+from electra.tasks.inputs.sequences import check_truncation, encode_texts
+from electra.tasks.inputs.texts import read_text
 from electra.tasks.task import Encoded, Task, of_each
-from electra.tasks.texts import read_text
 
 
 @dataclass(frozen=True, kw_only=True)

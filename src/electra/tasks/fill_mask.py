@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from electra.batch import Batch
+from electra.tasks.inputs.texts import read_single_text
+from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize
 from electra.tasks.task import Task, is_count, of_each
-from electra.tasks.texts import read_single_text
-from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize
 
 log = logging.getLogger("electra")
 

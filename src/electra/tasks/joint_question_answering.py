@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from electra.batch import Batch
+from electra.tasks.outputs.spans import Span
 from electra.tasks.question_answering import SMALLEST, QuestionAnswering
-from electra.tasks.spans import Span
 from electra.tasks.task import TrainingBatch, TrainingItem
 
 NO_ANSWER_THRESHOLD = -2.75

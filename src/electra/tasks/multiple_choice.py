@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from electra.batch import Batch
-from electra.tasks.metrics import ChoiceOutcomes
-from electra.tasks.pairs import PairedTask
-from electra.tasks.rankings import list_loss
+from electra.metrics.ranking_metrics import list_loss
+from electra.metrics.task_metrics import ChoiceOutcomes
+from electra.tasks.inputs.pairs import PairedTask
+from electra.tasks.inputs.texts import read_choices
 from electra.tasks.task import (
     Column,
     Encoded,
@@ -26,7 +27,6 @@ from electra.tasks.task import (
     label_of,
     of_each,
 )
-from electra.tasks.texts import read_choices
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
-from electra.tasks.answers import AnswerOutcomes
-from electra.tasks.calls import spread
-from electra.tasks.pairs import SPECIAL_TOKENS, join, token_ids
-from electra.tasks.spans import Span, best_spans
+from electra.metrics.squad_metrics import AnswerOutcomes
+from electra.tasks.inputs.calls import spread
+from electra.tasks.inputs.pairs import SPECIAL_TOKENS, join, token_ids
+from electra.tasks.inputs.sliding_windows import strided
+from electra.tasks.inputs.texts import Answer, Question, read_answers, read_question
+from electra.tasks.inputs.token_offsets import Tokens, tokenize
+from electra.tasks.outputs.spans import Span, best_spans
 from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, is_count, of_each
-from electra.tasks.texts import Answer, Question, read_answers, read_question
-from electra.tasks.tokens import Tokens, tokenize
-from electra.tasks.windows import strided
 
 log = logging.getLogger("electra")
 

@@ -10,9 +10,9 @@ import numpy as np
 from torch import nn
 
 from electra.batch import Batch
+from electra.tasks.inputs.texts import read_single_text
+from electra.tasks.inputs.token_offsets import EncodedTokens, in_windows, tokenize
 from electra.tasks.task import Task, of_each
-from electra.tasks.texts import read_single_text
-from electra.tasks.tokens import EncodedTokens, in_windows, tokenize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from electra.batch import Batch, Row
 from electra.config import ElectraConfig
-from electra.tasks.calls import read_call
-from electra.tasks.metrics import Outcomes
+from electra.metrics.task_metrics import Outcomes
+from electra.tasks.inputs.calls import read_call
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -15,12 +15,13 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
-from electra.tasks import metrics, score_functions
-from electra.tasks.classification import WHOLE, ClassificationTask
-from electra.tasks.score_functions import SCORE_FUNCTIONS
-from electra.tasks.sequences import check_truncation, encode_texts
+from electra.metrics import task_metrics as metrics
+from electra.tasks.inputs.sequences import check_truncation, encode_texts
+from electra.tasks.inputs.texts import Text, read_text
+from electra.tasks.label_tasks import WHOLE, ClassificationTask
+from electra.tasks.outputs import score_functions
+from electra.tasks.outputs.score_functions import SCORE_FUNCTIONS
 from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, finite, is_count, label_of, of_each
-from electra.tasks.texts import Text, read_text
 
 PAIRS = {
     "text": "text_pair",

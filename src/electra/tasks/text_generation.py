@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from electra.batch import Batch, Row
-from electra.generation.config import FIELDS, GenerationConfig, refuse_unknown
+from electra.generation.generation_config import FIELDS, GenerationConfig, refuse_unknown
+from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.task import Encoded, Task, of_each
-from electra.tasks.texts import read_single_text
 
 # transformers 5.23, for what neither the call nor the model says; without sampling there is no temperature
 DEFAULTS: dict[str, Any] = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
-from electra.tasks import score_functions
-from electra.tasks.pairs import PairedTask
-from electra.tasks.rankings import RankingOutcomes, list_loss, margin_loss, pair_loss
-from electra.tasks.relevance import Relevance, gathered, read_labelled_ranking, read_relevance
-from electra.tasks.score_functions import SCORE_FUNCTIONS
+from electra.metrics.ranking_metrics import RankingOutcomes, list_loss, margin_loss, pair_loss
+from electra.tasks.inputs.pairs import PairedTask
+from electra.tasks.inputs.relevance import Relevance, gathered, read_labelled_ranking, read_relevance
+from electra.tasks.inputs.texts import read_ranking
+from electra.tasks.outputs import score_functions
+from electra.tasks.outputs.score_functions import SCORE_FUNCTIONS
 from electra.tasks.task import (
     Column,
     Encoded,
@@ -28,7 +29,6 @@ from electra.tasks.task import (
     label_fields,
     of_each,
 )
-from electra.tasks.texts import read_ranking
 
 ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 """torch's modules that a configuration may name -> ours."""

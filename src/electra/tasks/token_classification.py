@@ -12,14 +12,14 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
+from electra.metrics import task_metrics as metrics
+from electra.metrics.task_metrics import OUTSIDE as OUTSIDE
 from electra.nn.losses import IGNORED
-from electra.tasks import metrics
-from electra.tasks.classification import ClassificationTask
-from electra.tasks.entities import STRATEGIES, entities, without
-from electra.tasks.metrics import OUTSIDE as OUTSIDE
+from electra.tasks.inputs.texts import Words, read_single_text, read_words
+from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
+from electra.tasks.label_tasks import ClassificationTask
+from electra.tasks.outputs.entities import STRATEGIES, entities, without
 from electra.tasks.task import Column, TrainingBatch, TrainingItem, label_of, of_each, suggestion
-from electra.tasks.texts import Words, read_single_text, read_words
-from electra.tasks.tokens import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from torch import nn
 
 from electra.batch import Batch
 from electra.config import ElectraConfig
-from electra.tasks.pairs import PairedTask, token_ids
+from electra.tasks.inputs.pairs import PairedTask, token_ids
+from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.task import Encoded, of_each
-from electra.tasks.texts import read_single_text
 
 TEMPLATE = "This example is {}."
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 from tokenizers import AddedToken, Tokenizer
 
 from electra.text.backend import set_template
-from electra.text.truncation import choice
+from electra.text.encode.truncation import choice
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRA = "extra_special_tokens"

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
-from electra.hub.files import write_text
-from electra.hub.names import Location
+from electra.files.atomic import write_text
+from electra.hub.hub_names import Location
 from electra.hub.push import Pushed
 from electra.text import backend as backends
-from electra.text.absent import explain
-from electra.text.assembling import Assembler
 from electra.text.backend import Casing
-from electra.text.columns import Wanted, pad_encodings, to_columns, windows_of
-from electra.text.encoding import BatchEncoding
-from electra.text.folder import OPTIONS, VOCABULARY, load_backend, read_folder, write_folder
-from electra.text.learning import Learning, relearn
-from electra.text.padding import Padding
-from electra.text.rows import as_rows, each_text
+from electra.text.compat.absent import explain
+from electra.text.compat.assembling import Assembler
+from electra.text.encode.columns import Wanted, pad_encodings, to_columns, windows_of
+from electra.text.encode.encoding import BatchEncoding
+from electra.text.encode.overflow import Cut, encode_rows
+from electra.text.encode.padding import Padding
+from electra.text.encode.row_building import as_rows, each_text
+from electra.text.encode.truncation import NO_LIMIT, SIDES, choice, whole_number
 from electra.text.special_tokens import ROLES
-from electra.text.truncation import NO_LIMIT, SIDES, choice, whole_number
+from electra.text.tokenizer_folder import OPTIONS, VOCABULARY, load_backend, read_folder, write_folder
+from electra.text.training.vocabulary_training import Learning, relearn
 from electra.text.vocab_file import as_vocabulary, vocabulary_text
-from electra.text.windows import Cut, encode_rows
 
 logger = logging.getLogger("electra")
 

@@ -1,0 +1,164 @@
+"""Files of text -> documents: runs of lines between blank lines, or the records of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from electra.files import lines as text_lines
+from electra.files.encodings import Decoding
+from electra.files.lines import BytesRead, Line, read_lines
+from electra.files.tables import Text, read_json_lines, read_parquet, read_table
+from electra.files.text_files import PathLike, find_text_files, kind_of
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes read, bytes in all), both as they lie on the disk."""
+
+LONGEST_DOCUMENT = 2**20
+"""Characters after which a document is ended, so that a file without blank lines needs no more memory than another."""
+
+_RECORDS: dict[str, Callable[[Path, str, Decoding, BytesRead | None], Iterator[Text]]] = {
+    "jsonl": read_json_lines,
+    "csv": read_table,
+    "tsv": partial(read_table, tabs=True),
+    "parquet": read_parquet,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Lines that belong together: none blank, none with surrounding white space."""
+
+    lines: list[str]
+    source: Path
+    line: int
+    """The number of the first line in `source`, from 1; in a table that of the record."""
+    replaced: int = 0
+    """In how many places bytes that are no text were replaced by U+FFFD."""
+
+
+def read_documents(
+    paths: PathLike | Iterable[PathLike],
+    *,
+    encoding: str = "utf-8",
+    text_field: str = "text",
+    invalid_utf8: str = "refuse",
+    progress: Progress | None = None,
+) -> Iterator[Document]:
+    """The documents of files, one after the other, in memory that does not grow with the files.
+
+    paths: files, folders or glob patterns, read in the given order, a folder's files sorted. Plain text (.txt, .text,
+        or no suffix), JSON lines (.jsonl), tables (.csv, .tsv), all of these also compressed (.gz, .xz, .zst), and
+        Parquet (.parquet).
+    encoding: of the text.
+    text_field: the field or column that has the text, in files that have fields.
+    invalid_utf8: "refuse" bytes that are not `encoding`, or "replace" them by U+FFFD and count it in the document.
+
+    In plain text, blank lines and the end of a file end a document; in the others, every record is one. About a
+    million characters end a document too. Lines are stripped; what remains empty is a blank line. A byte order mark is
+    dropped.
+
+    Raises `FileNotFoundError`, and `ValueError` (with file and line) for unknown suffixes, for empty, binary or damaged
+    files, for what is no text, for records without a text, and for files that change while they are read. Nothing is
+    skipped but what is left out of folders, which is told (`find_text_files`).
+    """
+    decoding = Decoding(encoding, invalid_utf8)
+    return documents_of(find_text_files(paths), decoding, text_field, progress)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of all documents, from the start as often as they are asked for, so that no memory has to hold them.
+
+    The first four fields are what `read_documents` takes.
+    """
+
+    files: tuple[str, ...]
+    text_field: str = "text"
+    invalid_utf8: str = "refuse"
+    progress: Progress | None = None
+    word_boundaries: str | None = None
+    """A character that marks them, which is left out."""
+
+    def __iter__(self) -> Iterator[str]:
+        documents = read_documents(
+            self.files, text_field=self.text_field, invalid_utf8=self.invalid_utf8, progress=self.progress
+        )
+        lines = (line for document in documents for line in document.lines)
+        return lines if self.word_boundaries is None else (line.replace(self.word_boundaries, "") for line in lines)
+
+
+def documents_of(
+    files: tuple[Path, ...], decoding: Decoding, text_field: str, progress: Progress | None, *, first_file: int = 0
+) -> Iterator[Document]:
+    """The documents of `files[first_file:]`.
+
+    Apart from `read_documents`, so that a missing file is an error at the call and not at the first document.
+    """
+    sizes = [file.stat().st_size for file in files]
+    done, total = sum(sizes[:first_file]), sum(sizes)
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(done, total)
+
+    for file in files[first_file:]:
+        document = None
+        for document in _documents(file, decoding, text_field, count):
+            yield document
+        if document is None:
+            raise ValueError(f"{file} holds no text: remove it from the list or give the file that was meant")
+
+
+def _documents(file: Path, decoding: Decoding, text_field: str, count: BytesRead) -> Iterator[Document]:
+    kind = kind_of(file)
+    if kind == "text":
+        yield from _split(file, read_lines(file, decoding, on_bytes=count))
+        return
+    for record in _RECORDS[kind or ""](file, text_field, decoding, count):
+        yield from documents_in(record, file)
+
+
+def documents_in(record: Text, source: Path) -> Iterator[Document]:
+    """The one document of a record; none if it is empty, several if it is long."""
+    return _split(source, _lines_of(record), blank_ends=False)
+
+
+def _lines_of(record: Text) -> Iterator[Line]:
+    """The lines of a record's text, all with its number; what was replaced is told with the first."""
+    replaced = record.replaced
+    for line in record.text.split("\n"):
+        for piece in _pieces(line):
+            yield Line(record.line, piece.strip(), replaced)
+            replaced = 0
+
+
+def _pieces(line: str) -> list[str]:
+    """A line that is longer than those of text files may be is cut as they are, after a space if there is one."""
+    longest, pieces, start = text_lines.LONGEST_LINE_BYTES, [], 0
+    while len(line) - start > longest:
+        end = line.rfind(" ", start + longest // 2, start + longest) + 1 or start + longest
+        pieces.append(line[start:end])
+        start = end
+    return [*pieces, line[start:]]
+
+
+def _split(source: Path, lines: Iterable[Line], *, blank_ends: bool = True) -> Iterator[Document]:
+    """Numbered lines -> documents."""
+    collected: list[str] = []
+    first = characters = replaced = 0
+    for number, line, bad in lines:
+        replaced += bad
+        if line:
+            first = first if collected else number
+            collected.append(line)
+            characters += len(line)
+        if collected and ((blank_ends and not line) or characters >= LONGEST_DOCUMENT):
+            yield Document(collected, source, first, replaced)
+            collected, characters, replaced = [], 0, 0
+    if collected:
+        yield Document(collected, source, first, replaced)

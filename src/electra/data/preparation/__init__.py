@@ -1,0 +1,1 @@
+"""Documents to examples of token ids in shards."""

@@ -1,0 +1,179 @@
+"""Corpora beyond one machine: the two steps of a datatrove pipeline that write the examples which `prepare` writes.
+
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.readers import JsonlReader
+    from electra.data.preparation.datatrove_pipeline import JoinShares, WriteShare
+
+    shares = LocalPipelineExecutor([JsonlReader("corpus"), WriteShare("tokenizer", "shares")], tasks=64)
+    LocalPipelineExecutor([JoinShares("tokenizer", "shares", "examples")], depends=shares).run()
+
+Then `electra pretrain examples --vocab tokenizer …` trains on them. SlurmPipelineExecutor and RayPipelineExecutor take
+the same steps (docs/pretraining.md shows both); the folders have to be on a file system that all machines see. A task
+that is killed goes on from its last mark when it is run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from electra.data.corpus.documents import Document, documents_in
+from electra.data.dataset.shards import Shards, ShardWriter
+from electra.data.preparation.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough, files_of
+from electra.data.preparation.prepare import DESCRIPTION, Recipe, recipe_of
+from electra.files.atomic import write_text
+from electra.files.tables import Text
+from electra.files.text_files import PathLike
+from electra.files.unfinished_folders import MARK, clear, insist_replaceable, unfinished
+from electra.text.tokenizer import ElectraTokenizer
+
+try:
+    from datatrove.pipeline.base import PipelineStep
+except ImportError as missing:
+    raise ImportError("a datatrove pipeline needs datatrove: pip install 'electra[scale]'") from missing
+
+logger = logging.getLogger(__name__)
+
+SHARE = "share.json"
+FIRST_DOCUMENT_BITS = 40
+"""Documents are numbered from task * 2**40 on, so that how an example is made does not depend on other tasks."""
+
+
+class WriteShare(PipelineStep):  # type: ignore[misc]
+    """Make examples of the documents of one task, in `shares/TASK`.
+
+    tokenizer: its folder. shares: a folder of all tasks' shares. length, segments, seed, held_out_fraction,
+    word_boundaries: as `prepare` takes them. The documents of a task are held out by their numbers in it.
+    """
+
+    type = "Tokenizer"
+    name = "electra examples"
+
+    def __init__(
+        self,
+        tokenizer: PathLike,
+        shares: PathLike,
+        *,
+        length: int = 128,
+        segments: str = "faithful",
+        seed: int = 0,
+        held_out_fraction: float = 0.01,
+        word_boundaries: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.shares = str(tokenizer), str(shares)
+        self.options: dict[str, Any] = {
+            "length": length,
+            "segments": segments,
+            "seed": seed,
+            "held_out_fraction": held_out_fraction,
+            "word_boundaries": word_boundaries,
+        }
+        recipe_of(ElectraTokenizer.from_pretrained(self.tokenizer), **self.options)  # refused now, not in every task
+
+    def run(self, data: Iterable[Any], rank: int = 0, world_size: int = 1) -> None:
+        """Write the share of task `rank`, unless it is there."""
+        tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
+        recipe = {**recipe_of(tokenizer, **self.options), "tasks": world_size, "encoding": "utf-8"}
+        target = _place(self.shares, rank)
+        if (target / SHARE).is_file() and json.loads((target / SHARE).read_text("utf-8"))["recipe"] == recipe:
+            return
+        with unfinished(target, SHARE) as working:
+            _keep_only(working, recipe)
+            if not (working / SHARE).is_file():
+                sets = ExampleSets(working, tokenizer, recipe, first_document=rank << FIRST_DOCUMENT_BITS)
+                counts = sets.write(self._documents(data))
+                write_text(working / SHARE, json.dumps({"recipe": recipe, **counts}, indent=1) + "\n")
+
+    def _documents(self, data: Iterable[Any]) -> Iterator[Document]:
+        for number, document in enumerate(data, 1):
+            self.stat_update("documents")
+            yield from documents_in(Text(number, document.text), Path(str(document.id)))
+
+
+class JoinShares(PipelineStep):  # type: ignore[misc]
+    """Put the shares of all tasks together, in the order of the tasks, to one folder of prepared examples.
+
+    tokenizer: its folder. shares: the folder of the shares, which stays. output: the folder to be written, apart from
+    the shares: a new or an empty one, or one of prepared examples, which is replaced.
+    """
+
+    type = "Tokenizer"
+    name = "electra join"
+
+    def __init__(self, tokenizer: PathLike, shares: PathLike, output: PathLike) -> None:
+        super().__init__()
+        self.tokenizer, self.shares, self.output = str(tokenizer), str(shares), Path(output)
+        self._check_output()
+
+    def run(self, data: Iterable[Any] | None = None, rank: int = 0, world_size: int = 1) -> None:
+        """Write the folder; one task does. Raises `ValueError` for shares that are missing or do not belong together,
+        where nothing was held out, and where the output is no place for the folder."""
+        if rank > 0:
+            return
+        self._check_output()
+        tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
+        told = self._told(tokenizer.fingerprint())
+        recipe = told[0]["recipe"]
+        words = recipe.get("word_boundaries") is not None
+        counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
+        with unfinished(self.output, DESCRIPTION) as working:
+            clear(working)  # of one that was killed, perhaps with other shares
+            for name, dtype in files_of(len(tokenizer), words=words).items():
+                with ShardWriter(working, name, dtype=dtype) as writer:
+                    for task in range(len(told)):
+                        writer.extend(Shards(_place(self.shares, task), name))
+                    all_documents = sum(share[one]["documents"] for share in told for one in (TRAIN, HELD_OUT))
+                    check_enough({name: writer}, all_documents, recipe["held_out_fraction"])
+                if name in (TRAIN, HELD_OUT):
+                    documents = sum(share[name]["documents"] for share in told)
+                    counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
+            described = {"recipe": {**recipe, "files": []}, "files": [], **counts}
+            write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
+
+    def _check_output(self) -> None:
+        shares, output = Path(self.shares).resolve(), self.output.resolve()
+        if output.is_relative_to(shares) or shares.is_relative_to(output):
+            raise ValueError(
+                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output apart, "
+                f"because the folder there is replaced"
+            )
+        insist_replaceable(self.output, DESCRIPTION)
+
+    def _told(self, fingerprint: str) -> list[dict[str, Any]]:
+        """What the shares say about themselves, in the order of the tasks."""
+        first = _place(self.shares, 0) / SHARE
+        if not first.is_file():
+            raise ValueError(f"{self.shares} has no share of the first task: run WriteShare before")
+        recipe = json.loads(first.read_text("utf-8"))["recipe"]
+        paths = [_place(self.shares, task) / SHARE for task in range(recipe["tasks"])]
+        missing = [str(path.parent) for path in paths if not path.is_file()]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(paths)} shares are missing, the first is {missing[0]}: run WriteShare again"
+            )
+        told = [json.loads(path.read_text("utf-8")) for path in paths]
+        other = [str(path.parent) for path, share in zip(paths, told, strict=True) if share["recipe"] != recipe]
+        if other:
+            raise ValueError(f"{other[0]} was made with other options than the first share: run WriteShare again")
+        if recipe["tokenizer"] != fingerprint:
+            raise ValueError(f"{self.shares} was made with another tokenizer than {self.tokenizer}: give that one")
+        return told
+
+
+def _keep_only(working: Path, recipe: Recipe) -> None:
+    """Clear away the unfinished work of another recipe: another tokenizer, options, or number of tasks."""
+    told = [json.loads(path.read_text("utf-8")) for path in (working / SHARE, working / MARK) if path.is_file()]
+    if told and all(one.get("recipe") == recipe for one in told):
+        return
+    if told:
+        logger.warning("%s was begun with other options or another tokenizer: it begins anew", working.parent)
+    clear(working)
+
+
+def _place(shares: str, task: int) -> Path:
+    """A share's folder; each has a parent of its own, because who writes a folder clears away what is beside it."""
+    return Path(shares) / f"{task:05}" / "examples"

@@ -1,0 +1,130 @@
+"""Find files of text: by name, in folders, by pattern; and what kind each of them is."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from electra.files.folder_listing import Tell, Walk
+
+logger = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+STDIN = ("-", "/dev/stdin")
+KINDS = {"": "text", ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+PARQUET = ".parquet"
+COMPRESSED = (".gz", ".xz", ".zst")
+SUFFIXES = (
+    "plain text (.txt, .text or no suffix), .jsonl, .csv and .tsv, each also compressed (.gz, .xz, .zst), and .parquet"
+)
+
+
+def find_text_files(
+    paths: PathLike | Iterable[PathLike], *, outside: PathLike | None = None, tell: Tell = logger.warning
+) -> tuple[Path, ...]:
+    """The files that `paths` name, in reading order.
+
+    Each path is a file, a folder (every file in it and below with a suffix of text, sorted; hidden ones are left out)
+    or a glob pattern such as ``"corpus/*.txt.gz"``, which may match folders too. Links are followed. Raises
+    `FileNotFoundError` for what is not there, and `ValueError` for a suffix that is not text, a folder or pattern
+    without text files, or a file named twice.
+
+    outside: a folder, in which only files are read that are named themselves.
+    tell: told in words what is left out of a folder, but for what is hidden.
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not paths:
+        raise ValueError("no text was given: name files, folders or glob patterns")
+    files = [file for path in paths for file in _files(Path(path), outside, tell)]
+    seen: set[Path] = set()
+    for file in files:
+        if file.resolve() in seen:
+            # read twice, a document could be trained on and held out for evaluation at once
+            raise ValueError(f"{file} is named twice: name each file once, itself or through its folder or pattern")
+        seen.add(file.resolve())
+    # missing, they are better missed now than after hours of reading
+    if any(file.suffix == ".zst" for file in files):
+        needed("zstandard", "reading .zst files")
+    if any(file.suffix == PARQUET for file in files):
+        needed("pyarrow.parquet", "reading .parquet files")
+    return tuple(files)
+
+
+def kind_of(path: Path) -> str | None:
+    """text, jsonl, csv, tsv or parquet, told by the suffix; None for what is not known to be text."""
+    if path.suffix == PARQUET:
+        return "parquet"
+    return KINDS.get((path.with_suffix("") if path.suffix in COMPRESSED else path).suffix)
+
+
+def needed(module: str, purpose: str) -> Any:
+    """A module of the extra `data`; an `ImportError` with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise ImportError(f"{purpose} needs {name}: pip install 'electra[data]'") from error
+
+
+def _files(path: Path, outside: PathLike | None, tell: Tell) -> list[Path]:
+    if str(path) in STDIN:
+        raise ValueError(f"{path} (stdin) is read by the command line only: give a file, or save the text to one")
+    if path.is_dir():
+        files = Walk(outside, tell).files(path)
+        texts = _texts(path, files, tell)
+        if not texts:
+            hint = "; name files without a suffix by a pattern" if any(not file.suffix for file in files) else ""
+            raise ValueError(f"{path} holds no text files (of {len(files)} files): read are {SUFFIXES}{hint}")
+        return texts
+    if path.is_file():
+        return [_known(path)]
+    if glob.has_magic(str(path)):
+        return _matching(path, Walk(outside, tell), tell)
+    if path.exists():  # a pipe or a device cannot be read a second time, nor told from a changed one
+        raise ValueError(f"{path} is neither a file nor a folder: write its text to a file first")
+    raise FileNotFoundError(f"there is no file {path}: check the spelling (now in {Path.cwd()})")
+
+
+def _known(file: Path) -> Path:
+    if not kind_of(file):
+        raise ValueError(f"{file} is not known to be text: read are {SUFFIXES}. Convert or rename it")
+    return file
+
+
+def _matching(pattern: Path, walk: Walk, tell: Tell) -> list[Path]:
+    """The files that match, and the texts in folders that do, sorted."""
+    found = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+    files = {_known(path) for path in found if path.is_file() and not walk.leaves_out(path)}
+    for folder in found:
+        if folder.is_dir():
+            files.update(_texts(folder, walk.files(folder), tell, but=files))
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern}: check the pattern (quote it in the shell) and the folder")
+    return sorted(files)
+
+
+def _texts(folder: Path, files: Iterable[Path], tell: Tell, but: Iterable[Path] = ()) -> list[Path]:
+    """Those of a folder's files that are text by their suffix; of the others (`but` some) it is told how many."""
+    texts: list[Path] = []
+    others: Counter[str] = Counter()
+    for file in files:
+        if file.is_file() and file.suffix and kind_of(file):
+            texts.append(file)
+        elif file not in but:
+            others[(file.suffix or "without a suffix") if file.is_file() else "no files"] += 1
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        hint = (
+            f" (to have those without a suffix read, name them by a pattern: '{folder}/**')"
+            if "without a suffix" in others
+            else ""
+        )
+        tell(f"left out of the text in {folder}: {counts}{hint}")
+    return texts

@@ -1,0 +1,1 @@
+"""Google's TensorFlow checkpoints: read, written, and converted to model folders and back."""

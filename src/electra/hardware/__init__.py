@@ -1,0 +1,1 @@
+"""Which device, which precision, how fast this machine is."""

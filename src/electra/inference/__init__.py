@@ -1,0 +1,1 @@
+"""Examples in, answers out, in batches without padding: the engine of pipelines, `predict` and `evaluate`."""

@@ -1,0 +1,1 @@
+"""How a pretraining run is doing: metrics, alarms, samples, page, card."""

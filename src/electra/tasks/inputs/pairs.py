@@ -1,0 +1,110 @@
+"""Two texts as one row, `[CLS] first [SEP] second [SEP]`, from tokens: for tasks that pair one text with many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, ClassVar, TypeVar
+
+from electra.batch import Row
+from electra.tasks.inputs.sequences import check_truncation
+from electra.tasks.task import Encoded, Task, of_each
+from electra.text.encode.truncation import kept_lengths
+
+SPECIAL_TOKENS = 3
+"""How many tokens of a row belong to neither text."""
+
+
+def token_ids(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """The tokens of each text, however long, without special ones."""
+    if not texts:
+        return []
+    found = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        truncation=False,
+        padding=False,
+        return_token_type_ids=False,
+        return_attention_mask=False,
+        verbose=False,  # longer than the network is no fault here
+    )
+    ids: list[list[int]] = found["input_ids"]
+    return ids
+
+
+def join(first: Sequence[int], second: Sequence[int], tokenizer: Any) -> Row:
+    """A row of two texts' tokens; token types 0 up to the first [SEP], then 1."""
+    types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    return Row([tokenizer.cls_token_id, *first, tokenizer.sep_token_id, *second, tokenizer.sep_token_id], types)
+
+
+def cut(
+    first: Sequence[int], second: Sequence[int], max_length: int, truncation: str, side: str = "right"
+) -> tuple[Sequence[int], Sequence[int]]:
+    """What of two texts a row of at most `max_length` tokens has room for.
+
+    `truncation` is "longest_first", the rule of the tokenizers library, or "only_first" or "only_second", a
+    `ValueError` where nothing of that text would be left; with anything else texts that are too long are one. `side` is
+    the end that is cut off.
+    """
+    room = max_length - SPECIAL_TOKENS
+    if len(first) + len(second) <= room:
+        return first, second
+    if truncation == "longest_first":
+        kept = kept_lengths(len(first), len(second), room)
+    elif truncation == "only_first" and len(second) < room:
+        kept = room - len(second), len(second)
+    elif truncation == "only_second" and len(first) < room:
+        kept = len(first), room - len(first)
+    else:
+        raise ValueError(
+            f"the texts have {len(first)} and {len(second)} tokens, and a row has room for {room}: shorten the text "
+            f"that is not to be cut, or give a larger max_length or another truncation than {truncation!r}"
+        )
+    return _kept(first, kept[0], side), _kept(second, kept[1], side)
+
+
+def _kept(ids: Sequence[int], count: int, side: str) -> Sequence[int]:
+    return ids[len(ids) - count :] if side == "left" else ids[:count]
+
+
+E = TypeVar("E", bound=Encoded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedTask(Task[E]):
+    """A task that reads one text beside each of several others, every pair in a row of its own.
+
+    Attributes:
+        truncation: what to do with a pair longer than `max_length`: "longest_first", "only_first" and "only_second" cut
+            it, True cuts it as is usual for the task, False is an error.
+    """
+
+    usual_truncation: ClassVar[str] = "only_first"
+
+    truncation: bool | str = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_truncation(self.truncation)
+
+    def pair(
+        self, first: Sequence[int], others: Iterable[Sequence[int]], tokenizer: Any
+    ) -> tuple[tuple[Row, ...], int]:
+        """A row for each of the others, and how many tokens had to be left out of the rows together."""
+        rule = self.usual_truncation if self.truncation is True else str(self.truncation)
+        rows, lost = [], 0
+        for other in others:
+            kept = cut(first, other, self.max_length, rule, tokenizer.truncation_side)
+            lost += len(first) + len(other) - len(kept[0]) - len(kept[1])
+            rows.append(join(*kept, tokenizer))
+        return tuple(rows), lost
+
+    def pair_each(
+        self, texts: Sequence[str], others: Sequence[Sequence[str]], tokenizer: Any
+    ) -> list[tuple[tuple[Row, ...], int]]:
+        """`pair` for each of several texts, with its own others. A pair that cannot be cut is an `ExampleError`."""
+        ids = iter(token_ids(list(chain.from_iterable(others)), tokenizer))
+        each = zip(token_ids(texts, tokenizer), map(len, others), strict=True)
+        return of_each(lambda pair: self.pair(pair[0], islice(ids, pair[1]), tokenizer), each)

@@ -1,0 +1,104 @@
+"""How relevant texts are to a query: what labelled rankings look like, in files and as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from electra.tasks.inputs.texts import read_ranking
+from electra.tasks.task import finite
+
+_number = partial(finite, what="how relevant a text is,")
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Of each of a query's texts: how relevant it is (0: not), and what a teacher scored it with, if one did."""
+
+    labels: tuple[float, ...]
+    teacher: tuple[float, ...] = ()
+
+
+def read_relevance(example: Any, objective: str | None) -> Relevance:
+    """`labels`, or a teacher's `scores`, of an example of several texts; what the objective cannot use is refused."""
+    count = len(read_ranking(example).texts)
+    teacher = _numbers(example, "scores", count)
+    labels = _numbers(example, "labels", count) or teacher
+    if not labels:
+        raise ValueError("a labelled ranking has 'labels', a number for each text, or a teacher's 'scores'")
+    if objective == "margin-mse" and not teacher:
+        raise ValueError("margin-mse learns a teacher's 'scores', and this example has none")
+    if min(labels) < 0 and (labels is not teacher or objective == "listwise"):
+        raise ValueError(f"'labels' are 0 or more (0: not relevant), not {min(labels)}")
+    if objective == "pointwise" and max(labels) > 1:
+        raise ValueError(f"pointwise, a label is from 0 to 1, not {max(labels)}")
+    return Relevance(labels, teacher if objective in (None, "margin-mse") else ())
+
+
+def read_labelled_ranking(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A record -> `query`, `texts` and `labels` or `scores`.
+
+    The record has `texts` and a list of `label`s or `scores`; or `positive` and `negative`, each a text or a list; or
+    one `text` and its `label` (or score).
+    """
+    query, scores, label = values.get("query"), values.get("scores"), values.get("label")
+    if "positive" in values:
+        good, bad = _texts(values["positive"]), _texts(values.get("negative", []))
+        example = {"query": query, "texts": [*good, *bad], "labels": [1.0] * len(good) + [0.0] * len(bad)}
+    elif "texts" in values:
+        example = {"query": query, "texts": values["texts"]}
+        if label is not None:
+            example["labels"] = [_number(each) for each in (label if isinstance(label, list) else [label])]
+    elif "text" in values and (label is not None or scores is not None):
+        example = {"query": query, "texts": [values["text"]]}
+        if label is not None:
+            example["labels"] = [_number(label)]
+    else:
+        raise ValueError(
+            "a labelled ranking has a query and texts with labels (or scores), a positive and a negative, or a passage "
+            f"with its label; this one has {', '.join(values)}"
+        )
+    if scores is not None:
+        example["scores"] = [_number(each) for each in (scores if isinstance(scores, list) else [scores])]
+    read_relevance(example, None)
+    return example
+
+
+def gathered(examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """Examples of one text each become one for each query, at the place of its first; the others stay as they are.
+
+    The number beside an example is that of the (first) example it was made of.
+    """
+    found: list[tuple[dict[str, Any], int]] = []
+    of_query: dict[str, dict[str, Any]] = {}
+    for number, example in enumerate(examples):
+        if len(example["texts"]) > 1:
+            found.append((example, number))
+        elif example["query"] not in of_query:
+            of_query[example["query"]] = {key: _copied(value) for key, value in example.items()}
+            found.append((of_query[example["query"]], number))
+        else:
+            for key in ("texts", "labels", "scores"):
+                of_query[example["query"]].get(key, []).extend(example.get(key, []))
+    return found
+
+
+def _copied(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+def _texts(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _numbers(example: Mapping[str, Any], key: str, count: int) -> tuple[float, ...]:
+    """A number for each text; none where the example has no such key."""
+    given = example.get(key)
+    if given is None:
+        return ()
+    if not isinstance(given, (list, tuple)) or len(given) != count:
+        said = f"{len(given)} of them" if isinstance(given, (list, tuple)) else repr(given)
+        raise ValueError(f"{key!r} has a number for each of the {count} texts; this has {said}")
+    return tuple(map(_number, given))

@@ -1,0 +1,1 @@
+"""From what a network computes to answers."""

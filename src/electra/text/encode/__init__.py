@@ -1,0 +1,1 @@
+"""From pieces to rows of ids: truncation, windows, padding, columns, tensors."""

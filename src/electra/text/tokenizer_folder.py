@@ -1,0 +1,193 @@
+"""The files of a tokenizer in a model's folder, read and written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from tokenizers import AddedToken, Tokenizer
+
+from electra.files.atomic import adding_to_folder, write_text
+from electra.files.json_objects import object_text, read_object
+from electra.hub.hub_names import Location, find_file
+from electra.text.backend import Casing, build_backend, casing_of, is_stock, no_panics
+from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
+from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
+
+if TYPE_CHECKING:
+    from electra.text.tokenizer import ElectraTokenizer
+
+logger = logging.getLogger("electra")
+
+TOKENIZER, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
+SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
+OPTIONS = (
+    "model_max_length",
+    "model_input_names",
+    "padding_side",
+    "truncation_side",
+    "clean_up_tokenization_spaces",
+    "split_special_tokens",
+)
+CASING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "chinese_chars"}
+
+
+def read_folder(
+    name_or_path: str | Path, given: Mapping[str, Any], **location: Unpack[Location]
+) -> tuple[Tokenizer, dict[str, Any]]:
+    """The tokenizer of a folder or repository, and the keywords for ElectraTokenizer that its files state.
+
+    A tokenizer.json wins over everything else. With a vocab.txt alone, casing that neither `given` (keywords for
+    ElectraTokenizer) nor tokenizer_config.json states is inferred from the vocabulary, and said. In place of a folder
+    one of these two files may be named. Raises OSError when there is neither, ValueError for a file that is damaged.
+    """
+    if Path(name_or_path).expanduser().is_file():
+        return _from_file(Path(name_or_path).expanduser(), given), {}
+    paths = {
+        name: find_file(name_or_path, name, **location)
+        for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
+    }
+    special, stated, added = (
+        {} if path is None else read_object(path)
+        for path in (paths[SPECIAL_TOKENS], paths[CONFIG], paths[ADDED_TOKENS])
+    )
+    config = {**special, **stated}
+    tokenizer_path, vocabulary_path = paths[TOKENIZER], paths[VOCABULARY]
+    if tokenizer_path is not None:
+        backend = read_backend(tokenizer_path)
+        _say_contradictions(tokenizer_path, backend, config)
+    elif config.get("tokenizer_class") == "BertJapaneseTokenizer":
+        raise ValueError(
+            f"{name_or_path} has a BertJapaneseTokenizer, which splits words with MeCab and is not supported; "
+            "save it as a tokenizer.json, or split the words first and pass is_split_into_words=True with vocab.txt"
+        )
+    elif vocabulary_path is not None:
+        backend = _from_vocabulary(vocabulary_path, {**config, **given})
+    else:
+        raise OSError(
+            f"{name_or_path} has no vocabulary: neither a {TOKENIZER} nor a {VOCABULARY} is there; "
+            "a model's folder needs one of the two beside its config.json"
+        )
+    _add_tokens(backend, config.get("added_tokens_decoder") or {}, added)
+    return backend, _settings(config)
+
+
+def read_backend(path: Path) -> Tokenizer:
+    """The tokenizer of a tokenizer.json. Raises ValueError naming a file that is none."""
+    try:
+        with no_panics(f"reading {path}"):
+            return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a whole tokenizer.json ({error}); download or save it again") from error
+
+
+def load_backend(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path | None) -> Tokenizer:
+    """A copy of a tokenizer, or the one in a tokenizer.json."""
+    if tokenizer_object is not None:
+        return Tokenizer.from_str(tokenizer_object.to_str())
+    return read_backend(Path(str(tokenizer_file)))
+
+
+def write_folder(folder: str | Path, tokenizer: ElectraTokenizer, prefix: str = "") -> tuple[str, ...]:
+    """Write the four files into `folder`, all or none; returns their paths."""
+    backend = tokenizer.backend_tokenizer
+    extra = {EXTRA_BEFORE_V5: tokenizer.extra_special_tokens} if tokenizer.extra_special_tokens else {}
+    texts = {
+        TOKENIZER: backend.to_str(pretty=True),
+        CONFIG: object_text({**configuration(tokenizer), **extra}),
+        SPECIAL_TOKENS: object_text({**tokenizer.special_tokens_map, **extra}),
+    }
+    vocabulary = backend.get_vocab(with_added_tokens=False)
+    if type(backend.model).__name__ == "WordPiece" and not any("\n" in token for token in vocabulary):
+        texts[VOCABULARY] = vocabulary_text(vocabulary)
+    # what an earlier tokenizer left there would be read together with ours
+    stale = [prefix + name for name in (VOCABULARY, ADDED_TOKENS)]
+    with adding_to_folder(folder, replacing=stale) as partial:
+        for name, text in texts.items():
+            write_text(partial / (prefix + name), text)
+    return tuple(str(Path(folder) / (prefix + name)) for name in texts)
+
+
+def configuration(tokenizer: ElectraTokenizer) -> dict[str, Any]:
+    """What goes into tokenizer_config.json.
+
+    Other libraries rebuild an `ElectraTokenizer` from its vocabulary and three flags, and take a
+    `PreTrainedTokenizerFast` from tokenizer.json as it is; so anything but BERT's own pipeline is called the latter.
+    """
+    stock = is_stock(tokenizer.backend_tokenizer)
+    return {
+        "tokenizer_class": "ElectraTokenizer" if stock else "PreTrainedTokenizerFast",
+        **({flag: getattr(tokenizer, flag) for flag in CASING} if stock else {}),
+        **dict.fromkeys(ROLES),
+        **tokenizer.special_tokens_map,
+        **{option: getattr(tokenizer, option) for option in OPTIONS},
+    }
+
+
+def plain_token(value: Any) -> str | None:
+    """A token as configurations spell it: a string, a description with its `content`, or null."""
+    return value.get("content") if isinstance(value, Mapping) else value
+
+
+def _from_file(path: Path, given: Mapping[str, Any]) -> Tokenizer:
+    return read_backend(path) if path.suffix == ".json" else _from_vocabulary(path, given)
+
+
+def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
+    tokens = read_tokens(path, strict=False)
+    stated = {field: config[flag] for flag, field in CASING.items() if flag in config}
+    if "lowercase" in stated:
+        casing = Casing(**stated)
+    else:
+        casing = Casing(**{**vars(infer_casing(tokens)), **stated})
+        logger.warning(
+            "%s: no %s says whether the text is lower-cased; the vocabulary looks %s. Pass do_lower_case=... to decide",
+            path,
+            CONFIG,
+            describe(casing),
+        )
+    return build_backend(index(tokens), casing, str(plain_token(config.get("unk_token")) or "[UNK]"))
+
+
+def _say_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:
+    casing = casing_of(backend)
+    if casing is None:
+        return
+    stated = replace(casing, **{field: config[flag] for flag, field in CASING.items() if flag in config})
+    if stated.effective != casing.effective:
+        logger.warning("%s: %s says %s, but %s says %s, which counts", path.parent, CONFIG, stated, TOKENIZER, casing)
+
+
+def _add_tokens(backend: Tokenizer, described: Mapping[str, Any], by_name: Mapping[str, int]) -> None:
+    """Add the tokens of `added_tokens_decoder` (id -> description) and of added_tokens.json (token -> id) by id."""
+    tokens = {int(number): AddedToken(**_description(token)) for number, token in described.items()}
+    tokens = {**{number: AddedToken(name, normalized=False) for name, number in by_name.items()}, **tokens}
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for number, token in sorted(tokens.items()):
+        if token.content not in known:
+            (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+        if backend.token_to_id(token.content) != number:
+            logger.warning(
+                "the added token %r has id %d, but its folder says %d: the vocabulary is not the one it was added to",
+                token.content,
+                backend.token_to_id(token.content),
+                number,
+            )
+
+
+def _description(token: Any) -> dict[str, Any]:
+    fields = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
+    return {name: token[name] for name in fields if name in token}
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: config[name] for name in OPTIONS if config.get(name) is not None}
+    settings.update({role: plain_token(config[role]) for role in ROLES if role in config})
+    extra = config.get(EXTRA) or config.get(EXTRA_BEFORE_V5) or []
+    settings[EXTRA] = [plain_token(token) for token in (extra.values() if isinstance(extra, Mapping) else extra)]
+    return settings

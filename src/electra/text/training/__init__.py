@@ -1,0 +1,1 @@
+"""Vocabularies: trained from text, and how well one suits a text."""

@@ -1,0 +1,29 @@
+"""The tree of docs/architecture.md is the package's, and its rooms are of a size that one can look over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.conventions.architecture_tree import ROOT, tree, written
+
+MODULES = [path for path in (ROOT / "src/electra").rglob("*.py") if path.name != "__init__.py"]
+LARGEST_FOLDER = 14
+
+
+def test_the_tree_is_the_package() -> None:
+    assert written() == tree(), "run python tests/conventions/architecture_tree.py"
+
+
+def test_no_folder_is_crowded() -> None:
+    sizes = Counter(path.parent for path in MODULES)
+    assert {folder.name: size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
+
+
+def test_a_file_name_occurs_once() -> None:
+    named = Counter(path.name for path in MODULES if path.name != "__main__.py")
+    assert [name for name, times in named.items() if times > 1] == []
+
+
+def test_no_file_is_long() -> None:
+    assert [str(path) for path in MODULES if len(Path(path).read_text(encoding="utf-8").splitlines()) > 400] == []

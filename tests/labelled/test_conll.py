@@ -1,0 +1,55 @@
+"""CoNLL files, and the schemes in which they tag entities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from electra.labelled.conll import iob2
+from electra.labelled.records import read_records
+
+EXPECTED = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-LOC", "I-PER"],  # IOB1
+        EXPECTED,
+        ["B-PER", "E-PER", "O", "S-LOC", "B-LOC", "E-LOC", "S-PER"],  # BIOES
+        ["B-PER", "L-PER", "O", "U-LOC", "B-LOC", "L-LOC", "U-PER"],  # BILOU
+    ],
+)
+def test_every_scheme_becomes_iob2(tags: list[str]) -> None:
+    assert iob2(tags) == EXPECTED
+
+
+def test_an_end_ends_an_entity() -> None:
+    assert iob2(["B-X", "E-X", "I-X"]) == ["B-X", "I-X", "B-X"]
+
+
+def test_other_tags_stay_as_they_are() -> None:
+    for tags in (["DT", "NN"], ["I-95", "in", "O"], ["X-Y", "O"]):
+        assert iob2(tags) == tags
+
+
+def test_first_and_last_column_of_sentences_between_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "eng.train"
+    path.write_text("-DOCSTART- -X- O O\n\nI-95 NNP I-NP I-LOC\nis VBZ I-VP O\n\n \nAnn\tNNP\tI-NP\tI-PER\n")
+    records = read_records(path)
+    assert [record.values for record in records] == [
+        {"tokens": ["I-95", "is"], "tags": ["B-LOC", "O"]},
+        {"tokens": ["Ann"], "tags": ["B-PER"]},
+    ]
+    assert [record.line for record in records] == [4, 7]
+
+
+def test_the_name_of_a_sentence_is_no_word(tmp_path: Path) -> None:
+    """MultiCoNER's files have as many columns in it as in a word's line; a word that is # stays one."""
+    path = tmp_path / "a.conll"
+    path.write_text("# id 1-abc domain=en\nred _ _ B-A\n# _ _ O\n\n# id 2\tdomain=en\n# _ _ O\n")
+    assert [record.values for record in read_records(path)] == [
+        {"tokens": ["red", "#"], "tags": ["B-A", "O"]},
+        {"tokens": ["#"], "tags": ["O"]},
+    ]
