@@ -1,0 +1,106 @@
+"""Checks of values that users give, and one form of message: the name, what came, what is allowed, what to do.
+
+The lowest module of the package: everything may import it, and it imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+
+def require(holds: bool, name: str, value: object, allowed: str, remedy: str = "") -> None:
+    """Refuse a value unless `holds`.
+
+    Args:
+        holds: whether the value is allowed.
+        name: the argument, flag or field as the user knows it.
+        value: what came; shown by `repr`.
+        allowed: what is allowed, so that "it must be {allowed}" reads well.
+        remedy: what to do, a clause without a full stop.
+
+    Raises:
+        ValueError: `NAME is VALUE: it must be ALLOWED; REMEDY`.
+    """
+    if not holds:
+        raise ValueError(f"{name} is {value!r}: it must be {allowed}" + (f"; {remedy}" if remedy else ""))
+
+
+def require_one_of(name: str, value: object, allowed: Iterable[Any], remedy: str = "") -> None:
+    """Refuse a value that is none of `allowed`; the message lists them and suggests the nearest."""
+    choices = list(allowed)
+    if value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise ValueError(
+            f"{name} is {value!r}: choose one of {listed}{did_you_mean(value, choices)}"
+            + (f"; {remedy}" if remedy else "")
+        )
+
+
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is not a whole number of at least `least`."""
+    require(is_count(value, least), name, value, f"a whole number, {least} or more")
+
+
+def require_positive(name: str, value: object) -> None:
+    """Refuse what is not a finite number above 0."""
+    require(is_number(value) and value > 0, name, value, "a finite number above 0")  # type: ignore[operator]
+
+
+def require_fraction(name: str, value: object) -> None:
+    """Refuse what is not a number from 0 to 1, both included."""
+    require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")  # type: ignore[operator]
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is an int; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_count(value: object, least: int = 1) -> bool:
+    """Whether it is a whole number of at least `least`."""
+    return is_whole(value) and value >= least  # type: ignore[operator]
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite int or float; True and False are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.6) -> str:
+    """`. Did you mean X?` for the known word that is nearest, or an empty string.
+
+    Args:
+        cutoff: how alike they must be, from 0 to 1.
+    """
+    near = get_close_matches(str(word), [str(other) for other in known], n=1, cutoff=cutoff)
+    return f". Did you mean {near[0]}?" if near else ""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import a module of an optional package.
+
+    Args:
+        module: its dotted name.
+        extra: the extra of this package that installs it.
+        purpose: what needs it, so that "{purpose} needs PACKAGE" reads well.
+
+    Raises:
+        ImportError: it is not installed; the message has the command that installs it. A module that is installed and
+            fails to import what it needs itself is named by its own error.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is not None and error.name.partition(".")[0] != package:
+            raise
+        name = _PACKAGES.get(package, package)
+        raise ImportError(f"{purpose} needs {name}, which is not installed: pip install 'electra[{extra}]'") from error
+
+
+_PACKAGES = {"sklearn": "scikit-learn"}
+"""The package that a module is installed by, where the names differ."""
