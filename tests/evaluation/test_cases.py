@@ -8,7 +8,7 @@ import pytest
 
 from electra.evaluation.dataset_summary import labels
 from electra.evaluation.error_analysis import worst
-from electra.reporting.marks import Mark
+from electra.reporting.marked_text import Mark
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.text_classification import TextClassification
@@ -61,15 +61,15 @@ def test_entities_are_marked_where_they_are_and_where_they_were_said() -> None:
     answers = [tokens(("B-X", 0.9), ("O", 0.8), ("O", 0.9)), tokens(("O", 0.9), ("B-X", 0.7), ("I-X", 0.6))]
     first, second = worst(task, examples, answers, [0.0, 0.0], 9)
     assert (first.index, second.index) == (1, 0)
-    assert first.parts[0].marks == (Mark(4, 11, "X", right=False),)
-    assert second.parts[0].marks == (Mark(0, 7, "X"), Mark(0, 3, "X", right=False))
+    assert first.parts[0].marks == (Mark(4, 11, "X", expected=False),)
+    assert second.parts[0].marks == (Mark(0, 7, "X"), Mark(0, 3, "X", expected=False))
 
 
 def test_other_labels_are_marked_where_they_are_wrong() -> None:
     task = TokenClassification(labels=("NOUN", "VERB"))
     example = {"tokens": ["one", "two"], "tags": ["NOUN", "VERB"]}
     (case,) = worst(task, [example], [tokens(("NOUN", 0.9), ("NOUN", 0.9))], [0.5], 9)
-    assert case.parts[0].marks == (Mark(4, 7, "VERB"), Mark(4, 7, "NOUN", right=False))
+    assert case.parts[0].marks == (Mark(4, 7, "VERB"), Mark(4, 7, "NOUN", expected=False))
 
 
 def question(*answers: tuple[str, int]) -> dict[str, Any]:
@@ -89,8 +89,8 @@ def test_answers_are_marked_in_their_context() -> None:
         "answer: no answer · right: two",
     ]
     marks = [case.parts[1].marks for case in found]
-    assert marks[0] == (Mark(0, 3), Mark(0, 7), Mark(8, 11, right=False))
-    assert marks[1] == (Mark(8, 11, right=False),)
+    assert marks[0] == (Mark(0, 3), Mark(0, 7), Mark(8, 11, expected=False))
+    assert marks[1] == (Mark(8, 11, expected=False),)
     assert marks[2] == (Mark(4, 7),)
     (case,) = worst(task, examples[2:], answers[2:], [0.0], 9)
     assert case.told == "answer: six · right: two", "where every question has an answer, none is held back"

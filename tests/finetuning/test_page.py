@@ -209,7 +209,7 @@ def test_the_fit_succeeds_without_matplotlib_and_says_what_gives_the_page(
     assert f"pip install 'electra[report]', then electra report {config.output}" in said
     text = (config.output / "report.html").read_text("utf-8")
     assert "<svg" not in text
-    assert "pip install &#x27;electra[report]&#x27;" in text
+    assert "pip install &#39;electra[report]&#39;" in text
     assert "What was taken for what" in text
 
 

@@ -113,7 +113,7 @@ def test_figures_that_a_run_does_not_have_are_left_out(tmp_path: Path) -> None:
 def test_without_matplotlib_the_page_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "find_spec", lambda name: None)
     text = write_report([made(tmp_path / "run")], tmp_path / "page.html").read_text()
-    assert "pip install &#x27;electra[report]&#x27;" in text
+    assert "pip install &#39;electra[report]&#39;" in text
     assert "<svg" not in text
     assert "Wait &amp; see" in text
 

@@ -10,10 +10,10 @@ import pytest
 
 from electra.reporting import curves
 from electra.reporting.curves import MOST_POINTS, Chart, Line, figure, smoothed, svg, thinned
-from electra.reporting.html_page import code, notice, page, paragraph, section
+from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import side_by_side, table
-from electra.reporting.marks import AROUND, MOST_CHARACTERS, Mark, Part, marked, passage
-from electra.reporting.matrix import SIDEWAYS, matrix
+from electra.reporting.marked_text import AROUND, MOST_CHARACTERS, Mark, Part, marked, passage
+from electra.reporting.confusion_matrix import SIDEWAYS, matrix
 from electra.reporting.token_colours import ShownToken, coloured
 
 NASTY = '<script>alert("1")</script>&amp;'
@@ -55,11 +55,10 @@ def whole() -> str:
     parts = [
         notice(NASTY, NASTY),
         paragraph(NASTY),
-        code(NASTY),
         table((NASTY, "value"), [(NASTY, NASTY), ("b", 2)], caption=NASTY),
         side_by_side({NASTY: {NASTY: NASTY}, "other": {}}, name=NASTY),
         coloured([token, ShownToken(f"##{NASTY}", 0.1)]),
-        passage(NASTY, [Part(NASTY, NASTY, [Mark(0, 9, NASTY), Mark(3, 12, NASTY, right=False)]), Part(NASTY, NASTY)]),
+        passage(NASTY, [Part(NASTY, NASTY, [Mark(0, 9, NASTY), Mark(3, 12, NASTY, expected=False)]), Part(NASTY, NASTY)]),
         matrix([NASTY, "b"], [[1, 2], [0, 0]], rows=NASTY, columns=NASTY, caption=NASTY),
         figure(chart()),
     ]
@@ -177,13 +176,13 @@ def test_what_differs_between_columns_comes_first() -> None:
 
 
 def test_marks_may_lie_across_each_other() -> None:
-    shown = marked("a red house", [Mark(2, 11, "BIG"), Mark(0, 5, "RED", right=False)])
+    shown = marked("a red house", [Mark(2, 11, "BIG"), Mark(0, 5, "RED", expected=False)])
     assert re.sub(r' title="[^"]*"', "", shown) == (
-        '<span class="said">a </span><span class="right said">red</span><sub class="said">RED</sub>'
-        '<span class="right"> house</span><sub class="right">BIG</sub>'
+        '<span class="predicted">a </span><span class="expected predicted">red</span><sub class="predicted">RED</sub>'
+        '<span class="expected"> house</span><sub class="expected">BIG</sub>'
     )
-    same = marked("red", [Mark(0, 3, "X"), Mark(0, 3, "X", right=False)])
-    assert same.endswith('red</span><sub class="right said">X</sub>')
+    same = marked("red", [Mark(0, 3, "X"), Mark(0, 3, "X", expected=False)])
+    assert same.endswith('red</span><sub class="expected predicted">X</sub>')
 
 
 def test_of_a_long_text_the_marked_part_is_shown() -> None:
@@ -212,3 +211,32 @@ def test_a_heading_stands_where_its_numbers_do() -> None:
     headings = re.findall(r'<th scope="col"( class=number)?>(\w+)', shown)
     assert headings == [("", "name"), (" class=number", "count"), ("", "word"), ("", "nothing")]
     assert "<th" in table(("name",), [])
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\x00", "\x1b", "\ud800", "\x85"])
+def test_hidden_characters_are_shown_as_code_points(hidden: str) -> None:
+    """A direction override in a file's name would make the page read as something else."""
+    name = f"report{hidden}fdp.exe"
+    token = ShownToken(name, 0.9, instead_of=name, note=name)
+    parts = [
+        notice(name, name),
+        paragraph(name),
+        table((name,), [(name,)], caption=name),
+        side_by_side({name: {name: name}}, name=name),
+        coloured([token]),
+        passage(name, [Part(name, name, [Mark(2, 9, name)]), Part(name, name)]),
+        matrix([name, "b"], [[1, 2], [0, 0]], rows=name, columns=name, caption=name),
+        figure(chart(title=name, note=name, lines=(Line(name, [(0, 1), (1, 2)]), Line("_" + name, [(0, 1)])))),
+    ]
+    written = page(name, [section(name, parts, note=name)]).encode()
+    assert hidden.encode("utf-8", "surrogatepass") not in written
+    assert written.count(f"[U+{ord(hidden):04X}]".encode()) >= 27
+
+
+def test_a_plain_string_among_the_parts_is_text() -> None:
+    assert "&lt;b&gt;" in page("title", ["<b>"])
+    assert "&lt;b&gt;" in section("title", ["<b>"])
+
+
+def test_spaces_at_the_ends_of_a_text_are_kept() -> None:
+    assert marked(" a b ", [Mark(3, 5)]) == ' a <span class="expected" title="">b </span>'

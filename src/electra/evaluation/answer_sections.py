@@ -12,11 +12,11 @@ import numpy as np
 from electra.evaluation.calibration import Calibration, calibration
 from electra.evaluation.error_analysis import worst
 from electra.metrics.task_metrics import NumberOutcomes, Outcomes
-from electra.reporting.curves import INSTALL, Chart, Line, can_draw, figure
+from electra.reporting.curves import INSTALL, Chart, Line, can_draw, curves
 from electra.reporting.html_page import page, paragraph, section
 from electra.reporting.html_tables import table
-from electra.reporting.marks import passage
-from electra.reporting.matrix import matrix
+from electra.reporting.marked_text import passage
+from electra.reporting.confusion_matrix import matrix
 from electra.tasks.task import LabelledTask
 
 MOST_CASES = 20
@@ -153,7 +153,7 @@ def _calibration(answered: Answered) -> str:
     error = (
         f"The expected calibration error is {found.error:.3f}: how far probabilities are from the share that is right."
     )
-    drawn = f'<div class="curves">{figure(_reliability(found))}</div>' if can_draw() else paragraph(INSTALL)
+    drawn = curves([_reliability(found)]) if can_draw() else paragraph(INSTALL)
     rows = [(f"{mean:.2f}", share, count) for count, mean, share in found.bins()]
     counts = table(("mean probability", "share that is right", "answers"), rows)
     return section("Calibration", [paragraph(error), drawn, counts])
@@ -173,7 +173,7 @@ def _numbers(answered: Answered) -> str:
     pairs = sorted(zip(outcomes.expected.ravel().tolist(), outcomes.predicted.ravel().tolist(), strict=True))
     ends = [pairs[0][0], pairs[-1][0]]
     lines = [Line("examples", pairs, dots=True), Line("right", [(end, end) for end in ends], 1, dashed=True)]
-    return section("Numbers", [f'<div class="curves">{figure(Chart("Answer", lines, x="right"))}</div>'])
+    return section("Numbers", [curves([Chart("Answer", lines, x="right")])])
 
 
 def _worst(answered: Answered) -> str:

@@ -10,7 +10,7 @@ from functools import singledispatch
 from typing import Any
 
 from electra.metrics.task_metrics import OUTSIDE, needed
-from electra.reporting.marks import Mark, Part
+from electra.reporting.marked_text import Mark, Part
 from electra.tasks.inputs.relevance import read_relevance
 from electra.tasks.inputs.texts import read_answers, read_choices, read_question, read_ranking, read_words
 from electra.tasks.multiple_choice import MultipleChoice, right_choice
@@ -120,7 +120,7 @@ def _(task: QuestionAnswering, example: Any, answer: Any, right: float) -> Case:
     marks = [Mark(*place) for place in places]
     silent = answer["no_answer"] > task.no_answer_threshold or not answer["answer"]
     if not silent:
-        marks.append(Mark(answer["start"], answer["end"], right=False))
+        marks.append(Mark(answer["start"], answer["end"], expected=False))
     parts = (Part("question", asked.question), Part("context", asked.context, tuple(marks)))
     golden = " / ".join(dict.fromkeys(one.text for one in expected))
     told = _told(NO_ANSWER if silent else answer["answer"], golden or NO_ANSWER)

@@ -1,1 +1,1 @@
-"""What a run's page is made of: HTML, curves, coloured tokens, tables. The renderers know no task and no run."""
+"""Building blocks of HTML pages: sections, tables, curves, marked text. They know no task and no run."""

@@ -1,34 +1,43 @@
-"""Curves as SVG, drawn by matplotlib (the extra `report`), in colours that read on a light and on a dark page."""
+"""Curves as SVG, drawn by matplotlib (the extra `report`), readable on a light and on a dark page."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.util import find_spec
 from itertools import pairwise
 from math import isfinite, nan
 from typing import Any
 
+from markupsafe import Markup
+
+from electra.reporting.rendering import render, visible
+
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; those that vanish on white or black are left out
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without those that are invisible on white or black
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-INK = "#123456"  # stands for the page's own colour of text until the drawing is done
-MOST_POINTS = 1200  # of a chart's lines together, so that the page stays small however long a run was
-FEW_POINTS = 12  # are shown each
+INK = "#123456"  # a placeholder that becomes the page's text colour once the drawing is done
+MOST_POINTS = 1200  # of all lines of a chart, so that the page stays small however long a run was
+FEW_POINTS = 12  # up to this many points of a line have a dot each
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its name in the legend, its points by rising x. colour: number of the colour. dashed: for what the
-    others are held against. smooth: draw the mean of neighbours over a pale line of the points themselves. dots: draw
-    points, or some of them where they are many, and no line.
+    """One line of a chart.
+
+    Attributes:
+        name: in the legend.
+        points: (x, y), by rising x.
+        colour: index into `COLOURS`.
+        dashed: for a reference that the other lines are compared with.
+        smooth: draw the moving average over a pale line of the points themselves.
+        dots: draw points without a line, a sample of them where there are many.
     """
 
     name: str
@@ -41,7 +50,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis. marks: (x, name) of moments that are marked by an upright line."""
+    """Lines over one axis.
+
+    Attributes:
+        marks: (x, name) of moments to mark by a vertical line.
+        x: what the axis shows.
+        y_range: the limits of the other axis; by default from the points.
+        note: a sentence below the chart.
+    """
 
     title: str
     lines: Sequence[Line]
@@ -57,20 +73,29 @@ def can_draw() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def figure(chart: Chart) -> str:
-    """The chart as a `<figure>`; nothing where no line has points.
+def curves(charts: Iterable[Chart]) -> Markup:
+    """The charts beside each other; empty where none of them has points.
+
+    Raises:
+        ImportError: matplotlib is not installed; the message says how to get it.
+    """
+    drawn = [drawing for chart in charts if (drawing := figure(chart))]
+    return render("curves", charts=drawn) if drawn else Markup("")
+
+
+def figure(chart: Chart) -> Markup:
+    """The chart as a `<figure>`; empty where no line has points.
 
     Raises:
         ImportError: matplotlib is not installed; the message says how to get it.
     """
     if not any(line.points for line in chart.lines):
-        return ""
-    note = f"<figcaption>{escape(chart.note)}</figcaption>" if chart.note else ""
-    return f'<figure role="img" aria-label="{escape(chart.title)}">{svg(chart)}{note}</figure>'
+        return Markup("")
+    return render("figure", title=chart.title, drawing=Markup(svg(chart)), note=chart.note)
 
 
 def svg(chart: Chart) -> str:
-    """The chart as an `<svg>` to stand in a page: no date and no names of files in it, the same each time."""
+    """The chart as an `<svg>` element. It holds no date and no file names, so equal charts give equal bytes."""
     if not can_draw():
         raise ImportError(INSTALL)
     import matplotlib
@@ -79,9 +104,9 @@ def svg(chart: Chart) -> str:
 
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
-        "svg.hashsalt": chart.title,
+        "svg.hashsalt": visible(chart.title),
         "font.family": "sans-serif",
-        "text.parse_math": False,  # a name may hold a dollar sign
+        "text.parse_math": False,  # a dollar sign in a name is no formula
         "text.color": INK,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
@@ -89,7 +114,7 @@ def svg(chart: Chart) -> str:
         "ytick.color": INK,
     }
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's reader has the glyphs: text stays text
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # text stays text: the browser has the glyphs
         drawing = Figure(figsize=(5.2, 3.1))
         drawing.subplots_adjust(left=0.13, right=0.98, bottom=0.14, top=0.91)
         FigureCanvasSVG(drawing)
@@ -101,30 +126,30 @@ def svg(chart: Chart) -> str:
 
 
 def thinned(points: Points, most: int) -> list[tuple[float, float]]:
-    """At most so many points, each the mean of those in its stretch."""
+    """At most `most` points, each the mean of an equal number of neighbours."""
     if len(points) <= most:
         return list(points)
     edges = [round(number * len(points) / most) for number in range(most + 1)]
-    stretches = (zip(*points[first:last], strict=True) for first, last in pairwise(edges))
-    return [(_mean(xs), _mean(ys)) for xs, ys in stretches]
+    groups = (zip(*points[first:last], strict=True) for first, last in pairwise(edges))
+    return [(_mean(xs), _mean(ys)) for xs, ys in groups]
 
 
 def smoothed(points: Points) -> list[tuple[float, float]]:
-    """Each point with the mean of those around it, a twentieth of all in width: not shifted to either side."""
+    """The centred moving average; its window is a twentieth of the points."""
     reach = max(1, len(points) // 40)
     ys = [y for _, y in points]
-    around = (ys[max(0, i - reach) : i + reach + 1] for i in range(len(ys)))
-    return [(x, _mean(near)) for (x, _), near in zip(points, around, strict=True)]
+    windows = (ys[max(0, i - reach) : i + reach + 1] for i in range(len(ys)))
+    return [(x, _mean(window)) for (x, _), window in zip(points, windows, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Of those that are numbers; NaN where none is."""
+    """The mean of the finite values; NaN where there is none."""
     finite = [value for value in values if isfinite(value)]
     return sum(finite) / len(finite) if finite else nan
 
 
 def _draw(chart: Chart, axes: Any) -> None:
-    """The chart on matplotlib's axes."""
+    """Draw the chart on matplotlib's axes."""
     for line in chart.lines:
         most = max(60, MOST_POINTS // (2 * len(chart.lines)))
         points = line.points[:: -(-len(line.points) // most)] if line.dots else thinned(line.points, most)
@@ -138,15 +163,15 @@ def _draw(chart: Chart, axes: Any) -> None:
             points = smoothed(points)
         if points:
             # matplotlib leaves names that begin with _ out of its legends
-            name = f"\N{ZERO WIDTH SPACE}{line.name}" if line.name.startswith("_") else line.name
+            name = f"\N{ZERO WIDTH SPACE}{visible(line.name)}" if line.name.startswith("_") else visible(line.name)
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5, marker=marker, **style)
     for number, (x, name) in enumerate(chart.marks):
         axes.axvline(x, color=INK, linestyle=":", linewidth=0.9)
         axes.annotate(
-            name, (x, 1.0 - 0.08 * (number % 4)), xycoords=("data", "axes fraction"), fontsize=7, ha="left", va="top"
+            visible(name), (x, 1.0 - 0.08 * (number % 4)), xycoords=("data", "axes fraction"), fontsize=7, ha="left", va="top"
         )
-    axes.set_title(chart.title, fontsize=10, loc="left")
-    axes.set_xlabel(chart.x, fontsize=8)
+    axes.set_title(visible(chart.title), fontsize=10, loc="left")
+    axes.set_xlabel(visible(chart.x), fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, alpha=0.25)
     if chart.log_y:
@@ -160,9 +185,10 @@ def _draw(chart: Chart, axes: Any) -> None:
         axes.legend(fontsize=7, framealpha=0.0)
 
 
-def _for_a_page(drawn: str) -> str:
-    """Only the `<svg>` itself, in the page's colour of text, with no style that would reach outside of it."""
-    drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), drawn)  # hundredths of a point do
-    return re.sub(r"\s*\n\s*", "\n", drawn).replace(INK, "currentColor").strip()
+def _for_a_page(drawing: str) -> str:
+    """Only the `<svg>` element, in the page's text colour, without a style that would apply outside of it."""
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<style[^>]*>.*?</style>|<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    # coordinates to a hundredth of a point: half the size, and no visible difference
+    drawing = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), drawing)
+    return re.sub(r"\s*\n\s*", "\n", drawing).replace(INK, "currentColor").strip()

@@ -1,63 +1,86 @@
-"""Tables in HTML."""
+"""HTML tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from electra.reporting.rendering import render
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
-    """A table; the first cell of a row is its name. Numbers are aligned, None is an empty cell, all else is text."""
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows. number: it is aligned to the right, so that digits stand below each other."""
+
+    text: str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """name: the row's heading. differs: shown in bold."""
+
+    name: Cell
+    cells: Sequence[Cell]
+    differs: bool = False
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> Markup:
+    """A table.
+
+    Args:
+        header: the columns' headings, as many as a row has cells.
+        rows: the first cell of each is its heading. Numbers are aligned, None is an empty cell, all else is text.
+        caption: a sentence above the table.
+    """
     rows = list(rows)
     columns = zip(*rows, strict=True) if rows else ((),) * len(header)
-    names = "".join(_heading(*column) for column in zip(header, columns, strict=True))
-    body = "\n".join(_row(row) for row in rows)
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{said}<thead><tr>{names}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    headings = [_heading(*column) for column in zip(header, columns, strict=True)]
+    return render("table", header=headings, rows=[_row(row) for row in rows], caption=caption)
 
 
-def side_by_side(columns: Mapping[str, Mapping[str, object]], *, name: str, caption: str = "") -> str:
-    """Values by name, a column for each of `columns`; a row whose values differ is in bold and comes first."""
+def side_by_side(columns: Mapping[str, Mapping[str, object]], *, name: str, caption: str = "") -> Markup:
+    """Values by name, one column for each mapping; rows whose values differ are in bold and come first.
+
+    Args:
+        columns: the values by name, by the column's heading.
+        name: the heading over the names.
+        caption: a sentence above the table.
+    """
     names = dict.fromkeys(key for values in columns.values() for key in values)
     rows = [(key, *(values.get(key) for values in columns.values())) for key in names]
     differing = [row for row in rows if any(value != row[1] for value in row[2:])]
-    body = [_row(_told_apart(row), differs=True) for row in differing]
+    body = [_row(_distinguishable(row), differs=True) for row in differing]
     body += [_row(row) for row in rows if row not in differing]
-    header = "".join(f'<th scope="col">{escape(key)}</th>' for key in (name, *columns))
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    lines = "\n".join(body)
-    return f"<table>{said}<thead><tr>{header}</tr></thead>\n<tbody>\n{lines}\n</tbody></table>"
+    return render("table", header=[Cell(key) for key in (name, *columns)], rows=body, caption=caption)
 
 
-def _heading(name: str, cells: Sequence[object]) -> str:
-    """Over numbers, it is aligned as they are."""
-    known = [cell for cell in cells if cell is not None]
-    number = bool(known) and all(map(_is_number, known))
-    return f'<th scope="col"{" class=number" if number else ""}>{escape(name)}</th>'
+def _heading(name: str, cells: Sequence[object]) -> Cell:
+    """A heading, aligned like the numbers below it."""
+    values = [cell for cell in cells if cell is not None]
+    return Cell(name, bool(values) and all(map(_is_numeric, values)))
 
 
-def _row(cells: Sequence[object], *, differs: bool = False) -> str:
-    name, *values = cells
-    mark = ' class="differs"' if differs else ""
-    return f'<tr{mark}><th scope="row">{escape(_text(name))}</th>{"".join(map(_cell, values))}</tr>'
+def _row(values: Sequence[object], *, differs: bool = False) -> Row:
+    name, *cells = (Cell(_text(value), _is_numeric(value)) for value in values)
+    return Row(name, cells, differs)
 
 
-def _told_apart(row: Sequence[object]) -> Sequence[object]:
-    """With all digits where the usual ones are the same."""
+def _distinguishable(row: Sequence[object]) -> Sequence[object]:
+    """The row with all digits where the usual ones look the same."""
     name, *values = row
     return row if len(set(map(_text, values))) > 1 else (name, *map(repr, values))
 
 
-def _cell(value: object) -> str:
-    return f"<td{' class=number' if _is_number(value) else ''}>{escape(_text(value))}</td>"
-
-
-def _is_number(value: object) -> bool:
+def _is_numeric(value: object) -> bool:
+    """Whether it is aligned as a number; NaN and infinity are too."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _text(value: object) -> str:
-    """As people write it: thousands apart, four digits of a fraction, yes and no."""
+    """Thousands separated, four significant digits of a fraction, yes and no for booleans."""
     if value is None:
         return ""
     if isinstance(value, bool):

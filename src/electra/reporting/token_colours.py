@@ -1,18 +1,26 @@
-"""Text in tokens, coloured by a probability, in HTML."""
+"""Text as tokens in HTML, each coloured by a probability."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
 
-CONTINUES = "##"  # how WordPiece begins a piece that goes on with a word
+from markupsafe import Markup
+
+from electra.reporting.rendering import render
+
+CONTINUES = "##"  # WordPiece's prefix of a token that continues a word
 
 
 @dataclass(frozen=True)
 class ShownToken:
-    """text: the token. probability: 0 to 1, the strength of its colour. instead_of: what stood there before, if that
-    was another. note: what the reader sees on pointing at it.
+    """A token of the text.
+
+    Attributes:
+        text: the token.
+        probability: 0 to 1, the strength of its colour.
+        instead_of: the original token, if this one replaced it.
+        note: shown when the reader points at it.
     """
 
     text: str
@@ -21,25 +29,30 @@ class ShownToken:
     note: str = ""
 
 
-def coloured(tokens: Iterable[ShownToken]) -> str:
-    """A line of tokens: the likelier, the stronger the colour; a replaced one is underlined, the original above it.
+@dataclass(frozen=True)
+class _Shown:
+    """The values that the template needs."""
+
+    space: str
+    text: str
+    opacity: float
+    original: str | None
+    note: str
+
+
+def coloured(tokens: Iterable[ShownToken]) -> Markup:
+    """A line of tokens: the more probable, the stronger the colour; a replaced one has the original above it.
 
     The direction follows from the text, so that Arabic and Hebrew run from the right.
     """
-    parts = []
-    for token in tokens:
-        space = "" if token.text.startswith(CONTINUES) else " "
-        parts.append(space + _token(token))
-    return f'<div class="tokens" dir="auto">{"".join(parts).strip()}</div>'
+    return render("tokens", tokens=[_shown(token, first=number == 0) for number, token in enumerate(tokens)])
 
 
-def _token(token: ShownToken) -> str:
-    shown = escape(token.text.removeprefix(CONTINUES) or token.text)
-    strength = min(1.0, max(0.0, token.probability))
-    mark = "" if token.instead_of is None else ' class="marked"'
-    span = (
-        f'<span{mark} style="background: rgb(230 120 0 / {strength:.2f})" title="{escape(token.note)}">{shown}</span>'
+def _shown(token: ShownToken, *, first: bool) -> _Shown:
+    return _Shown(
+        "" if first or token.text.startswith(CONTINUES) else " ",
+        token.text.removeprefix(CONTINUES) or token.text,
+        min(1.0, max(0.0, token.probability)),
+        token.instead_of,
+        token.note,
     )
-    if token.instead_of is None:
-        return span
-    return f"<ruby>{span}<rt>{escape(token.instead_of)}</rt></ruby>"

@@ -12,7 +12,7 @@ from electra.config import ElectraConfig
 from electra.evaluation.answer_sections import Answered, data_section, scores_section, sections
 from electra.files.atomic import write_text
 from electra.labelled.fitted_task import fitted_task
-from electra.reporting.curves import INSTALL, Chart, Line, Points, can_draw, figure
+from electra.reporting.curves import INSTALL, Chart, Line, Points, can_draw, curves
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import table
 from electra.training.run.run_folder import read_metrics
@@ -136,8 +136,7 @@ def _seeds(fit: FitFiles) -> str:
 def _curves(fit: FitFiles) -> str:
     if not can_draw():
         return section("Curves", [paragraph(f"{INSTALL}, then `electra report`")])
-    drawn = "\n".join(filter(None, map(figure, _charts(fit))))
-    return section("Curves", [f'<div class="curves">\n{drawn}\n</div>'] if drawn else [])
+    return section("Curves", [curves(_charts(fit))])
 
 
 def _charts(fit: FitFiles) -> list[Chart]:

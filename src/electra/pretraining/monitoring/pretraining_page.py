@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.files.atomic import write_text
-from electra.reporting.curves import INSTALL, Chart, Line, Points, can_draw, figure
+from electra.reporting.curves import INSTALL, Chart, Line, Points, can_draw, curves
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import side_by_side, table
 from electra.reporting.token_colours import ShownToken, coloured
@@ -202,8 +202,7 @@ def _curves(runs: Sequence[RunFiles]) -> str:
     if not can_draw():
         return section("Curves", [paragraph(f"{INSTALL}, then `electra report`")])
     charts = [_chart_of_one(runs[0], curve) for curve in CURVES] if len(runs) == 1 else _charts_of_several(runs)
-    drawn = "\n".join(figure(chart) for chart in charts)
-    return section("Curves", [f'<div class="curves">\n{drawn}\n</div>'] if drawn.strip() else [])
+    return section("Curves", [curves(charts)])
 
 
 def _chart_of_one(run: RunFiles, curve: Curve) -> Chart:
