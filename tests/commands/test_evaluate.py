@@ -138,7 +138,7 @@ def test_a_page_of_the_answers(folders: Path, data: Path, tmp_path: Path) -> Non
     text = path.read_text("utf-8")
     for words in ("Scores", "Beside another model", "What was taken for what", "By label", "Calibration", "Examples"):
         assert f"<h2>{words}</h2>" in text
-    assert f"McNemar&#x27;s, exact: p = {found['comparison']['p']:.3g}" in text
+    assert f"McNemar&#39;s, exact: p = {found['comparison']['p']:.3g}" in text
     assert len(re.findall(r"eval\.jsonl:\d+ · answer", text)) == 8
     tags = Tags(text)
     assert tags.open == []

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import pytest
 
 from electra.reporting import curves
+from electra.reporting.confusion_matrix import SIDEWAYS, matrix
 from electra.reporting.curves import MOST_POINTS, Chart, Line, figure, smoothed, svg, thinned
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import side_by_side, table
 from electra.reporting.marked_text import AROUND, MOST_CHARACTERS, Mark, Part, marked, passage
-from electra.reporting.confusion_matrix import SIDEWAYS, matrix
 from electra.reporting.token_colours import ShownToken, coloured
 
 NASTY = '<script>alert("1")</script>&amp;'
@@ -58,7 +58,9 @@ def whole() -> str:
         table((NASTY, "value"), [(NASTY, NASTY), ("b", 2)], caption=NASTY),
         side_by_side({NASTY: {NASTY: NASTY}, "other": {}}, name=NASTY),
         coloured([token, ShownToken(f"##{NASTY}", 0.1)]),
-        passage(NASTY, [Part(NASTY, NASTY, [Mark(0, 9, NASTY), Mark(3, 12, NASTY, expected=False)]), Part(NASTY, NASTY)]),
+        passage(
+            NASTY, [Part(NASTY, NASTY, [Mark(0, 9, NASTY), Mark(3, 12, NASTY, expected=False)]), Part(NASTY, NASTY)]
+        ),
         matrix([NASTY, "b"], [[1, 2], [0, 0]], rows=NASTY, columns=NASTY, caption=NASTY),
         figure(chart()),
     ]

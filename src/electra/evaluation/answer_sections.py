@@ -12,11 +12,11 @@ import numpy as np
 from electra.evaluation.calibration import Calibration, calibration
 from electra.evaluation.error_analysis import worst
 from electra.metrics.task_metrics import NumberOutcomes, Outcomes
+from electra.reporting.confusion_matrix import matrix
 from electra.reporting.curves import INSTALL, Chart, Line, can_draw, curves
 from electra.reporting.html_page import page, paragraph, section
 from electra.reporting.html_tables import table
 from electra.reporting.marked_text import passage
-from electra.reporting.confusion_matrix import matrix
 from electra.tasks.task import LabelledTask
 
 MOST_CASES = 20

@@ -18,7 +18,7 @@ from electra.reporting.rendering import render, visible
 
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 
-# Okabe and Ito's colours, which colour-blind readers can distinguish, without those that are invisible on white or black
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without those invisible on white or black
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 INK = "#123456"  # a placeholder that becomes the page's text colour once the drawing is done
 MOST_POINTS = 1200  # of all lines of a chart, so that the page stays small however long a run was
@@ -168,7 +168,12 @@ def _draw(chart: Chart, axes: Any) -> None:
     for number, (x, name) in enumerate(chart.marks):
         axes.axvline(x, color=INK, linestyle=":", linewidth=0.9)
         axes.annotate(
-            visible(name), (x, 1.0 - 0.08 * (number % 4)), xycoords=("data", "axes fraction"), fontsize=7, ha="left", va="top"
+            visible(name),
+            (x, 1.0 - 0.08 * (number % 4)),
+            xycoords=("data", "axes fraction"),
+            fontsize=7,
+            ha="left",
+            va="top",
         )
     axes.set_title(visible(chart.title), fontsize=10, loc="left")
     axes.set_xlabel(visible(chart.x), fontsize=8)
