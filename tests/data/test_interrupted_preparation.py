@@ -14,6 +14,7 @@ import pytest
 
 from electra.data.preparation import example_sets, tokenize
 from electra.data.preparation.prepare import prepare
+from electra.files.locks import try_lock_folder
 from electra.text.tokenizer import ElectraTokenizer
 from tests.data.toy import DOCUMENTS, SPECIAL, WORDS, contents, settings
 
@@ -46,6 +47,7 @@ import os, signal, sys
 from electra.data.preparation import example_sets
 from electra.data.preparation import prepare as module
 from electra.data.dataset import shards
+from electra.files.locks import try_lock_folder
 from electra.text.tokenizer import ElectraTokenizer
 
 where, text, vocabulary, folder, segments = sys.argv[1:]
@@ -147,28 +149,26 @@ def test_one_that_was_asked_to_stop_goes_on_after_the_last_document(
     assert added == list(range(40, DOCUMENTS))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="locks")
 def test_what_killed_preparations_left_is_removed_but_not_what_is_in_use(
     tmp_path: Path, tokenizer: ElectraTokenizer, text: Path
 ) -> None:
-    import fcntl
-
     folder = tmp_path / "prepared"
     for name in (".0123.unfinished", ".4567.abcd.partial", ".89ab.unfinished"):
         (folder / name).mkdir(parents=True)
         (folder / name / "train.bin").write_bytes(b"x")
-    used = os.open(folder / ".89ab.unfinished", os.O_RDONLY)
-    fcntl.flock(used, fcntl.LOCK_EX)
+    used = try_lock_folder(folder / ".89ab.unfinished")
+    assert used is not None
     whole = prepare(text, tokenizer, folder, **settings())[0].path.parent
     assert sorted(path.name for path in folder.iterdir()) == sorted([".89ab.unfinished", whole.name])
-    os.close(used)
+    used.release()
     other = folder / f".{whole.name}.unfinished"
     whole.rename(other)
-    used = os.open(other, os.O_RDONLY)
-    fcntl.flock(used, fcntl.LOCK_EX)
-    with pytest.raises(BlockingIOError, match=f"another process is writing .*{whole.name}: wait"):
+    used = try_lock_folder(other)
+    assert used is not None
+    holder = rf"another process \(process {os.getpid()} on .*\) is writing .*{whole.name}: wait"
+    with pytest.raises(BlockingIOError, match=holder):
         prepare(text, tokenizer, folder, **settings())
-    os.close(used)
+    used.release()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files, as a full disk does, the POSIX way")
@@ -182,7 +182,7 @@ def test_after_a_full_disk_what_was_marked_is_kept_and_goes_on(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, before[1]))
     try:
-        with pytest.raises(OSError, match=r"too large.*What is finished is kept: the same call goes on"):
+        with pytest.raises(OSError, match=r"too large.*What is finished is kept: run the same call again to resume"):
             prepare(text, tokenizer, tmp_path / "prepared", **settings())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -13,7 +13,7 @@ import pytest
 
 from electra.data.preparation import example_sets, tokenize
 from electra.data.preparation.prepare import open_prepared, prepare
-from electra.files import unfinished_folders as unfinished
+from electra.files import resumable_folder as resumable
 from electra.text.tokenizer import ElectraTokenizer
 
 pytestmark = [
@@ -163,14 +163,14 @@ def test_what_is_put_into_the_output_meanwhile_is_kept(
 ) -> None:
     folder = corpus.parent
     run(corpus, tokenizer)
-    sync = unfinished._sync
+    sync = resumable.sync_folder_tree
 
     def meanwhile(working: Path) -> None:
         sync(working)
         (folder / "other").mkdir()
         (folder / "other" / "thesis.txt").write_text("all of it")
 
-    monkeypatch.setattr(unfinished, "_sync", meanwhile)
+    monkeypatch.setattr(resumable, "sync_folder_tree", meanwhile)
     with pytest.raises(ValueError, match="would be replaced"):
         JoinShares(tokenizer, folder / "shares", folder / "other").run()
     assert [path.name for path in (folder / "other").iterdir()] == ["thesis.txt"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from electra.files import atomic as files
-from electra.files.atomic import adding_to_folder, clear_away, write_text, writing, writing_folder
+from electra.files.atomic import adding_to_folder, remove_unfinished, write_text, writing, writing_folder
 
 
 def full(*_: object, **__: object) -> None:
@@ -139,7 +139,7 @@ def test_a_folder_whose_replacement_was_killed_is_given_back(folder: Path) -> No
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == 9
     assert not folder.exists()
-    clear_away(folder.parent)
+    remove_unfinished(folder.parent)
     assert tree(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["folder"]
 
@@ -167,7 +167,7 @@ def test_what_killed_writers_left_of_one_name_is_swept(folder: Path) -> None:
     names = [".a[1].01234567.partial", ".a[1].b.01234567.partial", ".a1.01234567.partial", "a[1]"]
     for name in names:
         (folder / name / "inner").mkdir(parents=True)
-    files.sweep(folder / "a[1]")
+    files.remove_partial_of(folder / "a[1]")
     assert [name for name in names if (folder / name).exists()] == names[1:]
 
 

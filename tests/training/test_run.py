@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
+from electra.files.locks import LOCK_FILES
 from electra.training.run.checkpoints import Checkpoint, Checkpoints
 from electra.training.run.run_folder import Run, read_metrics
 from electra.training.run.settings import read_settings, write_settings
@@ -146,7 +147,7 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / ".config.toml.ab12.partial").touch()  # killed before anything else was there
     with Run(tmp_path / "new", SETTINGS) as run:
-        assert [path.name for path in run.folder.iterdir()] == ["config.toml"]
+        assert {path.name for path in run.folder.iterdir()} == {"config.toml", *LOCK_FILES}
 
 
 def test_a_checkpoint_that_a_killed_writer_was_replacing_is_given_back(tmp_path: Path) -> None:
@@ -229,13 +230,19 @@ def test_a_folder_that_could_not_be_opened_is_not_locked(
         assert run.unchanged
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    refused = rf"another process \(process {os.getpid()} on .*\) works in"
     with Run(tmp_path / "run", {}):
         # a lock is of an open file, so a second one in this process stands for that of another
-        with pytest.raises(OSError, match="another process works in"), Run(tmp_path / "run", {}):
+        with (
+            pytest.raises(OSError, match=refused),
+            Run(tmp_path / "run", {}),
+        ):
             pass
-        with pytest.raises(OSError, match="another process works in"), Run(tmp_path / "run", {}):
+        with (
+            pytest.raises(OSError, match=refused),
+            Run(tmp_path / "run", {}),
+        ):
             pass  # the refused one has not let go of the first one's
     with Run(tmp_path / "run", {}):
         pass

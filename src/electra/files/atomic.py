@@ -3,7 +3,7 @@
 Everything is first written beside its place, in something hidden whose name ends in ``.partial``, flushed to the
 disk, and then renamed; a rename is all or nothing. Whatever goes wrong (a full disk, a signal, an error in the
 caller's own code), the partial work is removed and what was there before is still there. A process that is killed
-clears up nothing: `clear_away` does it later. A folder that another replaces is hidden under a name ending in
+clears up nothing: `remove_unfinished` does it later. A folder that another replaces is hidden under a name ending in
 ``.replaced`` for the moment between the two renames, and is given back if the second never came.
 """
 
@@ -48,9 +48,9 @@ def writing(path: PathLike, mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]
                 os.fsync(file.fileno())
             os.replace(partial, path)
         except BaseException:
-            _remove(partial)
+            remove(partial)
             raise
-        _sync_folder(path.parent)
+        _sync_names(path.parent)
 
 
 def write_text(path: PathLike, text: str) -> Path:
@@ -75,12 +75,12 @@ def writing_folder(path: PathLike) -> Iterator[Path]:
         try:
             partial.mkdir()
             yield partial
-            _sync_tree(partial)
+            sync_folder_tree(partial)
             _put(partial, path, aside=_hidden(path, "replaced"))
         except BaseException:
-            _remove(partial)
+            remove(partial)
             raise
-        _sync_folder(path.parent)
+        _sync_names(path.parent)
 
 
 @contextmanager
@@ -98,24 +98,24 @@ def adding_to_folder(path: PathLike, *, replacing: Iterable[str] = ()) -> Iterat
             (partial / "new").mkdir(parents=True)
             (partial / "old").mkdir()
             yield partial / "new"
-            _sync_tree(partial / "new")
+            sync_folder_tree(partial / "new")
             _move_all(partial / "new", path, replacing, aside=partial / "old")
         finally:
-            _remove(partial)
-        _sync_folder(path)
+            remove(partial)
+        _sync_names(path)
 
 
-def clear_away(folder: PathLike) -> None:
+def remove_unfinished(folder: PathLike) -> None:
     """Remove what killed processes have left unfinished anywhere in `folder`, in which nobody writes now.
 
     A folder that was moved aside for another is put back, unless the other one has taken its place.
     """
     for path in list(Path(folder).rglob(UNFINISHED)):
-        _remove(path)
+        remove(path)
     for path in list(Path(folder).rglob(".*.replaced")):
         before = path.with_name(path.name[1:].rsplit(".", 2)[0])
         if before.exists():
-            _remove(path)
+            remove(path)
         elif path.exists():
             path.rename(before)
 
@@ -167,18 +167,18 @@ def _put(partial: Path, path: Path, *, aside: Path) -> None:
     except BaseException:
         aside.rename(path)
         raise
-    _remove(aside)
+    remove(aside)
 
 
-def sweep(path: PathLike) -> None:
+def remove_partial_of(path: PathLike) -> None:
     """Remove what processes that were killed while they wrote the file or folder `path` have left beside it."""
     path = Path(path)
     for left in list(path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.partial")):
-        _remove(left)
+        remove(left)
 
 
 def _partial(path: Path) -> Path:
-    """A hidden name beside `path`, for what is to become it; `sweep` knows it."""
+    """A hidden name beside `path`, for what is to become it; `remove_partial_of` knows it."""
     return _hidden(path, "partial")
 
 
@@ -187,7 +187,7 @@ def _hidden(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}")
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file or a folder; that it cannot be removed must not hide the error that made us."""
     with suppress(OSError):
         if path.is_dir():
@@ -223,16 +223,16 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, reason, str(path)) from error
 
 
-def _sync_tree(folder: Path) -> None:
+def sync_folder_tree(folder: Path) -> None:
     """Have every file below `folder`, and the folders themselves, on the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
             with open(Path(root) / name, "rb") as file:
                 os.fsync(file.fileno())
-        _sync_folder(Path(root))
+        _sync_names(Path(root))
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_names(folder: Path) -> None:
     """Have a folder's list of names on the disk, where the system can do that (Windows cannot open a folder)."""
     if os.name != "posix":
         return

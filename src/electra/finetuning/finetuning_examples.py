@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from electra.config import ElectraConfig
 from electra.evaluation.dataset_summary import statistics
+from electra.files.digests import file_sha256
 from electra.finetuning.finetune_config import FinetuneConfig
 from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, labelled_task, read_columns, read_labelled
@@ -146,13 +146,8 @@ def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[Lab
 
 def _digests(config: FinetuneConfig, named: NamedTask | None) -> dict[str, str]:
     """Of the files, and of what a task's name stands for, which is another where the catalogue has changed."""
-    digests = {"train_sha256": _digest(config.train), "eval_sha256": _digest(config.eval)}
+    digests = {"train_sha256": file_sha256(config.train), "eval_sha256": file_sha256(config.eval)}
     if named is not None:
         known = json.dumps(asdict(named), sort_keys=True, default=str)
         digests["task_sha256"] = hashlib.sha256(known.encode()).hexdigest()
     return digests
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 from electra.data.dataset.shards import Shards
 from electra.data.preparation.prepare import DESCRIPTION, open_prepared, prepare, read_recipe
 from electra.files.atomic import write_text
-from electra.files.fingerprints import describe_sources
+from electra.files.digests import describe_sources, file_sha256
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.progress import Reporter
@@ -104,8 +104,7 @@ def _digest(texts: tuple[Shards, Shards]) -> str:
     """Of the indices whole, and of the ids their size and ends: names and times do not count, so they may be moved."""
     digest = hashlib.sha256()
     for shards in texts:
-        with open(shards.path.with_suffix(".idx"), "rb") as index:
-            digest.update(hashlib.file_digest(index, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(shards.path.with_suffix(".idx"))))
         [ids] = describe_sources([shards.path.with_suffix(".bin")])
         digest.update(f"{ids['bytes']} {ids['ends_sha256']}".encode())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from electra.data.corpus.documents import Document, Lines, Progress, read_documents
 from electra.data.corpus.held_out import holding_out
 from electra.files.atomic import write_text, writing_folder
-from electra.files.fingerprints import describe_sources
+from electra.files.digests import describe_sources
 from electra.files.text_files import find_text_files
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.pretraining.pretraining_examples import is_prepared

@@ -25,9 +25,9 @@ from electra.data.dataset.shards import Shards, ShardWriter
 from electra.data.preparation.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough, files_of
 from electra.data.preparation.prepare import DESCRIPTION, Recipe, recipe_of
 from electra.files.atomic import write_text
+from electra.files.resumable_folder import MARK, clear, require_replaceable, resumable_folder
 from electra.files.tables import Text
 from electra.files.text_files import PathLike
-from electra.files.unfinished_folders import MARK, clear, insist_replaceable, unfinished
 from electra.text.tokenizer import ElectraTokenizer
 
 try:
@@ -81,7 +81,7 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
         target = _place(self.shares, rank)
         if (target / SHARE).is_file() and json.loads((target / SHARE).read_text("utf-8"))["recipe"] == recipe:
             return
-        with unfinished(target, SHARE) as working:
+        with resumable_folder(target, SHARE) as working:
             _keep_only(working, recipe)
             if not (working / SHARE).is_file():
                 sets = ExampleSets(working, tokenizer, recipe, first_document=rank << FIRST_DOCUMENT_BITS)
@@ -120,7 +120,7 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         recipe = told[0]["recipe"]
         words = recipe.get("word_boundaries") is not None
         counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
-        with unfinished(self.output, DESCRIPTION) as working:
+        with resumable_folder(self.output, DESCRIPTION) as working:
             clear(working)  # of one that was killed, perhaps with other shares
             for name, dtype in files_of(len(tokenizer), words=words).items():
                 with ShardWriter(working, name, dtype=dtype) as writer:
@@ -141,7 +141,7 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
                 f"the output {self.output} and the shares in {self.shares} are one in the other: give an output apart, "
                 f"because the folder there is replaced"
             )
-        insist_replaceable(self.output, DESCRIPTION)
+        require_replaceable(self.output, DESCRIPTION)
 
     def _told(self, fingerprint: str) -> list[dict[str, Any]]:
         """What the shares say about themselves, in the order of the tasks."""

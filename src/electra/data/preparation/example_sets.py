@@ -20,7 +20,7 @@ from electra.data.preparation.segments import examples_of
 from electra.data.preparation.tokenize import tokenized
 from electra.data.preparation.words import parted
 from electra.files.encodings import Decoding
-from electra.files.unfinished_folders import read_mark, write_mark
+from electra.files.resumable_folder import read_mark, write_mark
 from electra.text.tokenizer import ElectraTokenizer
 
 TRAIN, HELD_OUT = "train", "held_out"

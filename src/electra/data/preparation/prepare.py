@@ -17,10 +17,10 @@ from electra.data.preparation.example_sets import HELD_OUT, TRAIN, ExampleSets
 from electra.data.preparation.segments import SEGMENTS, check_length
 from electra.data.preparation.words import check_symbol
 from electra.files.atomic import write_text
+from electra.files.digests import describe_sources, format_of
 from electra.files.encodings import Decoding
-from electra.files.fingerprints import describe_sources, read_as
+from electra.files.resumable_folder import resumable_folder
 from electra.files.text_files import PathLike, find_text_files
-from electra.files.unfinished_folders import unfinished
 from electra.text.tokenizer import ElectraTokenizer
 
 FORMAT = "electra-examples-2"
@@ -99,7 +99,7 @@ def prepare(
         raise ValueError(_not_there(recipe, Path(folder)))
     elif (target / DESCRIPTION).is_file():
         logger.warning("the text is prepared again: %s is damaged, or of files of another kind", target / DESCRIPTION)
-    with unfinished(target, DESCRIPTION) as working:
+    with resumable_folder(target, DESCRIPTION) as working:
         if not (working / DESCRIPTION).is_file():
             counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, look)
             _insist_unchanged(files, recipe)
@@ -179,7 +179,7 @@ def _find(folder: Path, recipe: Recipe, files: tuple[Path, ...], *, times: bool)
 def _comparable(recipe: Recipe, files: Iterable[Path], *, times: bool) -> Recipe:
     """The recipe with what each file was read as, which older ones did not tell, and without times where they do not
     count."""
-    sources = [{**source, "kind": read_as(file)} for source, file in zip(recipe["files"], files, strict=True)]
+    sources = [{**source, "kind": format_of(file)} for source, file in zip(recipe["files"], files, strict=True)]
     dropped = () if times else ("changed_ns",)
     return {**recipe, "files": [{name: one[name] for name in one if name not in dropped} for one in sources]}
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from electra.config import ElectraConfig
-from electra.files.atomic import sweep, write_text, writing, writing_folder
+from electra.files.atomic import remove_partial_of, write_text, writing, writing_folder
 from electra.finetuning.finetune_config import FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples
 from electra.finetuning.output.finetuning_card import fitted_card
@@ -40,7 +40,7 @@ def write_output(
     Returns what scores.json holds but for `settings` and `data`.
     """
     kept = best(tried)
-    sweep(config.output)
+    remove_partial_of(config.output)
     with writing_folder(config.output) as folder:
         shutil.copytree(config.unfinished / f"seed-{kept.seed}" / "fitted", folder, dirs_exist_ok=True)
         _write_metrics(folder / METRICS, config, tried)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from electra.files.atomic import write_text, writing_folder
+from electra.files.digests import file_sha256
 
 logger = logging.getLogger("electra")
 
@@ -65,7 +65,7 @@ class Checkpoints:
         with writing_folder(path) as folder:
             for group, tensors in checkpoint.tensors.items():
                 _write(folder / f"{group}.safetensors", tensors)
-            digests = {file.name: _digest(file) for file in sorted(folder.iterdir())}
+            digests = {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
             write_text(folder / _STATE, json.dumps({"step": checkpoint.step, "sha256": digests}, indent=2) + "\n")
         # later ones are none that this run has written: they say nothing about how old the others are
         before = [step for step in self.steps() if step < checkpoint.step]
@@ -136,7 +136,7 @@ def _read(path: Path) -> Checkpoint:
     if path.name != f"step-{step}":
         raise ValueError(f"{_STATE} is that of step {step}")
     for name, digest in digests.items():
-        if _digest(path / name) != digest:
+        if file_sha256(path / name) != digest:
             raise ValueError(f"{name} is not what was written")
     return Checkpoint(step, {Path(name).stem: load_file(path / name) for name in digests})
 
@@ -148,8 +148,3 @@ def _read_state(path: Path) -> tuple[int, dict[str, str]]:
     if type(found[0]) is not int or not isinstance(found[1], dict) or not found[1]:
         raise ValueError(f"{path.name} does not name a step and files with their digests")
     return found[0], found[1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from electra.files.atomic import UNFINISHED, clear_away, write_text
+from electra.files.atomic import UNFINISHED, remove_unfinished, write_text
+from electra.files.locks import LOCK_FILES, FolderLock, lock_folder
 from electra.training.run.checkpoints import Checkpoints
 from electra.training.run.settings import Setting, differences, read_settings, write_settings
 from electra.training.run.trackers import Tracker
@@ -40,7 +40,7 @@ class Run:
         self.trackers: list[Tracker] = []
         """What else is told of every line of the metrics; closed when the run is."""
         self._settings, self._changeable = settings, changeable
-        self._lock: int | None = None
+        self._lock: FolderLock | None = None
         self._check()
 
     @property
@@ -63,7 +63,7 @@ class Run:
                 f"the output {self.folder} is a file: give a folder, a new one or that of the run to go on with"
             )
         if not self.config.is_file():
-            if any(not path.match(UNFINISHED) for path in self.folder.iterdir()):
+            if any(not path.match(UNFINISHED) and path.name not in LOCK_FILES for path in self.folder.iterdir()):
                 raise ValueError(
                     f"the output {self.folder} has files in it and is not a run: give a new or an empty folder"
                 )
@@ -77,10 +77,12 @@ class Run:
         """Make the folder, lock it for this process, clear away unfinished work, and write the settings."""
         self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder)
+        self._lock = lock_folder(
+            self.folder, f"works in {self.folder}", "wait until it ends, or give another output folder"
+        )
         try:
             self._check()
-            clear_away(self.folder)  # nobody else writes here now
+            remove_unfinished(self.folder)  # nobody else writes here now
             title = "The settings of this run: the same command goes on with it."
             write_settings(self.config, self._settings, title=title)
         except BaseException as error:
@@ -100,7 +102,7 @@ class Run:
         if isinstance(error, (ValueError, FileNotFoundError)) and self._made and untrained:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def log(self, record: Mapping[str, object]) -> None:
@@ -155,23 +157,3 @@ def _step(line: str) -> float:
     with suppress(ValueError, KeyError, TypeError, OverflowError):
         return int(json.loads(line)["step"])
     return float("inf")
-
-
-def _lock(folder: Path) -> int | None:
-    """Hold the folder until the descriptor is closed or the process ends, however it ends; None without locks."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BlockingIOError(
-            f"another process works in {folder}: wait until it ends, or give another output folder"
-        ) from None
-    except OSError:
-        os.close(descriptor)
-        return None  # some network file systems know no locks
-    return descriptor
