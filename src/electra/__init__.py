@@ -46,8 +46,17 @@ _HOMES = {
     "ReplacedTokenDetection": "objective.replaced_token_detection",
     "ReplacedTokenDetectionOutput": "objective.replaced_token_detection",
     "Row": "batch",
+    "convert": "commands.convert",
+    "evaluate": "commands.evaluate",
+    "finetune": "commands.finetune",
+    "inspect": "commands.inspect",
     "pipeline": "pipelines",
+    "pretrain": "commands.pretrain",
+    "quickstart": "commands.quickstart",
     "read_vocabulary": "text.training.vocabulary",
+    "report": "commands.report",
+    "report_tokenizer": "commands.tokenizer_commands",
+    "train_tokenizer": "commands.tokenizer_commands",
     "train_vocabulary": "text.training.vocabulary",
 }
 
@@ -67,6 +76,15 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.auto import AutoTokenizer as AutoTokenizer
     from electra.batch import Batch as Batch
     from electra.batch import Row as Row
+    from electra.commands.convert import convert as convert
+    from electra.commands.evaluate import evaluate as evaluate
+    from electra.commands.finetune import finetune as finetune
+    from electra.commands.inspect import inspect as inspect
+    from electra.commands.pretrain import pretrain as pretrain
+    from electra.commands.quickstart import quickstart as quickstart
+    from electra.commands.report import report as report
+    from electra.commands.tokenizer_commands import report_tokenizer as report_tokenizer
+    from electra.commands.tokenizer_commands import train_tokenizer as train_tokenizer
     from electra.config import ElectraConfig as ElectraConfig
     from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
     from electra.generation.generation_config import GenerationConfig as GenerationConfig

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -24,6 +23,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 from electra import __version__
+from electra.validation import did_you_mean
 
 VERBS = {
     "quickstart": "A model's whole life in a few minutes, on text Python carries.",
@@ -59,7 +59,8 @@ electra VERB --help lists a verb's options; --debug shows an error's origin.
 # a heading over each section of the help, and no frame around it
 _HEADINGS = Box("    \n" * 8)
 
-_READ_STDIN = ("pretrain", "tokenizer")  # the verbs of files of which one may be `-`
+OLD_FLAGS: dict[str, dict[str, str]] = {}
+"""Flags that were named otherwise, by verb: the old spelling is understood, with a notice."""
 
 STOPPED_BY_READER = 141  # 128 + SIGPIPE, what a shell sees of `yes | head`
 INTERRUPTED = 130  # 128 + SIGINT
@@ -130,14 +131,14 @@ def run(words: Sequence[str]) -> int:
         return 2
     app = application()
     try:
-        config = app(_with_stdin(words), exit_on_error=False, print_error=False)
+        config = app(_with_dashes(_with_new_flags(words)), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _say(f"{_one_line(str(error))}\nSee {_named(words)} --help")
         return 2
     if not is_dataclass(config):  # --help and --version are answered already
         return 0
     verb = next(verb for verb in VERBS if verb.split() == list(words[: len(verb.split())]))
-    result = getattr(import_module(_module(verb)), FUNCTIONS.get(verb, verb))(config)
+    result = getattr(import_module(module_of(verb)), FUNCTIONS.get(verb, verb))(config)
     if result is not None:
         print(json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result)
     return 0
@@ -158,18 +159,40 @@ def application() -> App:
         module, *second = verb.split()
         if second and module not in app:
             app.command(App(name=module, help=_GROUPS[module], sort_key=place))
-        config = f"{_module(verb)}:{verb.title().replace(' ', '')}Config"
+        config = f"{module_of(verb)}:{verb.title().replace(' ', '')}Config"
         (app[module] if second else app).command(config, name=verb.split()[-1], help=sentence, sort_key=place)
     return app
 
 
-def _module(verb: str) -> str:
+def module_of(verb: str) -> str:
+    """The module that has a verb's config and function."""
     return f"electra.commands.{_MODULES.get(verb.split()[0], verb)}"
 
 
-def _with_stdin(words: Sequence[str]) -> list[str]:
-    """A lone hyphen among files by its other name, because the parser takes it for an option."""
-    return ["/dev/stdin" if word == "-" and words[0] in _READ_STDIN else word for word in words]
+def _with_dashes(words: Sequence[str]) -> list[str]:
+    """The words with every lone hyphen in a form that the parser does not take for an option.
+
+    `--output -` becomes `--output=-`; a file that is a hyphen becomes /dev/stdin, which every reader takes for stdin.
+    """
+    taken: list[str] = []
+    for word in words:
+        if word == "-" and taken and taken[-1].startswith("--") and "=" not in taken[-1]:
+            taken[-1] += "=-"
+        else:
+            taken.append("/dev/stdin" if word == "-" else word)
+    return taken
+
+
+def _with_new_flags(words: Sequence[str]) -> list[str]:
+    """The words with old spellings of flags replaced; each is said once on stderr."""
+    renamed = OLD_FLAGS.get(words[0], {}) if words else {}
+    taken = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in renamed:
+            _say(f"{flag} is now {renamed[flag]}; the old spelling is still understood")
+        taken.append(renamed.get(flag, flag) + equals + value)
+    return taken
 
 
 def _take_debug(words: list[str]) -> bool:
@@ -182,9 +205,8 @@ def _take_debug(words: list[str]) -> bool:
 
 
 def _unknown_verb(word: str) -> str:
-    near = get_close_matches(word, _first_words(), n=1)
-    suggestion = f" Did you mean {near[0]}?" if near else ""
-    return f"there is no verb {word!r}.{suggestion} The verbs are {', '.join(_first_words())}."
+    suggestion = did_you_mean(word, _first_words()) or "."
+    return f"there is no verb {word!r}{suggestion} The verbs are {', '.join(_first_words())}."
 
 
 def _first_words() -> list[str]:

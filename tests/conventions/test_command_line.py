@@ -62,3 +62,27 @@ def test_the_flags_are_those_of_the_snapshot() -> None:
 def test_every_flag_says_what_it_does(verb: str) -> None:
     for argument in parser(verb, cli.application()).assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, f"electra {verb} {argument.name} has no help: give its field a docstring"
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (["predict", "m", "-"], ["predict", "m", "/dev/stdin"]),
+        (["evaluate", "m", "--data", "-"], ["evaluate", "m", "--data=-"]),
+        (["predict", "m", "f", "--output", "-", "--top-k", "3"], ["predict", "m", "f", "--output=-", "--top-k", "3"]),
+        (["pretrain", "a", "-", "--output", "o"], ["pretrain", "a", "/dev/stdin", "--output", "o"]),
+    ],
+)
+def test_a_hyphen_is_a_value_in_every_verb(words: list[str], taken: list[str]) -> None:
+    assert cli._with_dashes(words) == taken
+    with pytest.raises(SystemExit) as left:
+        cli.application().parse_args([*cli._with_dashes(words), "--no-such-flag"], print_error=False)
+    assert left.value.code
+
+
+def test_an_old_flag_is_understood_and_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(cli.OLD_FLAGS, "finetune", {"--speed": "--epochs"})
+    assert cli._with_new_flags(["finetune", "m", "--speed=3", "--seed", "1"]) == [
+        "finetune", "m", "--epochs=3", "--seed", "1"
+    ]  # fmt: skip
+    assert "--speed is now --epochs" in capsys.readouterr().err

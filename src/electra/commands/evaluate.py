@@ -9,6 +9,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from electra.commands.verb import verb
+
 if TYPE_CHECKING:  # the flags must not wait for torch
     from electra.config import ElectraConfig
     from electra.labelled.labelled_examples import LabelledExamples
@@ -33,9 +35,9 @@ class EvaluateConfig:
 
     model: str
     """A model folder, or a name on the Hugging Face hub."""
-    _: KW_ONLY
     data: Path
     """Labelled examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json or fastText's .txt (also .gz, .xz)."""
+    _: KW_ONLY
     task: str | None = None
     """The task, such as text-classification, or the name of one with known files, such as mnli. Default: what the model
     was fitted to, else what model and columns are of."""
@@ -82,6 +84,7 @@ class EvaluateConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {allowed}")
 
 
+@verb(EvaluateConfig)
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """The scores of a model, and of another one beside it if one is given.
 

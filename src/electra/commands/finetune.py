@@ -7,6 +7,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
+from electra.commands.verb import verb
 from electra.finetuning.finetune_config import OF_ONE_CALL
 from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples, load_examples
@@ -28,6 +29,7 @@ from electra.training.progress import Reporter
 from electra.training.run.settings import differences
 
 
+@verb(FinetuneConfig)
 def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     """Fit the model, score it, write `config.output`, and return what scores.json holds.
 

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from math import prod
 from pathlib import Path
 
+from electra.commands.verb import verb
 from electra.config import ElectraConfig
 from electra.hub.hub_names import find_file
 from electra.hub.weights import read_weights
@@ -67,6 +68,7 @@ class Description:
     """What does not fit together, in words."""
 
 
+@verb(InspectConfig)
 def inspect(config: InspectConfig) -> None:
     """Print the description of `config.model` to stdout, for people or as JSON."""
     description = describe(config.model)

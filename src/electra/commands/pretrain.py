@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from electra.commands.verb import verb
 from electra.data.dataset.shards import Shards
 from electra.data.preparation.prepare import open_prepared
 from electra.files.standard_input import with_stdin
@@ -35,6 +36,7 @@ from electra.training.run.run_folder import Run
 from electra.training.run.trackers import open_tracker, require_tracker
 
 
+@verb(PretrainConfig)
 def pretrain(config: PretrainConfig) -> Path | None:
     """Pretrain, or go on with the run in `config.output`, and return that folder.
 

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from electra.batch import Batch, Row
 from electra.commands.pretrain import PretrainConfig, pretrain
+from electra.commands.verb import verb
 from electra.config import ElectraConfig
 from electra.data.corpus.python_docs import gather
 from electra.files.atomic import write_text, writing_folder
@@ -83,6 +84,7 @@ LABELLED = 1000  # examples to learn the task from; the rest of the held-out sen
 SHOWN = 5
 
 
+@verb(QuickstartConfig)
 def quickstart(config: QuickstartConfig) -> None:
     """Gather text, pretrain on it, look at what was learnt, fine-tune, compare with random weights; talk on stdout.
 

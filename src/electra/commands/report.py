@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from electra.commands.verb import verb
+
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -24,6 +26,7 @@ class ReportConfig:
             raise ValueError("runs is empty: give at least one folder of a run")
 
 
+@verb(ReportConfig)
 def report(config: ReportConfig) -> Path:
     """Write the page, and return where it is. What the run's folder holds is read only: it may still be at work.
 

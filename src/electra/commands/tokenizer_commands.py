@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
+from electra.commands.verb import verb
 from electra.data.corpus.documents import Lines
 from electra.data.preparation.words import check_symbol
 from electra.files.atomic import write_text, writing_folder
@@ -110,6 +111,7 @@ class TokenizerReportConfig:
         check_symbol(self.word_boundaries)
 
 
+@verb(TokenizerTrainConfig)
 def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     """Train a vocabulary and return its folder, which is there whole or not at all.
 
@@ -159,6 +161,7 @@ def _trained(config: TokenizerTrainConfig, lines: Lines) -> ElectraTokenizer:
     )
 
 
+@verb(TokenizerReportConfig)
 def report_tokenizer(config: TokenizerReportConfig) -> None:
     """Print how well a tokenizer suits a text: a table, or JSON; and write the page that was asked for.
 
