@@ -80,7 +80,9 @@ def test_a_hyphen_is_a_value_in_every_verb(words: list[str], taken: list[str]) -
     assert left.value.code
 
 
-def test_an_old_flag_is_understood_and_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_flag_is_understood_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(cli.OLD_FLAGS, "finetune", {"--speed": "--epochs"})
     assert cli._with_new_flags(["finetune", "m", "--speed=3", "--seed", "1"]) == [
         "finetune", "m", "--epochs=3", "--seed", "1"
