@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from electra.text.compat.absent import INSTEAD
+from electra.text.compat.absent_names import INSTEAD
 
 # settings of other tokenizers (byte-level BPE, SentencePiece), and notes that transformers keeps for itself
 NOT_OURS = {

@@ -68,7 +68,7 @@ def test_a_vocabulary_alone(name: str, tmp_path: Path, caplog: pytest.LogCapture
     folder = without_flags(tmp_path / name, made)
     inferred = ElectraTokenizer.from_pretrained(folder)
     assert columns(inferred, language) == columns(made, language)
-    assert "no tokenizer_config.json says whether the text is lower-cased" in caplog.text
+    assert "no tokenizer_config.json says whether text is lowercased" in caplog.text
     caplog.clear()
     told = ElectraTokenizer.from_pretrained(folder, **language.flags)
     assert not caplog.records

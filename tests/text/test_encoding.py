@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from electra.text.encode.encoding import BatchEncoding, CharSpan, TokenSpan
+from electra.text.encode.batch_encoding import BatchEncoding, CharSpan, TokenSpan
 from electra.text.tokenizer import ElectraTokenizer
 
 TEXT, SECOND = "Hello, lazy foxes", "the dog"
@@ -79,5 +79,5 @@ def test_tensors_move(small: ElectraTokenizer) -> None:
 def test_rows_of_different_lengths_are_no_tensor(small: ElectraTokenizer) -> None:
     with pytest.raises(ValueError, match=r"'input_ids' have 3 to 4 items .*padding=True"):
         small(["the", "the dog"], return_tensors="pt")
-    with pytest.raises(ValueError, match=r"return_tensors='tf' is not known.*'pt', 'np'"):
+    with pytest.raises(ValueError, match=r"return_tensors is 'tf': choose one of 'pt', 'np'"):
         small(["the"], return_tensors="tf")

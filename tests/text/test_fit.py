@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.training import tokenizer_fit as module
-from electra.text.training.tokenizer_fit import problems_of, report_of
+from electra.text.training import tokenizer_report as module
+from electra.text.training.tokenizer_report import problems_of, report_of
 from electra.text.training.vocabulary import train_vocabulary
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

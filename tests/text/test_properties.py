@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from electra.text.encode.encoding import BatchEncoding
+from electra.text.encode.batch_encoding import BatchEncoding
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.training.vocabulary import train_vocabulary
 

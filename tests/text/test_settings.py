@@ -32,7 +32,7 @@ def test_every_source_gives_the_same(small: ElectraTokenizer, tmp_path: Path) ->
         {"tokenizer_object": small.backend_tokenizer},
     ):
         assert ElectraTokenizer(**source).fingerprint() == small.fingerprint(), source
-    with pytest.raises(ValueError, match="vocab and tokenizer_object say the same thing"):
+    with pytest.raises(ValueError, match="vocab and tokenizer_object are given"):
         ElectraTokenizer(files["vocab.txt"], tokenizer_object=small.backend_tokenizer)
     for removed in ("never_split", "do_basic_tokenize"):  # transformers takes them, and does nothing with them
         with pytest.raises(TypeError, match=removed):
@@ -128,7 +128,7 @@ def test_a_text_that_is_too_long_is_said_once(small: ElectraTokenizer, caplog: p
         tokenizer(LONG)
         tokenizer(LONG)
     assert [record.getMessage() for record in caplog.records] == [
-        "a text has 11 tokens, the model takes 4; say truncation=True to cut such texts"
+        "a text has 11 tokens, the model takes 4; pass truncation=True to truncate such texts"
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from electra.text.encode.encoding import BatchEncoding
+from electra.text.encode.batch_encoding import BatchEncoding
 from electra.text.tokenizer import ElectraTokenizer
 
 from .surface import DESCRIBE, left_out

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from electra.text.encode.truncation import kept_lengths
+from electra.text.encode.row_encoding import kept_lengths
 from electra.text.tokenizer import ElectraTokenizer, ElectraTokenizerFast
 
 LONG = "the quick brown fox jumped over the lazy dog"
@@ -29,7 +29,7 @@ def test_a_vocabulary_file_is_read(tmp_path: Path, small: ElectraTokenizer) -> N
     assert by_keyword.get_vocab() == by_position.get_vocab() == small.get_vocab()
     assert by_keyword.fingerprint() == small.fingerprint()
     assert ElectraTokenizer(small.get_vocab(), do_lower_case=False).fingerprint() != small.fingerprint()
-    with pytest.raises(ValueError, match="vocab and vocab_file say the same"):
+    with pytest.raises(ValueError, match="vocab and vocab_file are given, .* give one of them"):
         ElectraTokenizer(path, vocab_file=path)
     with pytest.raises(ValueError, match="'a' is already on line 1"):
         ElectraTokenizer(["a", "b", "a"])
@@ -86,18 +86,18 @@ def test_kept_lengths_are_the_librarys(first: int, second: int, room: int) -> No
 
 def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
     for pair, least in ((None, 2), (LONG, 3)):
-        with pytest.raises(ValueError, match=f"max_length={least - 1} leaves no room for the {least} special tokens"):
+        with pytest.raises(ValueError, match=f"max_length is {least - 1}: it must be at least {least}, .* the {least} special tokens"):
             small(LONG, pair, truncation=True, max_length=least - 1)
         assert len(small(LONG, pair, truncation=True, max_length=least)["input_ids"]) == least
-        with pytest.raises(ValueError, match=r"and a token of (each )?text; it must be at least"):
+        with pytest.raises(ValueError, match=r"it must be at least .* and a token of (each )?text"):
             small(LONG, pair, truncation=True, max_length=least, return_overflowing_tokens=True)
-    with pytest.raises(ValueError, match="stride=3 must be at least 0 and below 3"):
+    with pytest.raises(ValueError, match="stride is 3: it must be at least 0 and below 3"):
         small(LONG, truncation=True, max_length=5, stride=3, return_overflowing_tokens=True)
     with pytest.raises(ValueError, match=r"row 1 \(\d+ and 1 tokens\) is .* too long for .*longest_first"):
         small([("a", "b"), (LONG, "the")], truncation="only_second", max_length=6)
     with pytest.raises(ValueError, match=r"row 0 .*only_second"):
         small(LONG, truncation="only_second", max_length=6)
-    with pytest.raises(ValueError, match=r"max_length=5 is not a multiple of pad_to_multiple_of=8.*max_length=8"):
+    with pytest.raises(ValueError, match=r"max_length is 5: .* a multiple of pad_to_multiple_of=8.*max_length=8"):
         small(LONG, truncation=True, padding=True, max_length=5, pad_to_multiple_of=8)
     with pytest.warns(UserWarning, match="max_length=5 has no effect") as warned:
         small(LONG, padding=True, max_length=5)
@@ -107,22 +107,22 @@ def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        ((5,), {}, r"text is 5 \(int\); give a string"),
+        ((5,), {}, r"text is 5 \(int\); it must be a string"),
         ((b"bytes",), {}, r"text is b'bytes' \(bytes\)"),
         ((["a", None],), {}, r"text\[1\] is None"),
         ((["a", ["b", 3]],), {}, r"text\[1\] is a list of 2 \(int, str\)"),
         ((["a", "b"], "c"), {}, "batch of 2, so text_pair must be a list of as many; it is 'c'"),
         ((["a", "b"], ["c"]), {}, "it is 1 of them"),
         (("a", ["b"]), {}, "text is a tuple of 2"),
-        (("a b",), {"is_split_into_words": True}, "is_split_into_words=True give a list of words"),
+        (("a b",), {"is_split_into_words": True}, "is_split_into_words=True it must be a list of words"),
         (([["a", 3]],), {"is_split_into_words": True}, r"text\[0\]"),
         ((["fine", "half \ud83d"],), {}, "row 1, character 5: .* lone surrogate"),
         (({"a": 1},), {}, "call list"),
         ((), {}, "nothing to encode"),
-        (("a",), {"truncation": "longest"}, r"truncation='longest' is not known.*Did you mean 'longest_first'\?"),
-        (("a",), {"padding": "max_len"}, r"padding='max_len' is not known.*Did you mean 'max_length'\?"),
-        (("a",), {"padding_side": "rigth"}, r"Did you mean 'right'\?"),
-        (("a",), {"return_tensors": "tp"}, "return_tensors='tp' is not known"),
+        (("a",), {"truncation": "longest"}, r"truncation is 'longest': .*Did you mean longest_first\?"),
+        (("a",), {"padding": "max_len"}, r"padding is 'max_len': .*Did you mean max_length\?"),
+        (("a",), {"padding_side": "rigth"}, r"Did you mean right\?"),
+        (("a",), {"return_tensors": "tp"}, "return_tensors is 'tp': choose one of"),
     ],
 )
 def test_wrong_input_is_said(small: ElectraTokenizer, arguments: Any, options: Any, message: str) -> None:

@@ -17,7 +17,7 @@ from electra.files.text_files import find_text_files
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import table
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.training.tokenizer_fit import Fit, problems_of, report_of
+from electra.text.training.tokenizer_report import Fit, problems_of, report_of
 from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 from electra.training.interruption import Interruption, listening
 from electra.training.progress import Reporter

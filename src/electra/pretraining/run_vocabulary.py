@@ -14,7 +14,7 @@ from electra.files.text_files import find_text_files
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.pretraining.pretraining_examples import is_prepared
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.training.tokenizer_fit import problems_of, report_of
+from electra.text.training.tokenizer_report import problems_of, report_of
 from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 from electra.training.interruption import listening
 from electra.training.progress import Reporter

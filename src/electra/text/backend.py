@@ -13,18 +13,21 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import WordPiece
 
 CONTINUATION = "##"
-LONGEST_WORD_CHARACTERS = 100  # a longer word is one unknown token; transformers' limit, Google's is 200
+"""What a piece within a word begins with."""
+LONGEST_WORD_CHARACTERS = 100
+"""A longer word is one unknown token; transformers' limit, Google's is 200."""
 
 
 @dataclass(frozen=True)
 class Casing:
-    """What happens to characters before they are looked up.
+    """How text is normalized before its words are looked up.
 
-    - `lowercase`: upper case becomes lower case.
-    - `strip_accents`: é becomes e; None means "when lower-casing", which is what BERT does.
-    - `chinese_chars`: every CJK ideograph is a word of its own.
-    - `compose_accents`: e followed by a combining accent becomes é first (Unicode NFC). BERT does not do it, and a
-      cased vocabulary then knows only one of the two spellings.
+    Attributes:
+        lowercase: upper case becomes lower case.
+        strip_accents: é becomes e; None means "if lowercasing", which is what BERT does.
+        chinese_chars: every CJK ideograph is a word of its own.
+        compose_accents: e followed by a combining accent becomes é first (Unicode NFC). BERT does not do it, and a
+            cased vocabulary then knows only one of the two spellings.
     """
 
     lowercase: bool = True
@@ -34,7 +37,7 @@ class Casing:
 
     @property
     def effective(self) -> Casing:
-        """The same with `strip_accents` decided."""
+        """The same with `strip_accents` True or False."""
         return replace(self, strip_accents=self.lowercase if self.strip_accents is None else self.strip_accents)
 
 
@@ -50,6 +53,7 @@ def build_backend(vocabulary: Mapping[str, int], casing: Casing, unk_token: str)
 
 
 def build_normalizer(casing: Casing) -> Any:
+    """BERT's normalizer with this casing, after NFC if it composes accents."""
     bert = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=casing.chinese_chars,
@@ -89,9 +93,10 @@ def casing_of(backend: Tokenizer) -> Casing | None:
 
 
 def change_casing(backend: Tokenizer, **changes: bool | None) -> None:
-    """Set fields of the casing of a tokenizer that was loaded; None leaves a field as it is.
+    """Set fields of the casing of a loaded tokenizer; None leaves a field as it is.
 
-    Raises ValueError when its normalizer is not BERT's and has no such fields.
+    Raises:
+        ValueError: its normalizer is not BERT's and has no such fields.
     """
     wanted = {name: value for name, value in changes.items() if value is not None}
     if not wanted:
@@ -127,10 +132,15 @@ def fingerprint(backend: Tokenizer, special_tokens: Mapping[str, str]) -> str:
 
 @contextmanager
 def no_panics(doing: str) -> Iterator[None]:
-    """A panic of the Rust library is a BaseException, which `except Exception` does not see; make it a ValueError."""
+    """Raise a panic of the Rust library as a ValueError: it is a BaseException, which `except Exception` misses."""
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         raise ValueError(f"the tokenizers library failed while {doing}: {error}") from error
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether it is a panic of the Rust library."""
+    return type(error).__name__ == "PanicException"

@@ -1,4 +1,4 @@
-"""The tokens of a tokenizer and their ids: the vocabulary, what was added to it, and the tokens with a role."""
+"""The tokens of a tokenizer and their ids: the vocabulary, added tokens, special tokens, and ids back to text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, overload
 from tokenizers import AddedToken, Tokenizer
 
 from electra.text.backend import set_template
-from electra.text.encode.truncation import choice
+from electra.text.decode import decode_ids
+from electra.text.encode.call_options import as_list
+from electra.validation import require_one_of
 
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRA = "extra_special_tokens"
@@ -27,8 +29,8 @@ class Role:
     def __set__(self, tokenizer: TokenTable, token: str | AddedToken | None) -> None:
         if token is not None and tokenizer.backend_tokenizer.token_to_id(str(token)) is None:
             raise ValueError(
-                f"{self.name}={str(token)!r} is not in the vocabulary; "
-                f"say add_special_tokens({{{self.name!r}: {str(token)!r}}}) to add it"
+                f"{self.name} is {str(token)!r}: it must be a token of the vocabulary; "
+                f"add_special_tokens({{{self.name!r}: {str(token)!r}}}) adds it"
             )
         tokenizer._roles[self.name] = None if token is None else str(token)
 
@@ -48,32 +50,38 @@ class RoleId:
 
 
 class TokenTable:
-    """Tokens and ids of a `tokenizers.Tokenizer`; the part of a tokenizer that knows no text."""
+    """Tokens and ids of a `tokenizers.Tokenizer`: the part of a tokenizer that does not handle text.
+
+    Args:
+        backend: the `tokenizers.Tokenizer`; it is changed, so pass a copy if it is used elsewhere.
+        roles: a token or None for each name of ROLES; a name that is missing counts as None.
+        extra: special tokens without a role; they are added if they are not in the vocabulary.
+
+    Raises:
+        ValueError: a token with a role is not in the vocabulary.
+    """
 
     bos_token, eos_token, unk_token, sep_token = Role(), Role(), Role(), Role()
     pad_token, cls_token, mask_token = Role(), Role(), Role()
     bos_token_id, eos_token_id, unk_token_id, sep_token_id = RoleId(), RoleId(), RoleId(), RoleId()
     pad_token_id, cls_token_id, mask_token_id = RoleId(), RoleId(), RoleId()
     pad_token_type_id = 0
+    clean_up_tokenization_spaces = False
 
     def __init__(
         self, backend: Tokenizer, roles: Mapping[str, str | AddedToken | None], extra: Iterable[str | AddedToken]
     ) -> None:
-        """`roles` by name; every token of them must be in the vocabulary or be added already.
-
-        Raises ValueError naming those that are not.
-        """
         self._backend = backend
-        given = {role: roles.get(role) for role in ROLES}
-        self._roles = {role: None if token is None else str(token) for role, token in given.items()}
+        tokens = {role: roles.get(role) for role in ROLES}
+        self._roles = {role: None if token is None else str(token) for role, token in tokens.items()}
         missing = [f"{token} ({role})" for role, token in self._roles.items() if token and not self._knows(token)]
         if missing:
             raise ValueError(
                 f"the vocabulary has no {', '.join(missing)}. Add a line for each token, name the tokens that have "
-                "these roles in this vocabulary (such as mask_token='<mask>'), or say None to do without"
+                "these roles in this vocabulary (such as mask_token='<mask>'), or pass None to do without"
             )
-        # decoding leaves them out, and they are found in text, only where the backend knows them as special
-        self._backend.add_special_tokens([_special(token) for token in given.values() if token is not None])
+        # only as special tokens of the backend are they found in text and skipped in decoding
+        self._backend.add_special_tokens([_special(token) for token in tokens.values() if token is not None])
         self._extra: list[str] = []
         self._add_extra(list(extra))
 
@@ -84,36 +92,34 @@ class TokenTable:
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens without those that were added."""
+        """The number of tokens without added ones."""
         return self._backend.get_vocab_size(with_added_tokens=False)
 
     def __len__(self) -> int:
-        """The number of tokens with those that were added: the rows that an embedding table needs."""
+        """The number of tokens including added ones: the rows that an embedding table needs."""
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     def __bool__(self) -> bool:
         return True
 
     def get_vocab(self) -> dict[str, int]:
-        """Token -> id, with the tokens that were added."""
+        """Token -> id, including added tokens."""
         return self._backend.get_vocab(with_added_tokens=True)
 
     @property
     def vocab(self) -> dict[str, int]:
+        """`get_vocab()` as an attribute."""
         return self.get_vocab()
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Id -> token for those that are found in text before WordPiece sees it: the special and the added ones."""
+        """Id -> token for those that are found in text before WordPiece runs: the special and the added ones."""
         return self._backend.get_added_tokens_decoder()
 
     @property
     def added_tokens_encoder(self) -> dict[str, int]:
+        """`added_tokens_decoder` the other way round: token -> id."""
         return {token.content: number for number, token in sorted(self.added_tokens_decoder.items())}
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """`added_tokens_encoder` under its older name."""
-        return self.added_tokens_encoder
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
@@ -133,51 +139,39 @@ class TokenTable:
 
     @property
     def extra_special_tokens_ids(self) -> list[int]:
+        """The ids of `extra_special_tokens`."""
         return self.convert_tokens_to_ids(self._extra)
 
     @property
-    def additional_special_tokens(self) -> list[str]:
-        """`extra_special_tokens` under the name that it had before transformers 5."""
-        return self.extra_special_tokens
-
-    @additional_special_tokens.setter
-    def additional_special_tokens(self, tokens: Sequence[str | AddedToken]) -> None:
-        self.extra_special_tokens = tokens
-
-    @property
-    def additional_special_tokens_ids(self) -> list[int]:
-        return self.extra_special_tokens_ids
-
-    @property
     def all_special_tokens(self) -> list[str]:
+        """The special tokens with a role, then those without, each once."""
         return list(dict.fromkeys([*self.special_tokens_map.values(), *self._extra]))
 
     @property
     def all_special_ids(self) -> list[int]:
+        """The ids of `all_special_tokens`."""
         return self.convert_tokens_to_ids(self.all_special_tokens)
-
-    @property
-    def special_tokens_map_extended(self) -> dict[str, AddedToken | list[AddedToken]]:
-        """`special_tokens_map` of before transformers 5: how each token is found in text, too."""
-        roles = zip(self.special_tokens_map, self._described(self.special_tokens_map.values()), strict=True)
-        return {**dict(roles), **({EXTRA_BEFORE_V5: self._described(self._extra)} if self._extra else {})}
-
-    @property
-    def all_special_tokens_extended(self) -> list[AddedToken]:
-        """`all_special_tokens` of before transformers 5: how each token is found in text, too."""
-        return self._described(self.all_special_tokens)
 
     def add_tokens(
         self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
     ) -> int:
-        """Add tokens that are found in text whole, with ids after the last; returns how many were new.
+        """Add tokens that are matched in text as a whole; their ids follow the last one.
 
         A model needs `resize_token_embeddings(len(tokenizer))` afterwards.
+
+        Args:
+            new_tokens: one or several.
+            special_tokens: they are special: skipped in decoding, never split.
+
+        Returns:
+            How many were new.
         """
-        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else several("tokens", new_tokens)
+        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else as_list("new_tokens", new_tokens)
         wrong = [token for token in tokens if not isinstance(token, (str, AddedToken)) or not str(token)]
         if wrong:
-            raise ValueError(f"{wrong[0]!r} cannot be a token; give non-empty strings or tokenizers.AddedToken")
+            raise ValueError(
+                f"{wrong[0]!r} cannot be a token: it must be a non-empty string or a tokenizers.AddedToken"
+            )
         add = self._backend.add_special_tokens if special_tokens else self._backend.add_tokens
         return add(tokens)
 
@@ -187,26 +181,31 @@ class TokenTable:
         replace_extra_special_tokens: bool = True,
         replace_additional_special_tokens: bool | None = None,
     ) -> int:
-        """Give tokens a role (`{"mask_token": "<mask>"}`) or make them special without one (`extra_special_tokens`,
-        a list), adding those that are not in the vocabulary; returns how many were added.
+        """Give tokens a role, or make them special without one, adding those that are not in the vocabulary.
 
-        `replace_extra_special_tokens` False: special tokens without a role that there were stay; the other keyword is
-        its name before transformers 5.
+        Args:
+            special_tokens_dict: `{"mask_token": "<mask>"}` for a role, `{"extra_special_tokens": [...]}` without.
+            replace_extra_special_tokens: drop the extra special tokens that there were.
+            replace_additional_special_tokens: its name before transformers 5.
+
+        Returns:
+            How many tokens were added to the vocabulary.
         """
         size = len(self)
         if replace_additional_special_tokens is not None:
             replace_extra_special_tokens = replace_additional_special_tokens
         for name, value in special_tokens_dict.items():
-            role = choice("special token", EXTRA if name == EXTRA_BEFORE_V5 else name, (*ROLES, EXTRA))
+            role = EXTRA if name == EXTRA_BEFORE_V5 else name
+            require_one_of("special token", role, (*ROLES, EXTRA))
             if role == EXTRA:
                 if isinstance(value, (str, AddedToken)):
-                    raise ValueError(f"{name} must be a list of tokens, not the single token {str(value)!r}")
+                    raise ValueError(f"{name} is {str(value)!r}: it must be a list of tokens")
                 self._add_extra(list(value), replace=replace_extra_special_tokens)
             elif isinstance(value, (str, AddedToken)):
                 self._backend.add_special_tokens([_special(value)])
                 setattr(self, role, value)
             else:
-                raise ValueError(f"{role} must be one token, not {value!r}")
+                raise ValueError(f"{role} is {value!r}: it must be one token")
         self._update_template(special_tokens_dict)
         return len(self) - size
 
@@ -218,28 +217,69 @@ class TokenTable:
         """The id of a token or of each of several; the unknown token's for one that is not in the vocabulary."""
         if isinstance(tokens, str):
             return self._id(tokens)
-        return [self._id(token) for token in several("tokens", tokens)]
+        return [self._id(token) for token in as_list("tokens", tokens)]
 
     @overload
     def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str: ...
     @overload
     def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: int | Iterable[int], skip_special_tokens: bool = False) -> Any:
-        """The token of an id or of each of several; None for an id that is beyond the vocabulary."""
+        """The token of an id or of each of several; None for an id beyond the vocabulary."""
         if isinstance(ids, int):
             return self._token(ids)
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
-        return [self._token(int(number)) for number in several("ids", ids) if int(number) not in skipped]
+        return [self._token(int(number)) for number in as_list("ids", ids) if int(number) not in skipped]
+
+    def decode(
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> Any:
+        """The text of a row of ids (or of one id); a list of texts for a batch.
+
+        Args:
+            token_ids: lists, arrays or tensors of ids. Ids beyond the vocabulary are left out.
+            skip_special_tokens: leave special tokens out.
+            clean_up_tokenization_spaces: remove spaces before punctuation. Default: the tokenizer's.
+
+        Raises:
+            ValueError: something is no id.
+        """
+        clean = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
+        return decode_ids(self._backend, token_ids, skip_special_tokens=skip_special_tokens, clean_up=clean)
+
+    def batch_decode(
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """The texts of several rows of ids; see `decode`."""
+        texts = self.decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
+        return [texts] if isinstance(texts, str) else texts
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """Tokens joined to a text, word pieces together."""
+        decoder, pieces = self._backend.decoder, as_list("tokens", tokens)
+        return " ".join(pieces) if decoder is None else decoder.decode(pieces)
+
+    @property
+    def decoder(self) -> Any:
+        """The `tokenizers.decoders.Decoder` that joins tokens."""
+        return self._backend.decoder
 
     def _id(self, token: str) -> int:
         if not isinstance(token, str):
-            raise ValueError(f"{token!r} is not a token; tokens are strings")
+            raise ValueError(f"{token!r} is not a token: it must be a string")
         number = self._backend.token_to_id(token)
         return self.unk_token_id if number is None else number  # type: ignore[return-value]
 
     def _token(self, number: int) -> Any:
         if number < 0:
-            raise ValueError(f"{number} is not a token id; ids go from 0 to {len(self) - 1}")
+            raise ValueError(f"{number} is not a token id: it must be from 0 to {len(self) - 1}")
         return self._backend.id_to_token(number)
 
     def _ids_of(self, role: str) -> list[int]:
@@ -249,16 +289,12 @@ class TokenTable:
     def _knows(self, token: str) -> bool:
         return self._backend.token_to_id(token) is not None
 
-    def _described(self, tokens: Iterable[str]) -> list[AddedToken]:
-        known = {token.content: token for token in self.added_tokens_decoder.values()}
-        return [known.get(token, AddedToken(token)) for token in tokens]  # a role may be an ordinary token's
-
     def _refuse_unknown(self, name: str, tokens: Sequence[str | AddedToken]) -> None:
-        for token in several(name, tokens):
+        for token in as_list(name, tokens):
             if not self._knows(str(token)):
                 raise ValueError(
-                    f"{name}: {str(token)!r} is not in the vocabulary; "
-                    f"say add_special_tokens({{{name!r}: [{str(token)!r}]}}) to add it"
+                    f"{name} holds {str(token)!r}, which is not in the vocabulary; "
+                    f"add_special_tokens({{{name!r}: [{str(token)!r}]}}) adds it"
                 )
 
     def _add_extra(self, tokens: list[str | AddedToken], *, replace: bool = False) -> None:
@@ -271,13 +307,6 @@ class TokenTable:
             set_template(self._backend, self.cls_token, self.sep_token)
 
 
-def several(what: str, values: Any) -> list[Any]:
-    """A list, tuple, array or other iterable as a list; ValueError for what is none, or is one string."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise ValueError(f"{what} must be a list, not {values!r:.60}")
-    return list(values)
-
-
 def _special(token: str | AddedToken) -> AddedToken:
-    """As transformers marks them: found in the text as it was written, not as it is normalized."""
+    """A special token as transformers marks it: found in the text before normalization."""
     return token if isinstance(token, AddedToken) else AddedToken(token, special=True, normalized=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -16,9 +16,6 @@ from electra.hub.hub_names import Location, find_file
 from electra.text.backend import Casing, build_backend, casing_of, is_stock, no_panics
 from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
 from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
-
-if TYPE_CHECKING:
-    from electra.text.tokenizer import ElectraTokenizer
 
 logger = logging.getLogger("electra")
 
@@ -36,16 +33,24 @@ CASING = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "token
 
 
 def read_folder(
-    name_or_path: str | Path, given: Mapping[str, Any], **location: Unpack[Location]
+    name_or_path: str | Path, keywords: Mapping[str, Any], **location: Unpack[Location]
 ) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer of a folder or repository, and the keywords for ElectraTokenizer that its files state.
 
-    A tokenizer.json wins over everything else. With a vocab.txt alone, casing that neither `given` (keywords for
-    ElectraTokenizer) nor tokenizer_config.json states is inferred from the vocabulary, and said. In place of a folder
-    one of these two files may be named. Raises OSError when there is neither, ValueError for a file that is damaged.
+    A tokenizer.json takes precedence over everything else. With a vocab.txt alone, casing that neither `keywords` nor
+    tokenizer_config.json state is inferred from the vocabulary, with a warning.
+
+    Args:
+        name_or_path: the folder, the repository, or one file of these two.
+        keywords: of ElectraTokenizer; they override the files.
+        location: see `electra.hub.hub_names`.
+
+    Raises:
+        OSError: there is no vocabulary.
+        ValueError: a file is damaged; the message names it.
     """
     if Path(name_or_path).expanduser().is_file():
-        return _from_file(Path(name_or_path).expanduser(), given), {}
+        return _from_file(Path(name_or_path).expanduser(), keywords), {}
     paths = {
         name: find_file(name_or_path, name, **location)
         for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
@@ -58,14 +63,14 @@ def read_folder(
     tokenizer_path, vocabulary_path = paths[TOKENIZER], paths[VOCABULARY]
     if tokenizer_path is not None:
         backend = read_backend(tokenizer_path)
-        _say_contradictions(tokenizer_path, backend, config)
+        _warn_of_contradictions(tokenizer_path, backend, config)
     elif config.get("tokenizer_class") == "BertJapaneseTokenizer":
         raise ValueError(
             f"{name_or_path} has a BertJapaneseTokenizer, which splits words with MeCab and is not supported; "
             "save it as a tokenizer.json, or split the words first and pass is_split_into_words=True with vocab.txt"
         )
     elif vocabulary_path is not None:
-        backend = _from_vocabulary(vocabulary_path, {**config, **given})
+        backend = _from_vocabulary(vocabulary_path, {**config, **keywords})
     else:
         raise OSError(
             f"{name_or_path} has no vocabulary: neither a {TOKENIZER} nor a {VOCABULARY} is there; "
@@ -76,7 +81,11 @@ def read_folder(
 
 
 def read_backend(path: Path) -> Tokenizer:
-    """The tokenizer of a tokenizer.json. Raises ValueError naming a file that is none."""
+    """The tokenizer of a tokenizer.json.
+
+    Raises:
+        ValueError: the file is damaged, or something else; the message names it.
+    """
     try:
         with no_panics(f"reading {path}"):
             return Tokenizer.from_str(path.read_text(encoding="utf-8"))
@@ -93,19 +102,37 @@ def load_backend(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path 
     return read_backend(Path(str(tokenizer_file)))
 
 
-def write_folder(folder: str | Path, tokenizer: ElectraTokenizer, prefix: str = "") -> tuple[str, ...]:
-    """Write the four files into `folder`, all or none; returns their paths."""
-    backend = tokenizer.backend_tokenizer
-    extra = {EXTRA_BEFORE_V5: tokenizer.extra_special_tokens} if tokenizer.extra_special_tokens else {}
+def write_folder(
+    folder: str | Path,
+    backend: Tokenizer,
+    special_tokens: Mapping[str, str],
+    extra: Sequence[str],
+    options: Mapping[str, Any],
+    prefix: str = "",
+) -> tuple[str, ...]:
+    """Write the four files into `folder`, all or none.
+
+    Args:
+        folder: where to write; made if need be.
+        backend: the tokenizer.
+        special_tokens: role -> token.
+        extra: special tokens without a role.
+        options: the values of OPTIONS.
+        prefix: put before each file's name.
+
+    Returns:
+        The paths.
+    """
+    more = {EXTRA_BEFORE_V5: list(extra)} if extra else {}
     texts = {
         TOKENIZER: backend.to_str(pretty=True),
-        CONFIG: object_text({**configuration(tokenizer), **extra}),
-        SPECIAL_TOKENS: object_text({**tokenizer.special_tokens_map, **extra}),
+        CONFIG: object_text({**_configuration(backend, special_tokens, options), **more}),
+        SPECIAL_TOKENS: object_text({**special_tokens, **more}),
     }
     vocabulary = backend.get_vocab(with_added_tokens=False)
     if type(backend.model).__name__ == "WordPiece" and not any("\n" in token for token in vocabulary):
         texts[VOCABULARY] = vocabulary_text(vocabulary)
-    # what an earlier tokenizer left there would be read together with ours
+    # files of an earlier tokenizer in this folder would be read together with ours
     stale = [prefix + name for name in (VOCABULARY, ADDED_TOKENS)]
     with adding_to_folder(folder, replacing=stale) as partial:
         for name, text in texts.items():
@@ -113,19 +140,20 @@ def write_folder(folder: str | Path, tokenizer: ElectraTokenizer, prefix: str = 
     return tuple(str(Path(folder) / (prefix + name)) for name in texts)
 
 
-def configuration(tokenizer: ElectraTokenizer) -> dict[str, Any]:
-    """What goes into tokenizer_config.json.
+def _configuration(backend: Tokenizer, special_tokens: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of tokenizer_config.json.
 
     Other libraries rebuild an `ElectraTokenizer` from its vocabulary and three flags, and take a
     `PreTrainedTokenizerFast` from tokenizer.json as it is; so anything but BERT's own pipeline is called the latter.
     """
-    stock = is_stock(tokenizer.backend_tokenizer)
+    casing = casing_of(backend) if is_stock(backend) else None
+    flags = {} if casing is None else {flag: getattr(casing, field) for flag, field in CASING.items()}
     return {
-        "tokenizer_class": "ElectraTokenizer" if stock else "PreTrainedTokenizerFast",
-        **({flag: getattr(tokenizer, flag) for flag in CASING} if stock else {}),
+        "tokenizer_class": "PreTrainedTokenizerFast" if casing is None else "ElectraTokenizer",
+        **flags,
         **dict.fromkeys(ROLES),
-        **tokenizer.special_tokens_map,
-        **{option: getattr(tokenizer, option) for option in OPTIONS},
+        **special_tokens,
+        **options,
     }
 
 
@@ -134,8 +162,8 @@ def plain_token(value: Any) -> str | None:
     return value.get("content") if isinstance(value, Mapping) else value
 
 
-def _from_file(path: Path, given: Mapping[str, Any]) -> Tokenizer:
-    return read_backend(path) if path.suffix == ".json" else _from_vocabulary(path, given)
+def _from_file(path: Path, keywords: Mapping[str, Any]) -> Tokenizer:
+    return read_backend(path) if path.suffix == ".json" else _from_vocabulary(path, keywords)
 
 
 def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
@@ -146,7 +174,7 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     else:
         casing = Casing(**{**vars(infer_casing(tokens)), **stated})
         logger.warning(
-            "%s: no %s says whether the text is lower-cased; the vocabulary looks %s. Pass do_lower_case=... to decide",
+            "%s: no %s says whether text is lowercased; the vocabulary looks %s. Pass do_lower_case=... to decide",
             path,
             CONFIG,
             describe(casing),
@@ -154,13 +182,13 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     return build_backend(index(tokens), casing, str(plain_token(config.get("unk_token")) or "[UNK]"))
 
 
-def _say_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:
+def _warn_of_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:
     casing = casing_of(backend)
     if casing is None:
         return
     stated = replace(casing, **{field: config[flag] for flag, field in CASING.items() if flag in config})
     if stated.effective != casing.effective:
-        logger.warning("%s: %s says %s, but %s says %s, which counts", path.parent, CONFIG, stated, TOKENIZER, casing)
+        logger.warning("%s: %s says %s, but %s says %s, which is used", path.parent, CONFIG, stated, TOKENIZER, casing)
 
 
 def _add_tokens(backend: Tokenizer, described: Mapping[str, Any], by_name: Mapping[str, int]) -> None:

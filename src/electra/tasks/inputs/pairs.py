@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from electra.batch import Row
 from electra.tasks.inputs.sequences import check_truncation
 from electra.tasks.task import Encoded, Task, of_each
-from electra.text.encode.truncation import kept_lengths
+from electra.text.encode.row_encoding import kept_lengths
 
 SPECIAL_TOKENS = 3
 """How many tokens of a row belong to neither text."""

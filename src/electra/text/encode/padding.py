@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Padding:
-    """`kind` of truncation.PADDINGS, `length` in tokens for "max_length", what fills a row up and on which side."""
-
-    kind: str
-    length: int | None
-    multiple_of: int | None
-    side: str
-    token: str
-    token_id: int
-    type_id: int
-
-    def target(self, lengths: Sequence[int]) -> int | None:
-        """The length that rows of these lengths are padded to, or None for no padding."""
-        if self.kind == "do_not_pad" or not lengths:
-            return None
-        length = max(lengths) if self.kind == "longest" or self.length is None else self.length
-        return length + -length % self.multiple_of if self.multiple_of else length
+from electra.text.encode.call_options import Padding
 
 
 def collect(examples: Any) -> dict[str, Any]:
-    """A list of examples (mappings) as one mapping of columns; a mapping as it is."""
+    """A list of examples (mappings) as one mapping of columns; a mapping as it is.
+
+    Raises:
+        ValueError: it is neither, or the examples differ in their columns.
+    """
     if isinstance(examples, Mapping):
         return dict(examples)
     if isinstance(examples, (list, tuple)) and all(isinstance(example, Mapping) for example in examples):
@@ -37,13 +22,20 @@ def collect(examples: Any) -> dict[str, Any]:
             if set(example) != set(names):
                 raise ValueError(f"example {number} has the columns {list(example)}, the first one has {names}")
         return {name: [example[name] for example in examples] for name in names}
-    raise ValueError(f"give a mapping of columns or a list of mappings to pad, not {type(examples).__name__}")
+    raise ValueError(
+        f"encoded_inputs is a {type(examples).__name__}: it must be a mapping of columns or a list of mappings"
+    )
 
 
 def pad_columns(columns: dict[str, Any], padding: Padding, with_mask: bool) -> dict[str, Any]:
-    """Fill up the rows of `input_ids`, `token_type_ids`, `attention_mask` and `special_tokens_mask`.
+    """Pad the rows of `input_ids`, `token_type_ids`, `attention_mask` and `special_tokens_mask`.
 
-    Other columns (labels, for one) stay as they are. `with_mask` adds an attention mask where there is none.
+    Other columns (labels, for one) stay as they are.
+
+    Args:
+        columns: lists of rows by name.
+        padding: the length and what rows are padded with.
+        with_mask: add an attention mask where there is none.
     """
     rows: list[list[int]] = columns["input_ids"]
     for name, column in columns.items():
@@ -51,16 +43,16 @@ def pad_columns(columns: dict[str, Any], padding: Padding, with_mask: bool) -> d
             raise ValueError(f"the column {name!r} has {len(column)} rows, 'input_ids' has {len(rows)}")
     if with_mask and "attention_mask" not in columns:
         columns["attention_mask"] = [[1] * len(row) for row in rows]
-    target = padding.target([len(row) for row in rows])
+    lengths = [len(row) for row in rows]
+    target = padding.target(lengths)
     if target is None:
         return columns
-    fillers = {"token_type_ids": padding.type_id, "special_tokens_mask": 1, "input_ids": padding.token_id}
+    values = {"token_type_ids": padding.type_id, "special_tokens_mask": 1, "input_ids": padding.token_id}
     if with_mask:
-        fillers["attention_mask"] = 0
-    lengths = [len(row) for row in rows]
-    for name in fillers.keys() & columns.keys():
+        values["attention_mask"] = 0
+    for name in values.keys() & columns.keys():
         columns[name] = [
-            _fill(row, fillers[name], target - length, padding.side)
+            _fill(row, values[name], target - length, padding.side)
             for row, length in zip(columns[name], lengths, strict=True)
         ]
     return columns
@@ -72,6 +64,6 @@ def pad_row(columns: Mapping[str, Any], padding: Padding, with_mask: bool) -> di
     return {name: column[0] for name, column in padded.items()}
 
 
-def _fill(row: list[int], filler: int, count: int, side: str) -> list[int]:
-    filling = [filler] * count
+def _fill(row: list[int], value: int, count: int, side: str) -> list[int]:
+    filling = [value] * count
     return [*row, *filling] if side == "right" else [*filling, *row]

@@ -11,8 +11,8 @@ from tokenizers import normalizers, pre_tokenizers
 
 from electra.text.backend import Casing, build_backend, build_normalizer
 from electra.text.tokenizer import ElectraTokenizer
-from electra.text.training.vocabulary_training import Learning, learn_tokens
 from electra.text.vocab_file import SPECIAL_TOKENS, describe, infer_casing, read_tokens
+from electra.text.wordpiece_training import Learning, learn_tokens
 
 logger = logging.getLogger("electra")
 

@@ -13,7 +13,7 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from electra.text.backend import CONTINUATION, state
-from electra.text.encode.truncation import choice
+from electra.validation import require_one_of
 
 LONGEST_WORD = 100
 """Characters. WordPiece takes no longer word apart, so nothing is learned from one: a file may be one word."""
@@ -80,7 +80,7 @@ def relearn(backend: Tokenizer, texts: Iterable[str], learning: Learning, rename
     added = sorted(backend.get_added_tokens_decoder().items())
     special = [token.content for _, token in added if token.special]
     for token in renamed:
-        choice("special_tokens_map: the special token", token, special)
+        require_one_of("a key of special_tokens_map", token, special)
     named = dict.fromkeys([*(renamed.get(token, token) for token in special), *learning.special_tokens])
     learning = replace(learning, special_tokens=list(named))
     tokens = learn_tokens(texts, backend.normalizer, backend.pre_tokenizer, learning)

@@ -1,17 +1,21 @@
-"""What a tokenizer returns: columns by name, and the way back from tokens to words and characters."""
+"""What a tokenizer returns: columns by name, and the mapping from tokens to words and characters."""
 
 from __future__ import annotations
 
+import sys
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from tokenizers import Encoding
 
-from electra.text.encode.tensors import to_tensor
+from electra.text.encode.call_options import Columns, Padding, choice
 
 if TYPE_CHECKING:
     import torch
+
+TENSOR_TYPES = ("pt", "np")
 
 
 class CharSpan(NamedTuple):
@@ -193,3 +197,133 @@ class BatchEncoding(UserDict[str, Any]):
         """A negative token counts from the end of its row."""
         row, position = self._row_and_position(row_or_token, token)
         return row, position + len(row) if position < 0 else position
+
+
+def build_batch(
+    rows: list[Encoding], samples: list[int], columns: Columns, padding: Padding, tensors: str | None, batched: bool
+) -> BatchEncoding:
+    """The result of a call.
+
+    Args:
+        rows: one encoding for each row of the result; padded in place.
+        samples: for each row the number of its text.
+        columns: which columns to return.
+        padding: how rows are padded.
+        tensors: "pt", "np" or None for lists.
+        batched: whether the call was for a batch; lists of a single text have no axis of rows.
+    """
+    _pad(rows, padding)
+    made = _columns_of(rows, samples, columns)
+    if not batched and tensors is None and not columns.overflow:
+        made = {name: column[0] if isinstance(column[0], list) else column for name, column in made.items()}
+    return BatchEncoding(made, rows, tensors)
+
+
+def _pad(rows: list[Encoding], padding: Padding) -> None:
+    target = padding.target([len(row) for row in rows])
+    if target is None:
+        return
+    for row in rows:
+        row.pad(
+            target,
+            direction=padding.side,
+            pad_id=padding.token_id,
+            pad_type_id=padding.type_id,
+            pad_token=padding.token,
+        )
+
+
+def _columns_of(rows: list[Encoding], samples: list[int], columns: Columns) -> dict[str, Any]:
+    made: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
+    if columns.token_type_ids:
+        made["token_type_ids"] = [row.type_ids for row in rows]
+    if columns.attention_mask:
+        made["attention_mask"] = [row.attention_mask for row in rows]
+    if columns.special_tokens_mask:
+        made["special_tokens_mask"] = [row.special_tokens_mask for row in rows]
+    if columns.offsets:
+        made["offset_mapping"] = [row.offsets for row in rows]
+    if columns.length:
+        made["length"] = [len(row) for row in rows]
+    if columns.overflow:
+        made["overflow_to_sample_mapping"] = samples
+    return made
+
+
+def to_tensor(column: Any, tensor_type: str, name: str) -> Any:
+    """A column [rows, tokens, ...] of whole numbers as an int64 tensor ("pt") or array ("np").
+
+    What is a tensor or array of that kind already is returned as it is. Rows of different lengths become an array of
+    objects with "np".
+
+    Args:
+        column: lists of numbers.
+        tensor_type: "pt" or "np".
+        name: the column's name, for messages.
+
+    Raises:
+        ValueError: rows of different lengths with "pt", or values that are no numbers.
+    """
+    kind = choice("return_tensors", tensor_type, TENSOR_TYPES)
+    if kind == "np":
+        return _to_array(column)
+    import torch  # only here: lists and arrays need no PyTorch
+
+    if isinstance(column, torch.Tensor):
+        return column
+    lengths = _row_lengths(column)
+    if len(lengths) > 1:
+        raise ValueError(
+            f"the rows of {name!r} have {min(lengths)} to {max(lengths)} items and do not make one tensor; "
+            "pass padding=True, and truncation=True with max_length=... to truncate long rows"
+        )
+    if _holds_nothing(column):
+        return torch.zeros(np.shape(column), dtype=torch.int64)
+    try:
+        return torch.from_numpy(np.array(column))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the column {name!r} does not hold numbers only and cannot become a tensor") from error
+
+
+def plain(value: Any) -> Any:
+    """Tensors and arrays, also within lists and tuples, as plain lists and numbers."""
+    if isinstance(value, (np.ndarray, np.generic)) or is_torch_tensor(value):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value] if value and not isinstance(value[0], int) else list(value)
+    return value
+
+
+def tensor_type_of(value: Any) -> str | None:
+    """ "np" or "pt" for what a tensor or array, or a sequence of them, is made of; None for plain numbers."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    if isinstance(value, np.ndarray):
+        return "np"
+    return "pt" if is_torch_tensor(value) else None
+
+
+def is_torch_tensor(value: Any) -> bool:
+    """Without importing PyTorch: where nobody has imported it, there are no tensors."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _to_array(column: Any) -> Any:
+    if isinstance(column, np.ndarray):
+        return column
+    if len(_row_lengths(column)) > 1:
+        rows = np.empty(len(column), dtype=object)
+        rows[:] = [np.asarray(row) for row in column]
+        return rows
+    return np.zeros(np.shape(column), dtype=np.int64) if _holds_nothing(column) else np.array(column)
+
+
+def _row_lengths(column: Any) -> set[int]:
+    if isinstance(column, Sequence) and column and isinstance(column[0], (list, tuple, np.ndarray)):
+        return {len(row) for row in column}
+    return set()
+
+
+def _holds_nothing(column: Any) -> bool:
+    return isinstance(column, (list, tuple)) and np.size(column) == 0
