@@ -50,13 +50,13 @@ def test_a_stride_as_long_as_a_window_of_a_pair(small: ElectraTokenizer, theirs:
 def test_a_window_is_never_longer_than_max_length(small: ElectraTokenizer, theirs: Any) -> None:
     options = {"truncation": True, "max_length": 4, "return_overflowing_tokens": True}
     assert max(map(len, theirs(LONG, LONG, **options)["input_ids"])) > 4
-    with pytest.raises(ValueError, match="must be at least 5, to leave .* a token of each text"):
+    with pytest.raises(ValueError, match=r"must be at least 5, to leave .* a token of each text"):
         small(LONG, LONG, **options)
 
 
 def test_a_max_length_below_the_special_tokens(small: ElectraTokenizer, theirs: Any) -> None:
     assert len(theirs(LONG, truncation=True, max_length=1)["input_ids"]) > 2
-    with pytest.raises(ValueError, match="max_length is 1: it must be at least 2, .* the 2 special tokens"):
+    with pytest.raises(ValueError, match=r"max_length is 1: it must be at least 2, .* the 2 special tokens"):
         small(LONG, truncation=True, max_length=1)
 
 

@@ -29,7 +29,7 @@ def test_a_vocabulary_file_is_read(tmp_path: Path, small: ElectraTokenizer) -> N
     assert by_keyword.get_vocab() == by_position.get_vocab() == small.get_vocab()
     assert by_keyword.fingerprint() == small.fingerprint()
     assert ElectraTokenizer(small.get_vocab(), do_lower_case=False).fingerprint() != small.fingerprint()
-    with pytest.raises(ValueError, match="vocab and vocab_file are given, .* give one of them"):
+    with pytest.raises(ValueError, match=r"vocab and vocab_file are given, .* give one of them"):
         ElectraTokenizer(path, vocab_file=path)
     with pytest.raises(ValueError, match="'a' is already on line 1"):
         ElectraTokenizer(["a", "b", "a"])
@@ -86,7 +86,9 @@ def test_kept_lengths_are_the_librarys(first: int, second: int, room: int) -> No
 
 def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
     for pair, least in ((None, 2), (LONG, 3)):
-        with pytest.raises(ValueError, match=f"max_length is {least - 1}: it must be at least {least}, .* the {least} special tokens"):
+        with pytest.raises(
+            ValueError, match=f"max_length is {least - 1}: it must be at least {least}, .* the {least} special tokens"
+        ):
             small(LONG, pair, truncation=True, max_length=least - 1)
         assert len(small(LONG, pair, truncation=True, max_length=least)["input_ids"]) == least
         with pytest.raises(ValueError, match=r"it must be at least .* and a token of (each )?text"):
