@@ -5,7 +5,7 @@ VENV4  := .venv-transformers4
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow interop lint format bench clean help
+.PHONY: demo test test-slow interop lint format docs bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -56,6 +56,13 @@ lint: $(VENV)/develop  ## formatting, lint, types, and the direction of the impo
 format: $(VENV)/develop  ## rewrite the source in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+$(VENV)/docs: $(VENV)/core pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/docs  ## the documentation as a site, in build/site; a warning or a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict --quiet
 
 bench: $(VENV)/interop  ## every benchmark; those of fine-tuning need the data in ELECTRA_SHARED
 	@for script in benchmarks/*.py; do \
