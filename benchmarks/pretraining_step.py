@@ -110,7 +110,8 @@ def product_rate(threads: int) -> float:
     """Operations a second of a large matrix product, now, by the library that layers take."""
     import torch
 
-    from electra.hardware.devices import onednn_is_faster, onednn_product
+    from electra.hardware.devices import onednn_is_faster
+    from electra.hardware.torch_internals import onednn_product
 
     multiply = onednn_product if onednn_is_faster() else torch.matmul
     one, other = torch.randn(2048, 1024), torch.randn(1024, 1024)

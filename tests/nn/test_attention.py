@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from electra.batch import Layout
-from electra.nn.attention import attend, attend_padded, attend_plainly
+from electra.nn.attention import attend, attend_eager, attend_padded_copy
 from electra.nn.kernels import attention_groups
 from electra.nn.kernels.attention_groups import groups_of
 
@@ -24,13 +24,13 @@ def row_by_row(layout: Layout, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
     rows = zip(*(layout.split(t) for t in (q, k, v)), strict=True)
     return torch.cat(
         [
-            attend_plainly(*(t.transpose(0, 1)[None] for t in row), None, causal=causal)[0][0].transpose(0, 1)
+            attend_eager(*(t.transpose(0, 1)[None] for t in row), None, causal=causal)[0][0].transpose(0, 1)
             for row in rows
         ]
     )
 
 
-@pytest.mark.parametrize("kernel", [attend, attend_padded])
+@pytest.mark.parametrize("kernel", [attend, attend_padded_copy])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("lengths", [(5,), (4, 4, 4), (3, 7, 7, 1, 3)])
 def test_ragged_rows(lengths: tuple[int, ...], causal: bool, kernel: Callable[..., torch.Tensor]) -> None:
@@ -96,7 +96,7 @@ def test_grids(kind: str, causal: bool) -> None:
     a = attend(*ours, layout, causal=causal)
     grids = (t.unflatten(0, (3, 6)).transpose(1, 2) for t in twin)
     wide = mask[:, None, None] if kind == "keys" else mask
-    b = attend_plainly(*grids, wide, causal=causal)[0].transpose(1, 2).flatten(0, 1)
+    b = attend_eager(*grids, wide, causal=causal)[0].transpose(1, 2).flatten(0, 1)
     assert torch.allclose(a, b, atol=1e-12)
     (a * weigh).sum().backward()
     (b * weigh).sum().backward()

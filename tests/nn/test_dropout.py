@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from electra.batch import Layout
 from electra.nn.attention import attend
-from electra.nn.kernels.attention_dropout import attend_with_dropout, written_out
-from electra.nn.kernels.dropout import drop, kept
+from electra.nn.kernels.attention_dropout import attend_with_dropout, reference_attention_with_dropout
+from electra.nn.kernels.dropout import drop, keep_mask
 
 RAGGED = Layout.ragged((400, 600))
 
@@ -22,7 +22,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 def test_values_are_kept_independently_and_as_often_as_asked(probability: float) -> None:
     torch.manual_seed(0)
     count = 2_000_003
-    stay = kept(count, probability).double()
+    stay = keep_mask(count, probability).double()
     assert stay.shape == (count,)
     error = (probability * (1 - probability) / count) ** 0.5
     assert abs(stay.mean().item() - (1 - probability)) < 4 * error + 2**-17
@@ -30,7 +30,7 @@ def test_values_are_kept_independently_and_as_often_as_asked(probability: float)
     for apart in (1, 2, 3, 4, 8, 64):  # four values share 64 bits
         correlation = (centred[apart:] * centred[:-apart]).mean() / centred.pow(2).mean()
         assert abs(correlation.item()) < 5 / count**0.5
-    assert not torch.equal(stay.bool(), kept(count, probability))
+    assert not torch.equal(stay.bool(), keep_mask(count, probability))
 
 
 def test_a_value_is_0_or_larger_and_its_gradient_likewise() -> None:
@@ -81,8 +81,8 @@ def test_attention(runs: tuple[tuple[int, int], ...], behind: int) -> None:
     torch.manual_seed(1)
     found = attend_with_dropout(inputs[0], inputs[1], inputs[2], runs, 0.3)
     torch.manual_seed(1)
-    stay = kept(sum(rows * 2 * length**2 for rows, length in runs), 0.3)
-    expected = written_out(inputs[0], inputs[1], inputs[2], stay, runs, 0.3)
+    stay = keep_mask(sum(rows * 2 * length**2 for rows, length in runs), 0.3)
+    expected = reference_attention_with_dropout(inputs[0], inputs[1], inputs[2], stay, runs, 0.3)
     assert torch.allclose(found, expected, atol=1e-12)
     assert found[tokens - behind :].abs().sum() == 0
     for make_graph in (False, True):

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
 from electra.nn.activations import activation
 from electra.nn.kernels import linear
-from electra.nn.kernels.linear import filler, project
+from electra.nn.kernels.linear import padding_tokens, project
 
 if not torch.backends.mkldnn.is_available():
     pytest.skip("this torch has no oneDNN", allow_module_level=True)
@@ -190,7 +190,7 @@ def test_torch_s_other_ways_see_torch_s_operations(
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.trace(lambda x: project(dense.requires_grad_(False), x), hidden, check_trace=False)
     assert_near(traced(2 * hidden), dense(2 * hidden))
-    project(dense, hidden[: linear.FEWEST_ROWS - 1])
+    project(dense, hidden[: linear.FEWEST_TOKENS - 1])
     assert products == []
 
 
@@ -205,11 +205,11 @@ def test_tangents_go_through(products: list[tuple[int, ...]]) -> None:
 
 
 def test_batches_of_many_sizes_have_products_of_few_shapes() -> None:
-    sizes = {rows: rows + filler(torch.empty(rows, 1)) for rows in range(1024, 2048)}
+    sizes = {rows: rows + padding_tokens(torch.empty(rows, 1)) for rows in range(1024, 2048)}
     assert len(set(sizes.values())) == 17
     assert all(rows <= filled <= rows * 17 / 16 for rows, filled in sizes.items())
-    assert filler(torch.empty(linear.FEWEST_ROWS - 1, 1)) == 0
-    assert filler(torch.empty(1025, 1, dtype=torch.float64)) == 0
+    assert padding_tokens(torch.empty(linear.FEWEST_TOKENS - 1, 1)) == 0
+    assert padding_tokens(torch.empty(1025, 1, dtype=torch.float64)) == 0
 
 
 @pytest.mark.parametrize("kind", [ElectraForTokenClassification, ElectraForSequenceClassification])
@@ -229,7 +229,7 @@ def test_a_ragged_batch_that_is_filled_up(
     nn.init.zeros_(model.electra.embeddings.LayerNorm.bias)  # type: ignore[union-attr,arg-type]
     rows = [Row([2, *[5 + (i * j) % 90 for j in range(7 + 3 * (i % 9))], 3]) for i in range(24)]
     batch = Batch.from_rows(rows)
-    assert filler(torch.empty(batch.layout.tokens, 1)) > 0
+    assert padding_tokens(torch.empty(batch.layout.tokens, 1)) > 0
     given = list(model.parameters())
 
     def answered() -> tuple[Tensor, ...]:
@@ -237,7 +237,7 @@ def test_a_ragged_batch_that_is_filled_up(
         return (logits, *torch.autograd.grad(logits.pow(2).sum(), given))
 
     found = answered()
-    filled = batch.layout.tokens + filler(torch.empty(batch.layout.tokens, 1))
+    filled = batch.layout.tokens + padding_tokens(torch.empty(batch.layout.tokens, 1))
     assert {rows for rows, *shape in products if shape == [32, 64]} == {filled}
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: False)
     for mine, other in zip(found, answered(), strict=True):

@@ -80,7 +80,9 @@ def test_no_step_of_pretraining_waits_for_the_device(
             return train(*arguments, **options | {"periodic": [lambda step, values: steps.append(step)]})
 
     monkeypatch.setattr(session, "train", watched)
-    monkeypatch.setattr("electra.nn.arguments._readable", lambda values: False)  # as for tensors on an accelerator
+    monkeypatch.setattr(
+        "electra.nn.input_checks._is_readable", lambda values: False
+    )  # as for tensors on an accelerator
     pretrain(small(text, tmp_path / "run", accumulate=accumulate))
     assert steps == [1, 2, 3, 4, 5, 6]
 

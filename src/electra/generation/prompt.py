@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.nn.arguments import check_shape
 from electra.nn.cache import KeyValueCache
+from electra.nn.input_checks import check_shape
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 # what people write for "the accelerator of this machine", whichever it is
 _MEANT_AUTO = ("gpu", "accelerator")
@@ -120,18 +119,6 @@ def onednn_is_faster() -> bool:
         "",
         "GenuineIntel",
     )
-
-
-def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-    """rows @ weight^T + bias by oneDNN, [T, in] and [out, in] -> [T, out]; gelu: that function of it.
-
-    It is an operation of torch's compiler and has no gradient.
-    """
-    then, algorithm = ("gelu", "none") if gelu else ("none", "")
-    if bias is not None:
-        bias = bias.contiguous()  # strides of the other two are heeded
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], algorithm)
-    return product
 
 
 def _processor_s_maker() -> str:

@@ -10,7 +10,8 @@ from functools import cache
 
 import torch
 
-from electra.hardware.devices import onednn_is_faster, onednn_product
+from electra.hardware.devices import onednn_is_faster
+from electra.hardware.torch_internals import onednn_product
 
 # Makers' data sheets: matrix products of dense matrices, in 10^12 floating-point operations a second. Names are parts
 # of what CUDA calls the device, the longer first where one holds another. (16 bits with 32-bit sums, plain float32)

@@ -1,4 +1,4 @@
-"""ElectraModel: the encoder, with everything that transformers' calls can ask of it."""
+"""ElectraModel: the encoder, called as transformers' ElectraModel is, or with a ragged Batch."""
 
 from __future__ import annotations
 
@@ -11,61 +11,78 @@ from torch import Tensor, nn
 
 from electra.batch import Batch, Layout
 from electra.config import ElectraConfig
+from electra.hardware.torch_internals import REFERENCE_KERNELS
 from electra.models.base import ElectraPreTrainedModel
-from electra.nn.arguments import check_range, check_shape, check_tensor, check_whole
 from electra.nn.cache import KeyValueCache
-from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder, Pass
-from electra.nn.kernels.linear import filler, project
+from electra.nn.decoder import ElectraDecoder
+from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder
+from electra.nn.forward_context import ForwardContext
+from electra.nn.input_checks import (
+    batch_from_padded,
+    check_batch,
+    check_encoder_states,
+    check_range,
+    check_shape,
+    check_tensor,
+    check_whole,
+)
+from electra.nn.kernels.linear import padding_tokens, project
 from electra.nn.losses import IGNORED
 from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelOutput
-from electra.nn.padded_inputs import batch_from_grid, check_batch, check_memory
 
 Output = TypeVar("Output", bound=ModelOutput)
 HiddenStates = bool | int | Sequence[int] | None
 """Which hidden states to return: all, none, or those of these numbers (negative: from the last); None: the config's."""
 Inputs = tuple[Tensor | Batch | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """The first five arguments of every forward: ids or a Batch, mask, types, positions, vectors."""
-Wanted = tuple[bool | None, HiddenStates, bool | None]
-"""The last three: attention weights, hidden states, a dict or a tuple; None: what the config says."""
+OutputOptions = tuple[bool | None, HiddenStates, bool | None]
+"""The last three: output_attentions, output_hidden_states, return_dict; None: the config's."""
 
 
 @dataclass
 class Call:
-    """One call of a network: what came in, checked, and how to go through the encoder. Nothing is computed before
-    `encode`, so that a head can check its labels first.
+    """One call of a network, its arguments checked. Nothing is computed before `encode`, so that a head can check its
+    labels first.
     """
 
     encoder: ElectraModel
     batch: Batch
     inputs_embeds: Tensor | None
-    way: Pass
+    context: ForwardContext
     return_dict: bool
 
     @property
     def layout(self) -> Layout:
+        """How the batch's T tokens lie in it."""
         return self.batch.layout
 
     def encode(self) -> Tensor:
-        """[T, H]"""
-        return self.encoder.encode(self.batch, self.inputs_embeds, self.way)
+        """The vector of every token: [T, H]."""
+        return self.encoder.encode(self.batch, self.inputs_embeds, self.context)
 
     def encode_first(self) -> Tensor:
-        """Each row's first token: [B, H]. Of a ragged batch on a CPU, the last layer computes no other.
-
-        Under a compiler it does: the rows' lengths would be part of the graph.
-        """
-        layout, way = self.layout, self.way
-        fixed = torch.compiler.is_compiling() or way.causal or way.keep_hidden
-        if layout.grid is None and self.batch.device.type == "cpu" and not fixed:
-            way.narrowed = len(self.encoder.encoder.layer) - 1
+        """The vector of each sequence's first token: [B, H]."""
+        layout, context = self.layout, self.context
+        # Of a ragged batch on a CPU the last layer computes no other token. Under a compiler it computes all: the
+        # sequences' lengths would be part of the graph.
+        needs_all = torch.compiler.is_compiling() or context.causal or context.keep_hidden_states or REFERENCE_KERNELS
+        if layout.grid is None and self.batch.device.type == "cpu" and not needs_all:
+            context.first_token_layer = len(self.encoder.encoder.layer) - 1
             return self.encode()
         hidden = self.encode()
         return hidden[layout.first_tokens(hidden.device)]
 
     def per_token(self, name: str, values: Tensor | None, size: int, whole: bool = True) -> Tensor | None:
-        """A label for each token, 0 … size - 1 or -100: [B, L] of a grid, [T] of a ragged batch -> [T].
+        """Check the labels of tokens.
 
-        whole: classes, of any integer dtype, which become int64. None stays None.
+        Args:
+            name: the argument's.
+            values: [B, L] for padded inputs, [T] for a ragged batch: 0 … size - 1, or -100 where none counts.
+            size: how many classes there are.
+            whole: they are classes, of any integer dtype, and become int64. False: numbers.
+
+        Returns:
+            [T]; None if there are none.
         """
         if values is None:
             return None
@@ -78,9 +95,16 @@ class Call:
         return values.reshape(-1)
 
     def per_row(self, name: str, values: Tensor | None, rows: int, size: int | None = None) -> Tensor | None:
-        """A whole number for each row, 0 … size - 1 or -100 (size None: any): [B] or [B, 1] -> int64 [B].
+        """Check a whole number for each sequence.
 
-        None stays None.
+        Args:
+            name: the argument's.
+            values: [B] or [B, 1]: 0 … size - 1, or -100 where none counts.
+            rows: B.
+            size: how many classes there are; None: any number is allowed.
+
+        Returns:
+            int64 [B]; None if there are none.
         """
         if values is None:
             return None
@@ -92,28 +116,51 @@ class Call:
         return values.reshape(-1).long()
 
     def output(self, kind: type[Output], **values: Any) -> Output | tuple[Any, ...]:
-        """An output with what was asked to be kept."""
-        way = self.way
-        if way.keep_hidden:
-            states = (None if state is None else self.layout.unflatten(state) for state in way.hidden_states)
+        """An output of this kind with `values` and what was recorded; a tuple with return_dict=False."""
+        context = self.context
+        if context.keep_hidden_states:
+            states = (None if state is None else self.layout.unflatten(state) for state in context.hidden_states)
             values["hidden_states"] = tuple(states)
-        if way.keep_weights:
-            values["attentions"] = tuple(way.attentions)
-            if "cross_attentions" in kind.__dataclass_fields__ and way.memory is not None:  # type: ignore[attr-defined]
-                values["cross_attentions"] = tuple(way.cross_attentions)
-        made = kind(**values)
-        return made if self.return_dict else made.to_tuple()
+        if context.keep_attentions:
+            values["attentions"] = tuple(context.attentions)
+            has_cross = "cross_attentions" in kind.__dataclass_fields__  # type: ignore[attr-defined]
+            if has_cross and context.encoder_hidden_states is not None:
+                values["cross_attentions"] = tuple(context.cross_attentions)
+        output = kind(**values)
+        return output if self.return_dict else output.to_tuple()
 
 
 class ElectraModel(ElectraPreTrainedModel):
-    """The encoder: a vector for every token."""
+    """The ELECTRA encoder without a head: a vector for every token.
+
+    It takes padded tensors, `model(input_ids, attention_mask, …)` with ids [B, L], and returns [B, L, hidden_size]; or
+    a ragged batch without padding, `model(Batch.from_rows(rows))`, and returns [T, hidden_size] for its T tokens.
+
+    With `config.is_decoder` attention is causal; with `config.add_cross_attention` it also reads
+    `encoder_hidden_states`.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraModel
+        >>> model = ElectraModel(ElectraConfig.preset("tiny")).eval()
+        >>> input_ids = torch.tensor([[101, 2023, 2003, 102], [101, 2748, 102, 0]])
+        >>> model(input_ids, attention_mask=(input_ids != 0).long()).last_hidden_state.shape
+        torch.Size([2, 4, 128])
+
+    `ElectraModel.from_pretrained("google/electra-small-discriminator")` loads weights; a new model has random ones.
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
+        """A network with random weights, in training mode.
+
+        Args:
+            config: its sizes. The object is kept, not copied.
+        """
         super().__init__(config)
         self.embeddings = ElectraEmbeddings(config)
         if config.embedding_size != config.hidden_size:
             self.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)
-        self.encoder = ElectraEncoder(config)
+        self.encoder = ElectraDecoder(config) if config.add_cross_attention else ElectraEncoder(config)
         self.post_init()
 
     def batch(
@@ -125,12 +172,23 @@ class ElectraModel(ElectraPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         past: int = 0,
     ) -> Batch:
-        """What came in, as a Batch: a grid becomes one, a Batch is checked and stays."""
+        """The arguments of a call as a Batch, checked.
+
+        Args:
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds: as in `forward`.
+            past: how many tokens a cache holds before these.
+
+        Returns:
+            A padded batch of the tensors, or the Batch that was given.
+
+        Raises:
+            ValueError: one of them cannot be read by this network; the message names it.
+        """
         words = self.embeddings.word_embeddings.weight
-        given = (attention_mask, token_type_ids, position_ids, inputs_embeds)
+        others = (attention_mask, token_type_ids, position_ids, inputs_embeds)
         if not isinstance(input_ids, Batch):
-            return batch_from_grid(self.config, words, input_ids, *given, past)
-        if any(argument is not None for argument in given):
+            return batch_from_padded(self.config, words, input_ids, *others, past)
+        if any(argument is not None for argument in others):
             raise ValueError(
                 "a Batch was given together with attention_mask, token_type_ids, position_ids or inputs_embeds: "
                 "a Batch has them inside"
@@ -138,54 +196,77 @@ class ElectraModel(ElectraPreTrainedModel):
         check_batch(self.config, words, input_ids)
         return input_ids
 
-    def encode(self, batch: Batch, inputs_embeds: Tensor | None = None, way: Pass | None = None) -> Tensor:
-        """A batch of T tokens -> [T, H]. `inputs_embeds` [B, L, E]: in place of the ids' word vectors."""
-        if inputs_embeds is None:  # as a grid where there is one: who hooks into the table sees what transformers shows
+    def encode(
+        self, batch: Batch, inputs_embeds: Tensor | None = None, context: ForwardContext | None = None
+    ) -> Tensor:
+        """The vectors of a batch's tokens, its arguments unchecked.
+
+        Args:
+            batch: T tokens.
+            inputs_embeds: word vectors in place of the ids', [B, L, E].
+            context: how to attend and what to record. Default: nothing is recorded.
+
+        Returns:
+            [T, H]; [B, H] if the context asks for first tokens only.
+        """
+        if inputs_embeds is None:
+            # hooks on the table of word vectors, such as captum's, see [B, L] as in transformers
             inputs_embeds = self.embeddings.word_embeddings(batch.layout.unflatten(batch.input_ids))
         words = inputs_embeds.flatten(0, -2)
         hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids, batch.layout)
-        way = way or Pass(batch.layout, causal=self.config.is_decoder)
-        behind = filler(hidden) if way.layout.grid is None and not way.keep_hidden else 0
-        if behind:  # no row has these tokens: nothing attends to them. They are copies, as finite as the rest
-            hidden = torch.cat([hidden, hidden[:behind].detach()])
+        context = context or ForwardContext(batch.layout, causal=self.config.is_decoder)
+        padding = 0
+        if context.layout.grid is None and not context.keep_hidden_states:
+            padding = padding_tokens(hidden)
+        if padding:  # these belong to no sequence, so nothing attends to them; copies of tokens are finite for certain
+            hidden = torch.cat([hidden, hidden[:padding].detach()])
         if self.config.embedding_size != self.config.hidden_size:
             hidden = project(self.embeddings_project, hidden)
-        encoded: Tensor = self.encoder(hidden, way)
-        return encoded[: batch.layout.tokens] if behind and way.narrowed is None else encoded
+        encoded: Tensor = self.encoder(hidden, context)
+        return encoded[: batch.layout.tokens] if padding and context.first_token_layer is None else encoded
 
     def call(
         self,
-        given: Inputs,
-        wanted: Wanted,
+        inputs: Inputs,
+        options: OutputOptions,
         *,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Call:
-        """Check a call, with everything that transformers' calls can ask for."""
+        """Check the arguments of a forward pass and fill in the configuration's defaults.
+
+        Args:
+            inputs: the first five arguments of `forward`.
+            options: its last three.
+            encoder_hidden_states, encoder_attention_mask: as in `forward`.
+            cache: of a decoder, filled by this call.
+
+        Raises:
+            ValueError: an argument cannot be read by this network; the message names it.
+        """
         config = self.config
-        output_attentions, output_hidden_states, return_dict = wanted
-        batch = self.batch(*given, past=cache.get_seq_length() if cache is not None else 0)
-        memory, memory_mask = self._memory(encoder_hidden_states, encoder_attention_mask, batch.layout.rows)
-        _check_cache(cache, batch.layout.rows)
-        keep_weights = config.output_attentions if output_attentions is None else output_attentions
-        if batch.layout.grid is None and (keep_weights or memory is not None or cache is not None):
-            raise ValueError("attentions, caches and cross-attention need a padded grid, and a ragged Batch was given")
-        way = Pass(
+        output_attentions, output_hidden_states, return_dict = options
+        batch = self.batch(*inputs, past=cache.get_seq_length() if cache is not None else 0)
+        context = ForwardContext(
             batch.layout,
             causal=config.is_decoder,
-            cache=cache,
-            memory=memory,
-            memory_mask=memory_mask,
-            plainly=config._attn_implementation == "eager" and batch.layout.grid is not None,
-            keep_weights=keep_weights,
-            keep_hidden=self._kept(output_hidden_states),
+            eager=config._attn_implementation == "eager" and batch.layout.grid is not None,
+            keep_attentions=config.output_attentions if output_attentions is None else output_attentions,
+            keep_hidden_states=self._hidden_state_numbers(output_hidden_states),
         )
-        return Call(self, batch, given[-1], way, config.return_dict if return_dict is None else return_dict)
+        if config.is_decoder and encoder_hidden_states is not None:  # an encoder ignores them, as in transformers
+            self._add_encoder_states(context, encoder_hidden_states, encoder_attention_mask)
+        if cache is not None:
+            cache.check_rows(batch.layout.rows)
+            context.cache = cache
+        if batch.layout.grid is None and context.needs_padded:
+            raise ValueError("attentions, caches and cross-attention need a padded grid, and a ragged Batch was given")
+        return Call(self, batch, inputs[-1], context, config.return_dict if return_dict is None else return_dict)
 
-    def _kept(self, wanted: HiddenStates) -> frozenset[int]:
-        """Whose hidden states are to be kept, by number from 0."""
-        wanted = self.config.output_hidden_states if wanted is None else wanted
+    def _hidden_state_numbers(self, output_hidden_states: HiddenStates) -> frozenset[int]:
+        """Which hidden states to record, by number from 0."""
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         count = self.config.num_hidden_layers + 1
         if isinstance(wanted, bool):
             return frozenset(range(count)) if wanted else frozenset()
@@ -196,21 +277,26 @@ class ElectraModel(ElectraPreTrainedModel):
                 raise ValueError(f"output_hidden_states has {number!r}: it must be {allowed}")
         return frozenset(number % count for number in numbers)
 
-    def _memory(self, states: Tensor | None, mask: Tensor | None, rows: int) -> tuple[Tensor | None, Tensor | None]:
-        """What cross-attention reads and its mask; an encoder has none, as in transformers."""
-        if states is None or not self.config.is_decoder:
-            return None, None
+    def _add_encoder_states(self, context: ForwardContext, states: Tensor, mask: Tensor | None) -> None:
+        """What a decoder's cross-attention reads, [B, S, H], and its mask."""
         if not self.config.add_cross_attention:
             raise ValueError("encoder_hidden_states were given, which needs a config with add_cross_attention=True")
         words = self.embeddings.word_embeddings.weight
-        check_memory("encoder_hidden_states", states, mask, rows, self.config.hidden_size, words)
-        return states, None if mask is None else (mask != 0 if mask.dim() == 2 else mask)
+        check_encoder_states(states, mask, context.layout.rows, self.config.hidden_size, words)
+        context.encoder_hidden_states = states
+        if mask is not None:
+            context.encoder_attention_mask = mask != 0 if mask.dim() == 2 else mask
 
     def new_cache(self, past: KeyValueCache | None, use_cache: bool | None) -> KeyValueCache | None:
-        """The cache to fill, where this is a decoder that is to have one."""
-        wanted = self.config.use_cache if use_cache is None else use_cache
+        """The cache that a call fills: the given one, a new one for a decoder, or None.
+
+        Args:
+            past: what an earlier call returned.
+            use_cache: whether to return keys and values. Default: `config.use_cache`.
+        """
         if past is not None:
             return KeyValueCache.of(past)
+        wanted = self.config.use_cache if use_cache is None else use_cache
         return KeyValueCache() if wanted and self.config.is_decoder else None
 
     def forward(
@@ -229,22 +315,45 @@ class ElectraModel(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> BaseModelOutputWithPastAndCrossAttentions | tuple[Any, ...]:
+        """Encode a batch.
+
+        Args:
+            input_ids: int64 or int32 [B, L], or a ragged `Batch` of T tokens, which holds the next three itself.
+            attention_mask: [B, L], 1 for tokens and 0 for padding, or [B, L, L] or [B, heads, L, L] for each query.
+                Default: every token counts.
+            token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
+            encoder_hidden_states: what a decoder with cross-attention reads, [B, S, hidden_size].
+            encoder_attention_mask: [B, S], 1 for the states that are read. Default: all.
+            past_key_values: keys and values of earlier tokens, as an earlier call returned them; `attention_mask` then
+                covers them too.
+            use_cache: return keys and values for the next call; decoders only. Default: `config.use_cache`.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `last_hidden_state` [B, L, hidden_size], or [T, hidden_size] for a ragged batch; `past_key_values` of a
+            decoder;
+            `hidden_states` (layers + 1 of [B, L, hidden_size] or [T, hidden_size]; None where not asked for) and
+            `attentions` (one of [B, heads, L, L] for each layer), if asked for. With return_dict=False: the tuple of
+            those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
+        """
         cache = self.new_cache(past_key_values, False if isinstance(input_ids, Batch) else use_cache)
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
         call = self.call(
-            given,
-            wanted,
+            inputs,
+            options,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
             cache=cache,
         )
         hidden = call.layout.unflatten(call.encode())
         return call.output(BaseModelOutputWithPastAndCrossAttentions, last_hidden_state=hidden, past_key_values=cache)
-
-
-def _check_cache(cache: KeyValueCache | None, rows: int) -> None:
-    """The cache is that of as many rows."""
-    kept = cache.layers[0].keys.shape[0] if cache is not None and cache.layers else rows
-    if kept != rows:
-        raise ValueError(f"past_key_values is of {kept} rows and the input has {rows}")

@@ -1,4 +1,4 @@
-"""The head with which Google's code answers questions: the end depends on the start, and there may be no answer."""
+"""Question answering by Google's head: the end depends on the start, and there may be no answer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import Call, ElectraModel, HiddenStates
 from electra.nn.losses import IGNORED
 from electra.nn.outputs import ModelOutput, Tensors
+from electra.validation import is_number, require, require_count
 
-# Google's defaults, configure_finetuning.py; a configuration may say otherwise under these names
+# Google's defaults (configure_finetuning.py); a configuration may hold others under these names
 _DEFAULTS: dict[str, Any] = {
     "joint_hidden_size": 512,
     "answerability": True,
@@ -27,9 +28,9 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass
 class JointQuestionAnsweringOutput(ModelOutput):
-    """Scores of one pass; C are the `beam_size` best starts, and for each of them the best ends.
+    """Scores of one pass; C is `beam_size`, the number of best starts, and of best ends for each of them.
 
-    `start_logits` [B, L].  `end_logits` [B, L]: given the true start; only where that is known.
+    `start_logits` [B, L].  `end_logits` [B, L]: given the true start; only if that is known.
     `start_top_log_probs`, `start_top_index` [B, C], the best first; `end_top_log_probs`, `end_top_index` [B, C, C].
     `impossible_logits` [B]: above 0, the text has no answer.
     """
@@ -47,11 +48,20 @@ class JointQuestionAnsweringOutput(ModelOutput):
 
 
 class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
-    """Where the answer begins, where it ends if it begins there, and whether there is one (qa_tasks.py).
+    """Extractive question answering with Google's head: start, end given the start, and answerability (qa_tasks.py).
 
-    A row is `[CLS] question [SEP] context [SEP]`, and an answer lies in the tokens of type 1, or at [CLS]. transformers
-    has no such class. The configuration may hold `joint_hidden_size` (512), `answerability` (True: judge whether there
-    is an answer), `answerability_weight` (0.5, of that in the loss) and `beam_size` (20).
+    A sequence is `[CLS] question [SEP] context [SEP]`; an answer lies in the tokens of type 1, or at [CLS] if there is
+    none. transformers has no such class. The configuration may hold `joint_hidden_size` (512), `answerability` (True:
+    score whether there is an answer), `answerability_weight` (0.5, of that in the loss) and `beam_size` (20).
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForJointQuestionAnswering
+        >>> model = ElectraForJointQuestionAnswering(ElectraConfig.preset("tiny", beam_size=2)).eval()
+        >>> input_ids = torch.tensor([[101, 2040, 102, 2198, 3478, 102]])
+        >>> output = model(input_ids, token_type_ids=torch.tensor([[0, 0, 0, 1, 1, 1]]))
+        >>> output.start_top_index.shape, output.end_top_index.shape, output.impossible_logits.shape
+        (torch.Size([1, 2]), torch.Size([1, 2, 2]), torch.Size([1]))
     """
 
     def __init__(self, config: ElectraConfig) -> None:
@@ -84,11 +94,34 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> JointQuestionAnsweringOutput | tuple[Any, ...]:
-        """start_positions, end_positions: [B], columns of the row, -100 not counted; 0 where there is no answer.
+        """Score starts, and ends given the true start or given each of the best starts.
 
-        is_impossible: [B], 1 where there is no answer, -100 not counted. beam_size: how many starts and ends to return
-        (default: the configuration's; at most L). With positions the end is that of the true start, without them that
-        of each of the best starts. The loss is the rows' mean; Google's code minimises their sum.
+        Args:
+            input_ids: int64 or int32 [B, L], or a ragged `Batch` of T tokens, which holds the next three itself.
+            attention_mask: [B, L], 1 for tokens and 0 for padding, or [B, L, L] or [B, heads, L, L] for each query.
+                Default: every token counts.
+            token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
+            start_positions, end_positions: int64 [B], the true columns: 0 where there is no answer, -100 where none
+                counts. Give both or neither. With them `end_logits` are given the true start, without them there are
+                the best starts and ends.
+            is_impossible: int64 [B], 1 where there is no answer, -100 where it does not count.
+            beam_size: how many starts and ends to return, at most L. Default: the configuration's.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `loss` [] if there are positions: the mean over the sequences (Google's code minimises their sum);
+            `start_logits` [B, L] and the others of `JointQuestionAnsweringOutput`, whose docstring has the shapes;
+            `hidden_states` and `attentions` if asked for, as in `ElectraModel.forward`. With return_dict=False: the
+            tuple of those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
         """
         if (start_positions is None) != (end_positions is None):
             raise ValueError("start_positions and end_positions belong together: give both, or neither")
@@ -100,9 +133,9 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
             )
         beam = self.options["beam_size"] if beam_size is None else beam_size
         _check({"beam_size": beam})
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
-        call = self.electra.call(given, wanted)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(inputs, options)
         rows, longest = call.layout.rows, call.layout.longest
         starts = call.per_row("start_positions", start_positions, rows, longest)
         ends = call.per_row("end_positions", end_positions, rows, longest)
@@ -122,14 +155,14 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         return call.output(JointQuestionAnsweringOutput, **values)
 
     def _ends(self, hidden: Tensor, starts: Tensor) -> Tensor:
-        """How well each token ends an answer that begins at each of C starts: [B, L, H], [B, C] -> [B, C, L]
+        """Scores of each token as the end of an answer, for each of C starts: [B, L, H], [B, C] -> [B, C, L].
 
         The first layer reads both vectors; it is applied to each alone, L + C times and not L * C.
         """
         width = hidden.shape[-1]
-        of_start, of_end = self.end_hidden.weight[:, :width], self.end_hidden.weight[:, width:]
-        chosen = hidden.gather(1, starts[:, :, None].expand(-1, -1, width))
-        both = F.linear(chosen, of_start)[:, :, None] + F.linear(hidden, of_end, self.end_hidden.bias)[:, None]
+        for_start, for_end = self.end_hidden.weight[:, :width], self.end_hidden.weight[:, width:]
+        start_states = hidden.gather(1, starts[:, :, None].expand(-1, -1, width))
+        both = F.linear(start_states, for_start)[:, :, None] + F.linear(hidden, for_end, self.end_hidden.bias)[:, None]
         scores: Tensor = self.end(F.gelu(both))
         return scores.squeeze(-1)
 
@@ -145,13 +178,13 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
         }
 
     def _impossible(self, hidden: Tensor, start: Tensor) -> Tensor:
-        """From the first token and from where an answer would begin: [B, L, H], [B, L] -> [B]"""
-        begun = (start.softmax(-1)[:, :, None] * hidden).sum(1)
-        scores: Tensor = self.answerable(F.gelu(self.answerable_hidden(torch.cat([hidden[:, 0], begun], -1))))
+        """Answerability, from the first token and the expected start: [B, L, H], [B, L] -> [B]."""
+        expected = (start.softmax(-1)[:, :, None] * hidden).sum(1)
+        scores: Tensor = self.answerable(F.gelu(self.answerable_hidden(torch.cat([hidden[:, 0], expected], -1))))
         return scores.squeeze(-1)
 
     def _loss(self, values: dict[str, Any], starts: Tensor, ends: Tensor, impossible: Tensor | None) -> Tensor:
-        """The rows' mean of what start, end and answerability cost: []"""
+        """The losses of start, end and answerability, averaged over the sequences: []."""
         parts = ((values["start_logits"], starts), (values["end_logits"], ends))
         costs = [F.cross_entropy(logits, gold, ignore_index=IGNORED, reduction="none") for logits, gold in parts]
         total = (costs[0] + costs[1]) / 2
@@ -164,7 +197,7 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
 
 
 def _closed(call: Call, dtype: torch.dtype) -> Tensor:
-    """What is added to a token's scores: 0 where an answer may begin and end, -1000 where not: [B, L]"""
+    """What is added to a token's scores: 0 where an answer may start and end, -1000 where not: [B, L]."""
     real = call.layout.real_tokens()
     inside = call.batch.token_type_ids == 1
     if real is not None:
@@ -175,19 +208,16 @@ def _closed(call: Call, dtype: torch.dtype) -> Tensor:
 
 
 def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest of the last dimension and their places; of equal ones the first comes first, as in TensorFlow."""
-    ordered, places = scores.sort(stable=True, dim=-1, descending=True)
-    return ordered[..., :count], places[..., :count]
+    """The highest scores of the last dimension and their indices; of equal ones the first, as in TensorFlow."""
+    ordered, indices = scores.sort(stable=True, dim=-1, descending=True)
+    return ordered[..., :count], indices[..., :count]
 
 
 def _check(options: dict[str, Any]) -> None:
-    """Refuse options of the configuration, or of a call, that no head has."""
+    """Refuse invalid options of the configuration or of a call."""
     for name in ("joint_hidden_size", "beam_size"):
-        value = options.get(name, 1)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}: it must be a whole number above 0")
+        require_count(name, options.get(name, 1))
     weight = options.get("answerability_weight", 0.0)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
-        raise ValueError(f"answerability_weight is {weight!r}: it must be a number, 0 or above")
-    if not isinstance(options.get("answerability", True), bool):
-        raise ValueError(f"answerability is {options['answerability']!r}: it must be True or False")
+    require(is_number(weight) and weight >= 0, "answerability_weight", weight, "a number, 0 or above")
+    answerability = options.get("answerability", True)
+    require(isinstance(answerability, bool), "answerability", answerability, "True or False")

@@ -1,4 +1,4 @@
-"""Heads that are fine-tuned: a label for the row, for every token, for a span, for a choice."""
+"""Networks that are fine-tuned: labels for a text, for every token, for a span, for a choice."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import Call, ElectraModel, HiddenStates
-from electra.nn.arguments import check_finite, check_range, check_shape, check_tensor
 from electra.nn.heads import ElectraClassificationHead, ElectraSequenceSummary, classifier_dropout, span_scores
+from electra.nn.input_checks import check_finite, check_range, check_shape, check_tensor
 from electra.nn.losses import problem_type_of, row_loss, span_loss, token_loss
 from electra.nn.outputs import (
     MultipleChoiceModelOutput,
@@ -22,7 +22,21 @@ from electra.nn.outputs import (
 
 
 class ElectraForSequenceClassification(ElectraPreTrainedModel):
-    """One label for a text or a pair; several, or a number, by `config.problem_type`."""
+    """Text classification: ELECTRA with a head on each sequence's first token.
+
+    `config.num_labels` (K) outputs. `config.problem_type` says what they mean: "single_label_classification" (one
+    label), "multi_label_classification" (any number of labels) or "regression" (numbers); None: the labels' dtype
+    decides.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForSequenceClassification
+        >>> model = ElectraForSequenceClassification(ElectraConfig.preset("tiny", num_labels=3)).eval()
+        >>> input_ids = torch.tensor([[101, 2023, 2003, 102], [101, 2748, 102, 0]])
+        >>> output = model(input_ids, (input_ids != 0).long(), labels=torch.tensor([0, 2]))
+        >>> output.logits.shape, output.loss.shape
+        (torch.Size([2, 3]), torch.Size([]))
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -44,24 +58,49 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
-        """labels: [B] class or number, or [B, K] of 0 and 1. Where the config gives no problem_type they decide."""
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
-        call = self.electra.call(given, wanted)
+        """Score the labels of each sequence.
+
+        Args:
+            input_ids: int64 or int32 [B, L], or a ragged `Batch` of T tokens, which holds the next three itself.
+            attention_mask: [B, L], 1 for tokens and 0 for padding, or [B, L, L] or [B, heads, L, L] for each query.
+                Default: every token counts.
+            token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
+            labels: classes, int64 [B], from 0 to K - 1 or -100 where none counts; several labels, floating-point
+                [B, K] of 0 and 1; or numbers, [B] or [B, K]. If `config.problem_type` is None, they are numbers for
+                K = 1, several labels if they are floating-point, else classes.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `loss` [] if there are labels; `logits` [B, K];
+            `hidden_states` and `attentions` if asked for, as in `ElectraModel.forward`. With return_dict=False: the
+            tuple of those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(inputs, options)
         kind = None if labels is None else self._problem_type(call, labels)
         scores = self.classifier(call.encode_first())
         loss = None if labels is None or kind is None else row_loss(scores, labels, kind)
         return call.output(SequenceClassifierOutput, loss=loss, logits=scores)
 
     def _problem_type(self, call: Call, labels: Tensor) -> str:
-        """What the labels are, where the configuration does not say; they are checked for it."""
+        """The configuration's problem type, or that of the labels; the labels are checked for it."""
         check_tensor("labels", labels, call.batch.device)
         rows, count = call.layout.rows, self.config.num_labels
         kind = self.config.problem_type or problem_type_of(labels, count)
         if kind == "single_label_classification":
             call.per_row("labels", labels, rows, count)
             return kind
-        # one number for each output; [B] where there is one output
+        # several labels, or numbers: one for each output; [B] where there is one output
         check_shape("labels", labels, (rows, count), *([(rows,)] if count == 1 else []))
         if kind == "multi_label_classification":
             check_range("labels", labels, 2)
@@ -71,7 +110,15 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel):
 
 
 class ElectraForTokenClassification(ElectraPreTrainedModel):
-    """A label for every token."""
+    """Token classification: a label for every token, such as the names in a text.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForTokenClassification
+        >>> model = ElectraForTokenClassification(ElectraConfig.preset("tiny", num_labels=5)).eval()
+        >>> model(torch.tensor([[101, 2023, 2003, 102]])).logits.shape
+        torch.Size([1, 4, 5])
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -94,10 +141,33 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> TokenClassifierOutput | tuple[Any, ...]:
-        """labels: [B, L] or [T], -100 not counted."""
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
-        call = self.electra.call(given, wanted)
+        """Score the labels of each token.
+
+        Args:
+            input_ids: int64 or int32 [B, L], or a ragged `Batch` of T tokens, which holds the next three itself.
+            attention_mask: [B, L], 1 for tokens and 0 for padding, or [B, L, L] or [B, heads, L, L] for each query.
+                Default: every token counts.
+            token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
+            labels: int64 [B, L], or [T] for a ragged batch: from 0 to K - 1, or -100 where none counts.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `loss` [] if there are labels; `logits` [B, L, K], or [T, K] for a ragged batch;
+            `hidden_states` and `attentions` if asked for, as in `ElectraModel.forward`. With return_dict=False: the
+            tuple of those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
+        """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(inputs, options)
         flat = call.per_token("labels", labels, self.config.num_labels)
         scores = self.classifier(self.dropout(call.encode()))
         loss = None if flat is None else token_loss(scores, flat)
@@ -105,7 +175,19 @@ class ElectraForTokenClassification(ElectraPreTrainedModel):
 
 
 class ElectraForQuestionAnswering(ElectraPreTrainedModel):
-    """Where the answer begins and ends."""
+    """Extractive question answering: which tokens start and end the answer.
+
+    A sequence is `[CLS] question [SEP] context [SEP]`.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForQuestionAnswering
+        >>> model = ElectraForQuestionAnswering(ElectraConfig.preset("tiny")).eval()
+        >>> input_ids = torch.tensor([[101, 2040, 102, 2198, 3478, 102]])
+        >>> output = model(input_ids, token_type_ids=torch.tensor([[0, 0, 0, 1, 1, 1]]))
+        >>> output.start_logits.shape, output.end_logits.shape
+        (torch.Size([1, 6]), torch.Size([1, 6]))
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -132,12 +214,36 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
-        """start_positions, end_positions: [B], columns of the row; one outside the row does not count."""
+        """Score each token as the answer's start and as its end.
+
+        Args:
+            input_ids: int64 or int32 [B, L], or a ragged `Batch` of T tokens, which holds the next three itself.
+            attention_mask: [B, L], 1 for tokens and 0 for padding, or [B, L, L] or [B, heads, L, L] for each query.
+                Default: every token counts.
+            token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
+            start_positions, end_positions: int64 [B], the true columns. One outside its sequence does not count. Give
+                both or neither.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `loss` [] if there are positions; `start_logits` and `end_logits`, [B, L], or [T] for a ragged batch;
+            `hidden_states` and `attentions` if asked for, as in `ElectraModel.forward`. With return_dict=False: the
+            tuple of those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
+        """
         if (start_positions is None) != (end_positions is None):
             raise ValueError("start_positions and end_positions belong together: give both, or neither")
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
-        call = self.electra.call(given, wanted)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(inputs, options)
         layout = call.layout
         starts = call.per_row("start_positions", start_positions, layout.rows)
         ends = call.per_row("end_positions", end_positions, layout.rows)
@@ -152,7 +258,16 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
 
 
 class ElectraForMultipleChoice(ElectraPreTrainedModel):
-    """Which of C choices fits: each is a row of its own."""
+    """Multiple choice: which of C sequences is right.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForMultipleChoice
+        >>> model = ElectraForMultipleChoice(ElectraConfig.preset("tiny")).eval()
+        >>> input_ids = torch.tensor([[[101, 2023, 102], [101, 2748, 102]]])  # one question, two choices
+        >>> model(input_ids).logits.shape
+        torch.Size([1, 2])
+    """
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -175,9 +290,30 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
         output_hidden_states: HiddenStates = None,
         return_dict: bool | None = None,
     ) -> MultipleChoiceModelOutput | tuple[Any, ...]:
-        """Ids, mask, types and positions: [B, C, L], vectors [B, C, L, E]; or a Batch of B * C rows and `num_choices`.
+        """Score the choices of each question.
 
-        labels: [B], the right choice.
+        Args:
+            input_ids: int64 or int32 [B, C, L] for B questions of C choices, or a ragged `Batch` of B * C sequences,
+                which holds the next three itself.
+            attention_mask: [B, C, L], 1 for tokens and 0 for padding. Default: every token counts.
+            token_type_ids: int64 [B, C, L], 0 for the first text and 1 for the second. Default: 0.
+            position_ids: int64 [B, C, L]. Default: 0, 1, 2, …
+            inputs_embeds: word vectors in place of `input_ids`, [B, C, L, embedding_size] in the weights' dtype.
+            labels: int64 [B], the right choice, from 0 to C - 1, or -100 where none counts.
+            num_choices: C; needed for a ragged batch, and only there.
+            output_attentions: return the attention weights too. Default: `config.output_attentions`.
+            output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
+                `config.output_hidden_states`.
+            return_dict: False returns a tuple. Default: `config.return_dict`.
+
+        Returns:
+            `loss` [] if there are labels; `logits` [B, C];
+            `hidden_states` and `attentions` if asked for, as in `ElectraModel.forward`. With return_dict=False: the
+            tuple of those that are not None, in this order.
+
+        Raises:
+            ValueError: an argument has a type, device, dtype, shape or value that the network cannot read; the message
+                names it. Values are checked on CPUs only.
         """
         if isinstance(input_ids, Batch):
             if num_choices is None:
@@ -189,9 +325,9 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
             attention_mask = _rows("attention_mask", attention_mask, questions, choices)
             token_type_ids = _rows("token_type_ids", token_type_ids, questions, choices)
             position_ids = _rows("position_ids", position_ids, questions, choices)
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        wanted = (output_attentions, output_hidden_states, return_dict)
-        call = self.electra.call(given, wanted)
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        options = (output_attentions, output_hidden_states, return_dict)
+        call = self.electra.call(inputs, options)
         rows = call.layout.rows
         if choices < 1 or rows % choices:
             raise ValueError(
@@ -204,14 +340,14 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel):
 
 
 def _questions_and_choices(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> tuple[int, int]:
-    """How many questions a grid has, and how many choices each."""
-    for name, given, dims in (("input_ids", input_ids, 3), ("inputs_embeds", inputs_embeds, 4)):
-        if given is not None:
-            check_tensor(name, given)
-            if given.dim() != dims or not given.numel():
-                what = "[rows, choices, columns]" if dims == 3 else "[rows, choices, columns, embedding_size]"
-                raise ValueError(f"{name} has the shape {list(given.shape)}: it must be {what}, at least one of each")
-            return given.shape[0], given.shape[1]
+    """B and C of padded inputs."""
+    for name, values, dims in (("input_ids", input_ids, 3), ("inputs_embeds", inputs_embeds, 4)):
+        if values is not None:
+            check_tensor(name, values)
+            if values.dim() != dims or not values.numel():
+                shape = "[rows, choices, columns]" if dims == 3 else "[rows, choices, columns, embedding_size]"
+                raise ValueError(f"{name} has the shape {list(values.shape)}: it must be {shape}, at least one of each")
+            return values.shape[0], values.shape[1]
     raise ValueError("give either input_ids or inputs_embeds")
 
 

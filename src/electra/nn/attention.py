@@ -1,4 +1,4 @@
-"""Attention: the one place where a token looks at others, and the one function that chooses a kernel."""
+"""Attention: the one place where tokens see other tokens, and the one function that chooses a kernel."""
 
 from __future__ import annotations
 
@@ -9,52 +9,72 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.batch import Layout
+from electra.hardware.torch_internals import REFERENCE_KERNELS, is_instrumented
 from electra.nn.kernels.attention_dropout import attend_with_dropout
 from electra.nn.kernels.attention_groups import attend_in_groups, groups_of
-from electra.nn.kernels.dropout import draws_bits
-from electra.nn.kernels.linear import watched
+from electra.nn.kernels.dropout import uses_fast_dropout
 
 
 def attend(
     query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0, causal: bool = False
 ) -> Tensor:
-    """Scaled dot-product attention inside each row: three times [T, N, D] -> [T, N, D].
+    """Scaled dot-product attention inside each sequence.
 
-    The kernel is chosen from the inputs, per call: grids take one call over [B, N, L, D]; ragged rows on a CPU one call
-    for each run of neighbours of equal length (sorted batches have few runs; see `attention_dropout` for dropout and
-    `attention_groups` for training on many short rows), on GPUs in half precision and without dropout one
-    variable-length call for all. On other devices and with dropout, where many small calls keep the host busy and the
-    device waiting, and under a compiler ragged rows take one call over a padded grid, whose shape does not depend on
-    how the rows' lengths lie, so that one graph fits every batch.
-    `attend_plainly` is the twin that all of them equal.
+    The kernel is chosen from the inputs, for each call:
+
+    | batch  | where                           | kernel                                                        |
+    |--------|---------------------------------|---------------------------------------------------------------|
+    | padded | anywhere                        | one call over [B, N, L, D]                                    |
+    | ragged | GPU, half precision, no dropout | one variable-length call for all sequences                    |
+    | ragged | other GPUs; under a compiler    | one call over a padded copy: many small calls would keep the  |
+    |        |                                 | device waiting, and one graph has to fit every batch          |
+    | ragged | CPU                             | one call for each run of neighbours of equal length;          |
+    |        |                                 | `attention_dropout` with dropout, `attention_groups` in       |
+    |        |                                 | training on many short sequences                              |
+
+    `attend_eager` is the reference that all of them equal; with `ELECTRA_REFERENCE_KERNELS=1` it computes everything.
+
+    Args:
+        query, key, value: [T, N, D].
+        layout: how the T tokens lie in the batch, and the mask of a padded one.
+        dropout: probability of dropping an attention weight.
+        causal: attend to earlier tokens only.
+
+    Returns:
+        [T, N, D]; 0 at tokens behind the last sequence.
     """
     if layout.grid is not None:
         q, k, v = (layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
         bias = kernel_mask(layout.mask, q.dtype)
-        return attend_grid(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
-    if _has_varlen(query, dropout):
+        return attend_padded(q, k, v, bias, dropout=dropout, causal=causal).transpose(1, 2).flatten(0, 1)
+    if _has_varlen_kernel(query, dropout):
         return _attend_varlen(query, key, value, layout, causal)
-    if torch.compiler.is_compiling() or query.device.type != "cpu":
-        return attend_padded(query, key, value, layout, dropout=dropout, causal=causal)
+    if torch.compiler.is_compiling() or query.device.type != "cpu" or REFERENCE_KERNELS:
+        return attend_padded_copy(query, key, value, layout, dropout=dropout, causal=causal)
     return _attend_runs(query, key, value, layout, dropout, causal)
 
 
 def kernel_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """A layout's mask as the kernels take it: bool or float, broadcastable to [B, N, L, S]; not materialised."""
+    """A layout's mask as the kernels take it: bool or float, broadcastable to [B, N, L, S]; nothing is expanded."""
     if mask is None:
         return None
     if mask.dim() == 2:
         mask = mask[:, None, None, :]
     if mask.dtype == torch.bool:
         return mask
-    # far enough down to count for nothing, and not so far that a row without any key becomes NaN
+    # low enough to mask a key, and high enough that a row without any key does not become NaN
     return mask.to(dtype).clamp(min=torch.finfo(dtype).min / 2)
 
 
-def attend_grid(
+def attend_padded(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
 ) -> Tensor:
-    """[B, N, L, D], twice [B, N, S, D] -> [B, N, L, D]. Causal: the L queries are the last of the S tokens."""
+    """Attention over a padded batch: [B, N, L, D], twice [B, N, S, D] -> [B, N, L, D].
+
+    Causal: the L queries are the last of the S tokens.
+    """
+    if REFERENCE_KERNELS:
+        return attend_eager(q, k, v, mask, dropout=dropout, causal=causal)[0]
     if not causal:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     if mask is None and q.shape[2] == k.shape[2]:
@@ -64,17 +84,17 @@ def attend_grid(
 
 
 def with_causal(mask: Tensor | None, queries: int, keys: int, like: Tensor) -> Tensor:
-    """The mask with later tokens closed off: bool or float, broadcastable to [B, N, L, S]."""
+    """The mask with later tokens masked too: bool or float, broadcastable to [B, N, L, S]."""
     past = torch.ones(queries, keys, dtype=torch.bool, device=like.device).tril(keys - queries)
     if mask is None:
         return past
     return mask & past if mask.dtype == torch.bool else mask.masked_fill(~past, torch.finfo(like.dtype).min)
 
 
-def attend_plainly(
+def attend_eager(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """As `attend_grid`, written out, with the weights it used (after dropout): [B, N, L, D], [B, N, L, S]."""
+    """Eager reference of `attend_padded`, and the weights it used (after dropout): [B, N, L, D], [B, N, L, S]."""
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if causal:
         mask = with_causal(mask, q.shape[2], k.shape[2], q)
@@ -86,20 +106,23 @@ def attend_plainly(
     return weights @ v, weights
 
 
-def attend_padded(
+def attend_padded_copy(
     query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0, causal: bool = False
 ) -> Tensor:
-    """Ragged rows, padded to the longest for this call alone: three times [T, N, D] -> [T, N, D]."""
+    """Attention over a ragged batch, padded for this call alone: three times [T, N, D] -> [T, N, D].
+
+    The shape of the copy does not depend on how the sequences' lengths are distributed.
+    """
     cells, real = layout.cells(query.device)
     q, k, v = (t[cells].transpose(1, 2) for t in (query, key, value))
-    attended = attend_grid(q, k, v, real[:, None, None], dropout=dropout, causal=causal)
+    attended = attend_padded(q, k, v, real[:, None, None], dropout=dropout, causal=causal)
     token = torch.arange(query.shape[0], device=query.device)
     row = torch.searchsorted(layout.first_tokens(query.device), token, right=True) - 1
     return attended.transpose(1, 2)[row, token - layout.first_tokens(query.device)[row]]
 
 
 def attend_first(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, dropout: float = 0.0) -> Tensor:
-    """As `attend` for each ragged row's first token alone: [B, N, D] and twice [T, N, D] -> [B, N, D]."""
+    """As `attend`, for the first token of each sequence of a ragged batch: [B, N, D], twice [T, N, D] -> [B, N, D]."""
     runs = _runs(layout)
     queries = torch.split(query, [rows for rows, _ in runs])
     sizes = [*(rows * length for rows, length in runs), key.shape[0] - layout.tokens]
@@ -112,48 +135,49 @@ def attend_first(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, d
 
 
 def _runs(layout: Layout) -> list[tuple[int, int]]:
-    """Neighbours of equal length: how many rows, and how long."""
+    """Groups of neighbouring sequences of equal length: how many, and how long. Sorted batches have few."""
     return [(len(list(rows)), length) for length, rows in groupby(layout.lengths)]
 
 
 def _attend_runs(query: Tensor, key: Tensor, value: Tensor, layout: Layout, dropout: float, causal: bool) -> Tensor:
-    """Ragged rows: neighbours of equal length share one call. Tokens behind the last row become 0."""
-    runs, behind = _runs(layout), query.shape[0] - layout.tokens
-    if draws_bits(query, dropout) and not causal:
+    """Ragged batch on a CPU: neighbouring sequences of equal length share a call."""
+    runs, padding = _runs(layout), query.shape[0] - layout.tokens
+    if uses_fast_dropout(query, dropout) and not causal:
         return attend_with_dropout(query, key, value, runs, dropout)
     if not causal and _may_be_grouped(query, runs, dropout):
         groups = groups_of(layout.ragged_lengths, query.shape[1])
-        if 2 * len(groups.shapes) <= len(runs):
-            if not behind:
+        if 2 * len(groups.shapes) <= len(runs):  # copying pays from half the calls on
+            if not padding:
                 return attend_in_groups(query, key, value, groups)
-            attended = attend_in_groups(query[:-behind], key[:-behind], value[:-behind], groups)
-            return torch.cat([attended, query.new_zeros(behind, *query.shape[1:])])
-    sizes = [*(rows * length for rows, length in runs), behind]
+            attended = attend_in_groups(query[:-padding], key[:-padding], value[:-padding], groups)
+            return torch.cat([attended, query.new_zeros(padding, *query.shape[1:])])
+    sizes = [*(rows * length for rows, length in runs), padding]
     outputs = []
     for run, q, k, v in zip(runs, *(torch.split(t, sizes) for t in (query, key, value)), strict=False):
         grids = [t.view(*run, *t.shape[1:]).transpose(1, 2) for t in (q, k, v)]
         attended = F.scaled_dot_product_attention(grids[0], grids[1], grids[2], dropout_p=dropout, is_causal=causal)
         outputs.append(attended.transpose(1, 2).flatten(0, 1))
-    if behind:
-        outputs.append(query.new_zeros(behind, *query.shape[1:]))
+    if padding:
+        outputs.append(query.new_zeros(padding, *query.shape[1:]))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def _may_be_grouped(query: Tensor, runs: list[tuple[int, int]], dropout: float) -> bool:
-    """Whether rows may share calls with others of about their length: where calls are dear, with gradients, and where
-    nobody looks at torch's own operations.
+    """Whether sequences may share calls with others of about their length: in training, where many calls are expensive,
+    and without tracing or instrumentation.
     """
-    wanted = torch.is_grad_enabled() and query.requires_grad and len(runs) >= 4
-    return wanted and dropout == 0.0 and type(query) is Tensor and not watched()
+    trains = torch.is_grad_enabled() and query.requires_grad and len(runs) >= 4
+    return trains and dropout == 0.0 and type(query) is Tensor and not is_instrumented()
 
 
-def _has_varlen(query: Tensor, dropout: float) -> bool:
-    """Whether the variable-length kernel takes these: it is for GPUs, half precision and no dropout."""
-    return query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16)
+def _has_varlen_kernel(query: Tensor, dropout: float) -> bool:
+    """Whether torch's variable-length kernel takes these: it is for GPUs, half precision and no dropout."""
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and dropout == 0.0 and half and not REFERENCE_KERNELS
 
 
 def _attend_varlen(query: Tensor, key: Tensor, value: Tensor, layout: Layout, causal: bool) -> Tensor:
-    """Ragged rows on a GPU: one call for all of them."""
+    """Ragged batch on a GPU: one call for all sequences."""
     from torch.nn.attention.varlen import varlen_attn
 
     assert layout.cumulative_lengths is not None

@@ -5,56 +5,16 @@ Module and parameter names are those of the checkpoints (`encoder.layer.0.attent
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from electra.batch import Layout
 from electra.config import ElectraConfig
 from electra.nn.activations import activation
-from electra.nn.attention import attend, attend_first, attend_grid, attend_plainly, kernel_mask
-from electra.nn.cache import CacheLayer, KeyValueCache
+from electra.nn.attention import attend, attend_eager, attend_first, attend_padded, kernel_mask
+from electra.nn.forward_context import ForwardContext
 from electra.nn.kernels.dropout import drop
 from electra.nn.kernels.linear import project
-
-
-@dataclass
-class Pass:
-    """What the layers of one forward pass share: how to attend, and what to keep of the way."""
-
-    layout: Layout
-    causal: bool = False
-    cache: KeyValueCache | None = None
-    """Decoders: keys and values of earlier tokens; grids only."""
-    memory: Tensor | None = None
-    """What cross-attention reads, [B, S, H]."""
-    memory_mask: Tensor | None = None
-    plainly: bool = False
-    """Attend by the written-out twin (`attn_implementation="eager"`); grids only."""
-    narrowed: int | None = None
-    """The layer from which on there are only the rows' first tokens: the last, where nothing reads the others."""
-    keep_weights: bool = False
-    keep_hidden: frozenset[int] = frozenset()
-    """Whose hidden states to keep: 0 is what goes into the first layer, 1 what comes out of it."""
-    hidden_states: list[Tensor | None] = field(default_factory=list)
-    attentions: list[Tensor] = field(default_factory=list)
-    cross_attentions: list[Tensor] = field(default_factory=list)
-
-    def narrows(self, heads: ElectraAttentionHeads) -> bool:
-        """Whether this layer computes the rows' first tokens alone. Its number is not read unless one does: a compiler
-        would make a graph for each layer.
-        """
-        return self.narrowed is not None and self.narrowed == heads.index
-
-    def asking(self, hidden: Tensor, heads: ElectraAttentionHeads) -> Tensor:
-        """The tokens whose vectors a layer computes: [T, H] -> the same, or [B, H] where it is narrowed."""
-        return hidden[self.layout.first_tokens(hidden.device)] if self.narrows(heads) else hidden
-
-    def note(self, index: int, hidden: Tensor) -> None:
-        """Keep a hidden state if it was asked for, None in its place if others were."""
-        if self.keep_hidden:
-            self.hidden_states.append(hidden if index in self.keep_hidden else None)
 
 
 class ElectraEmbeddings(nn.Module):
@@ -70,13 +30,13 @@ class ElectraEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, words: Tensor, token_type_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
-        """Word vectors [T, E] and ids [T] -> [T, E]"""
+        """Word vectors [T, E], types and positions int64 [T] -> [T, E]."""
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
-        return drop(self.dropout, self.LayerNorm(summed), layout)
+        return _dropped(self.dropout, self.LayerNorm(summed), layout)
 
 
 class ElectraAttentionHeads(nn.Module):
-    """Queries from the tokens, keys and values from the same tokens or, in cross-attention, from the memory."""
+    """Self-attention: queries, keys and values from the same tokens."""
 
     def __init__(self, config: ElectraConfig, index: int) -> None:
         super().__init__()
@@ -87,49 +47,46 @@ class ElectraAttentionHeads(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
-    def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        query = self._heads(project(self.query, way.asking(hidden, self)))
-        key, value = (self._heads(project(dense, hidden)) for dense in (self.key, self.value))
-        if way.narrows(self):
-            return attend_first(query, key, value, way.layout, dropout=self.dropout.p * self.training).flatten(1)
-        if way.cache is None and not way.plainly and not way.keep_weights:
-            dropout = self.dropout.p if self.training else 0.0
-            return attend(query, key, value, way.layout, dropout=dropout, causal=way.causal).flatten(1)
-        q, k, v = (way.layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
-        if way.cache is not None:
-            k, v = way.cache.update(k, v, self.index)
-        mask = kernel_mask(way.layout.mask, q.dtype)
-        return self._attend(q, k, v, mask, way, way.attentions, causal=way.causal)
+    def forward(self, hidden: Tensor, context: ForwardContext) -> Tensor:
+        """[T, H] -> [T, H], or [B, H] where the layer computes first tokens only."""
+        dropout = self.dropout.p if self.training else 0.0
+        # the layer's number is compared only if one computes first tokens: a compiler would guard on it in each layer
+        if context.first_token_layer is not None and context.first_token_only(self.index):
+            query = self.split_heads(project(self.query, context.queries(hidden, self.index)))
+            key, value = (self.split_heads(project(dense, hidden)) for dense in (self.key, self.value))
+            return attend_first(query, key, value, context.layout, dropout=dropout).flatten(1)
+        query, key, value = (self.split_heads(project(dense, hidden)) for dense in (self.query, self.key, self.value))
+        if context.cache is None and not context.eager and not context.keep_attentions:
+            return attend(query, key, value, context.layout, dropout=dropout, causal=context.causal).flatten(1)
+        q, k, v = (context.layout.unflatten(t).transpose(1, 2) for t in (query, key, value))
+        if context.cache is not None:
+            k, v = context.cache.update(k, v, self.index)
+        mask = kernel_mask(context.layout.mask, q.dtype)
+        return self.attend_recorded(q, k, v, mask, context, context.attentions, causal=context.causal)
 
-    def over_memory(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H], reading `way.memory`"""
-        q = way.layout.unflatten(self._heads(self.query(hidden))).transpose(1, 2)
-        kept = way.cache.cross if way.cache is not None else []
-        if len(kept) > self.index:
-            k, v = kept[self.index].keys, kept[self.index].values
-        else:
-            assert way.memory is not None
-            k, v = (self._heads(dense(way.memory)).transpose(1, 2) for dense in (self.key, self.value))
-            kept.append(CacheLayer(k, v))
-        mask = kernel_mask(way.memory_mask, q.dtype)
-        return self._attend(q, k, v, mask, way, way.cross_attentions, causal=False)
-
-    def _heads(self, projected: Tensor) -> Tensor:
+    def split_heads(self, projected: Tensor) -> Tensor:
         """[…, H] -> […, N, D]"""
         return projected.view(*projected.shape[:-1], self.num_attention_heads, -1)
 
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, way: Pass, kept: list[Tensor], *, causal: bool
+    def attend_recorded(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        context: ForwardContext,
+        attentions: list[Tensor],
+        *,
+        causal: bool,
     ) -> Tensor:
-        """[B, N, L, D] and twice [B, N, S, D] -> [T, H]"""
+        """[B, N, L, D] and twice [B, N, S, D] -> [T, H]; the attention weights go to `attentions` if asked for."""
         dropout = self.dropout.p if self.training else 0.0
-        if way.plainly or way.keep_weights:
-            attended, weights = attend_plainly(q, k, v, mask, dropout=dropout, causal=causal)
-            if way.keep_weights:
-                kept.append(weights)
+        if context.eager or context.keep_attentions:
+            attended, weights = attend_eager(q, k, v, mask, dropout=dropout, causal=causal)
+            if context.keep_attentions:
+                attentions.append(weights)
         else:
-            attended = attend_grid(q, k, v, mask, dropout=dropout, causal=causal)
+            attended = attend_padded(q, k, v, mask, dropout=dropout, causal=causal)
         return attended.transpose(1, 2).flatten(0, 1).flatten(1)
 
 
@@ -144,31 +101,29 @@ class ElectraResidual(nn.Module):
 
     def forward(self, hidden: Tensor, residual: Tensor, layout: Layout) -> Tensor:
         """[T, inputs], [T, H] -> [T, H]"""
-        normed: Tensor = self.LayerNorm(drop(self.dropout, project(self.dense, hidden), layout) + residual)
+        normed: Tensor = self.LayerNorm(_dropped(self.dropout, project(self.dense, hidden), layout) + residual)
         return normed
 
 
 class ElectraAttention(nn.Module):
-    """Attention and its residual."""
+    """Self-attention and its residual."""
 
     def __init__(self, config: ElectraConfig, index: int) -> None:
         super().__init__()
         self.self = ElectraAttentionHeads(config, index)
         self.output = ElectraResidual(config, config.hidden_size)
 
-    def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H], or [B, H] where the layer is narrowed"""
-        attended: Tensor = self.output(self.self(hidden, way), way.asking(hidden, self.self), way.layout)
-        return attended
-
-    def over_memory(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H]"""
-        attended: Tensor = self.output(self.self.over_memory(hidden, way), hidden, way.layout)
-        return attended
+    def forward(self, hidden: Tensor, context: ForwardContext) -> Tensor:
+        """[T, H] -> [T, H], or [B, H] where the layer computes first tokens only."""
+        attended = self.self(hidden, context)
+        if context.first_token_layer is not None:
+            hidden = context.queries(hidden, self.self.index)
+        output: Tensor = self.output(attended, hidden, context.layout)
+        return output
 
 
 class ElectraIntermediate(nn.Module):
-    """The wide half of the feed-forward network."""
+    """The first half of the feed-forward network: Linear and activation."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -181,40 +136,48 @@ class ElectraIntermediate(nn.Module):
 
 
 class ElectraLayer(nn.Module):
-    """Attention, cross-attention where a decoder has it, feed-forward; LayerNorm after each (post-norm)."""
+    """Self-attention and feed-forward network, LayerNorm after each (post-norm)."""
 
     def __init__(self, config: ElectraConfig, index: int) -> None:
         super().__init__()
         self.attention = ElectraAttention(config, index)
-        if config.add_cross_attention:
-            self.crossattention = ElectraAttention(config, index)
         self.intermediate = ElectraIntermediate(config)
         self.output = ElectraResidual(config, config.intermediate_size)
 
-    def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H]"""
-        hidden = self.attention(hidden, way)
-        if way.memory is not None:
-            hidden = self.crossattention.over_memory(hidden, way)
-        fed: Tensor = self.output(self.intermediate(hidden), hidden, way.layout)
+    def forward(self, hidden: Tensor, context: ForwardContext) -> Tensor:
+        """[T, H] -> [T, H], or [B, H] where the layer computes first tokens only."""
+        hidden = self.attention(hidden, context)
+        fed: Tensor = self.output(self.intermediate(hidden), hidden, context.layout)
         return fed
 
 
 class ElectraEncoder(nn.Module):
     """The layers, one after another."""
 
+    layer_class: type[nn.Module] = ElectraLayer
+
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(ElectraLayer(config, index) for index in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(self.layer_class(config, index) for index in range(config.num_hidden_layers))
         self.gradient_checkpointing = False
 
-    def forward(self, hidden: Tensor, way: Pass) -> Tensor:
-        """[T, H] -> [T, H]"""
+    def forward(self, hidden: Tensor, context: ForwardContext) -> Tensor:
+        """[T, H] -> [T, H], or [B, H] where the last layer computes first tokens only."""
         for index, layer in enumerate(self.layer):
-            way.note(index, hidden)
-            if self.gradient_checkpointing and self.training and not way.keep_weights:
-                hidden = checkpoint(layer, hidden, way, use_reentrant=False)
+            if context.keep_hidden_states:
+                context.record(index, hidden)
+            # recorded weights would be recorded again when the layer is recomputed
+            if self.gradient_checkpointing and self.training and not context.keep_attentions:
+                hidden = checkpoint(layer, hidden, context, use_reentrant=False)
             else:
-                hidden = layer(hidden, way)
-        way.note(len(self.layer), hidden)
+                hidden = layer(hidden, context)
+        if context.keep_hidden_states:
+            context.record(len(self.layer), hidden)
         return hidden
+
+
+def _dropped(dropout: nn.Dropout, values: Tensor, layout: Layout) -> Tensor:
+    """Dropout of [T, …]. In evaluation the module is called all the same, for its hooks."""
+    # the module's own mode counts: with Monte Carlo dropout it trains inside a network that does not
+    dropped: Tensor = drop(dropout, values, layout) if dropout.training else dropout(values)
+    return dropped

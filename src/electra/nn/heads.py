@@ -1,4 +1,4 @@
-"""What stands on the encoder: from a vector for every token to scores."""
+"""Task heads: from a vector for every token to scores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from electra.nn.kernels.linear import project
 
 def classifier_dropout(config: ElectraConfig) -> nn.Dropout:
     """The dropout before a classifier."""
-    given = config.classifier_dropout
-    return nn.Dropout(config.hidden_dropout_prob if given is None else given)
+    probability = config.classifier_dropout
+    return nn.Dropout(config.hidden_dropout_prob if probability is None else probability)
 
 
 class ElectraDiscriminatorPredictions(nn.Module):
-    """Was this token replaced? Linear, activation, Linear to one number."""
+    """Whether each token was replaced: Linear, activation, Linear to one number."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ElectraGeneratorPredictions(nn.Module):
 
 
 class ElectraClassificationHead(nn.Module):
-    """One label for the row, from its first token."""
+    """Scores of a sequence's labels, from its first token."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ElectraClassificationHead(nn.Module):
 
 
 class ElectraSequenceSummary(nn.Module):
-    """One vector for the row, as `config.summary_type` says; multiple choice stands on it."""
+    """One vector for each sequence, as `config.summary_type` says; for multiple choice."""
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__()
@@ -71,23 +71,23 @@ class ElectraSequenceSummary(nn.Module):
         width = config.hidden_size
         self.summary = nn.Linear(width, width) if config.summary_use_proj else nn.Identity()
         self.activation = activation(config.summary_activation or "linear")
-        # a key that only some configurations have; transformers reads it too
+        # no field: only some configurations have this key, which transformers reads too
         self.first_dropout = nn.Dropout(getattr(config, "summary_first_dropout", 0.0))
         self.last_dropout = nn.Dropout(config.summary_last_dropout)
 
     def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
         """[T, H] -> [B, H]"""
         if self.kind == "first":
-            chosen = hidden[layout.first_tokens(hidden.device)]
+            summary = hidden[layout.first_tokens(hidden.device)]
         elif self.kind == "mean":
-            chosen = layout.pad(hidden).sum(1) / layout.row_lengths(hidden.device)[:, None]
-        else:  # last and cls_index: the row's last column
-            chosen = hidden[layout.last_tokens(hidden.device)]
-        summed: Tensor = self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
+            summary = layout.pad(hidden).sum(1) / layout.row_lengths(hidden.device)[:, None]
+        else:  # last and cls_index: the last column, as in transformers, which reads no cls_index here
+            summary = hidden[layout.last_tokens(hidden.device)]
+        summed: Tensor = self.last_dropout(self.activation(self.summary(self.first_dropout(summary))))
         return summed
 
 
 def span_scores(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """How well each token begins and how well it ends the answer: [T, 2] -> [T], [T]"""
+    """Scores of each token as an answer's start and as its end: [T, 2] -> [T], [T]."""
     start, end = scores.unbind(-1)
     return start.contiguous(), end.contiguous()

@@ -1,4 +1,4 @@
-"""What training makes small. Every loss is a mean over what counts, and 0 where nothing counts."""
+"""Losses. Each is a mean over the labels that count, and 0 if none does."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from torch.nn import functional as F
 from electra.batch import Layout
 
 IGNORED = -100
-"""A label that does not count."""
+"""The label of what does not count, as in `torch.nn.functional.cross_entropy`."""
 
 
 def replaced_token_loss(scores: Tensor, labels: Tensor, real: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy over the real tokens: scores [T], labels [T] (1 replaced, 0 original), real bool [T] -> [].
+    """The discriminator's loss: binary cross-entropy, averaged over tokens (run_pretraining.py,
+    _get_discriminator_output).
 
-    Labels of -100 do not count. Google's code: run_pretraining.py, _get_discriminator_output.
+    Args:
+        scores: [T]; above 0 means replaced.
+        labels: [T], 1 for replaced and 0 for original; -100 does not count.
+        real: bool [T], which tokens are not padding. None: all.
+
+    Returns:
+        [], in the scores' dtype.
     """
     counts = labels != IGNORED
     if real is not None:
@@ -25,28 +32,43 @@ def replaced_token_loss(scores: Tensor, labels: Tensor, real: Tensor | None = No
 
 
 def token_loss(scores: Tensor, labels: Tensor, items: Tensor | int | None = None) -> Tensor:
-    """Cross-entropy: scores [T, K], labels int64 [T] with -100 not counted -> []. `items`: divide the sum by this."""
+    """Cross-entropy, averaged over the labels.
+
+    Args:
+        scores: [T, K].
+        labels: int64 [T]; -100 does not count.
+        items: divide the sum by this number in place of the number of labels.
+
+    Returns:
+        [].
+    """
     total = F.cross_entropy(scores, labels, ignore_index=IGNORED, reduction="sum")
     return total / ((labels != IGNORED).sum().clamp(min=1) if items is None else items)
 
 
 def weighted_token_loss(scores: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy with a weight for each: scores [M, V], labels [M], weights [M] -> [].
+    """The generator's loss: weighted cross-entropy (run_pretraining.py, _get_masked_lm_output).
 
-    Google's code: run_pretraining.py, _get_masked_lm_output.
+    Args:
+        scores: [M, V], of any floating-point dtype.
+        labels: int64 [M].
+        weights: float32 [M].
+
+    Returns:
+        float32 [].
     """
     losses = F.cross_entropy(scores.float(), labels, reduction="none")
     return (weights * losses).sum() / (weights.sum() + 1e-6)
 
 
 def next_token_labels(labels: Tensor, layout: Layout) -> Tensor:
-    """Each token's label becomes the next token's; the last of a row has none: [T] -> [T]."""
+    """Each token's label becomes the next token's, and a sequence's last token has none: [T] -> [T]."""
     shifted = labels.roll(-1)
     return shifted.index_fill(0, layout.last_tokens(labels.device), IGNORED)
 
 
 def row_loss(scores: Tensor, labels: Tensor, problem_type: str) -> Tensor:
-    """The loss of a row classifier: scores [B, K] and labels [B] or [B, K] by problem type -> []."""
+    """The loss of a sequence classifier: scores [B, K], labels [B] or [B, K] by problem type -> []."""
     if problem_type == "regression":
         return F.mse_loss(scores.squeeze(-1), labels.to(scores.dtype).view(scores.squeeze(-1).shape))
     if problem_type == "single_label_classification":
@@ -55,25 +77,33 @@ def row_loss(scores: Tensor, labels: Tensor, problem_type: str) -> Tensor:
 
 
 def problem_type_of(labels: Tensor, num_labels: int) -> str:
-    """What the labels say where the configuration does not."""
+    """The problem type that these labels [B] or [B, K] are of, if the configuration has none: as in transformers."""
     if num_labels == 1:
         return "regression"
     return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
 
 
 def span_loss(start: Tensor, end: Tensor, start_positions: Tensor, end_positions: Tensor, layout: Layout) -> Tensor:
-    """Where the answer begins and ends: scores [T] each, positions [B] each (column in the row) -> [].
+    """The mean of the cross-entropies of start and end.
 
-    A position outside its row does not count. transformers also ignores positions past the row, but trains
+    A position outside its sequence does not count. transformers also ignores positions behind the sequence, but trains
     negative ones as position 0.
+
+    Args:
+        start, end: scores [T].
+        start_positions, end_positions: int64 [B], columns of the sequence.
+        layout: of the T tokens in B sequences.
+
+    Returns:
+        [].
     """
     total = scores_loss(start, start_positions, layout) + scores_loss(end, end_positions, layout)
     return total / 2
 
 
 def scores_loss(scores: Tensor, positions: Tensor, layout: Layout) -> Tensor:
-    """Cross-entropy over each row's tokens: scores [T], positions [B] -> []."""
+    """Cross-entropy over each sequence's tokens: scores [T], positions int64 [B] -> []."""
     positions = positions.view(-1)
     inside = (positions >= 0) & (positions < layout.row_lengths(scores.device))
-    grid = layout.pad(scores, torch.finfo(scores.dtype).min)
-    return token_loss(grid, positions.where(inside, IGNORED))
+    padded = layout.pad(scores, torch.finfo(scores.dtype).min)
+    return token_loss(padded, positions.where(inside, IGNORED))

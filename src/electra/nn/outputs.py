@@ -8,29 +8,29 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
-from torch.utils import _pytree
 
+from electra.hardware.torch_internals import register_container
 from electra.nn.cache import KeyValueCache
 
 Tensors = tuple[Tensor, ...]
 
 
 class ModelOutput(OrderedDict[str, Any]):
-    """A dataclass that is a dictionary, and a tuple when indexed by number. Fields that are None are not in it."""
+    """A dataclass that is also a dictionary, and a tuple when indexed by number. Fields that are None are not in it."""
 
     def __init_subclass__(cls) -> None:
-        _pytree.register_pytree_node(
+        register_container(
             cls,
             lambda output: (list(output.values()), list(output.keys())),
             lambda values, names: cls(**dict(zip(names, values, strict=True))),
-            serialized_type_name=f"{cls.__module__}.{cls.__name__}",
         )
 
     def __post_init__(self) -> None:
         first, *others = (field.name for field in fields(self))  # type: ignore[arg-type]
-        given = getattr(self, first)
-        if isinstance(given, Mapping) and all(getattr(self, name) is None for name in others):
-            type(self).__init__(self, **given)  # a dictionary of the fields: so other libraries rebuild an output
+        value = getattr(self, first)
+        if isinstance(value, Mapping) and all(getattr(self, name) is None for name in others):
+            # other libraries, such as accelerate, rebuild an output from a dictionary of its fields
+            type(self).__init__(self, **value)
             return
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -93,7 +93,7 @@ class MaskedLMOutput(ModelOutput):
 
 @dataclass
 class CausalLMOutputWithCrossAttentions(ModelOutput):
-    """`logits` [B, L, V], of the last tokens alone where `logits_to_keep` says so."""
+    """`logits` [B, L, V]; those of the last tokens alone if `logits_to_keep` asks for them."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None

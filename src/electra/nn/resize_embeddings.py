@@ -1,4 +1,4 @@
-"""Tables with more or fewer rows: what is there stays, what is new is drawn."""
+"""Resize embeddings and output layers: rows that exist stay, new ones are sampled."""
 
 from __future__ import annotations
 
@@ -6,52 +6,58 @@ import torch
 from torch import Tensor, nn
 
 SPREAD = 1e-9
-"""How much of the old rows' covariance the new ones get: transformers' factor. They lie close to the mean, so that a
-language model's probabilities hardly change (Hewitt 2021, "Initializing New Word Embeddings")."""
+"""The fraction of the old rows' covariance that new rows are sampled with, as in transformers. They lie close to the
+mean, so that a language model's probabilities hardly change (Hewitt 2021, "Initializing New Word Embeddings")."""
 
 
-def resize_embedding(table: nn.Embedding, rows: int, deviation: float | None = None) -> None:
-    """Give a table so many rows, in place. New ones: around the mean of the old ones, or N(0, `deviation`)."""
-    table.weight = _resized(table.weight, rows, deviation)
+def resize_embedding(table: nn.Embedding, rows: int, std: float | None = None) -> None:
+    """Resize a table of embeddings, in place.
+
+    Args:
+        table: its first rows stay.
+        rows: how many it is to have.
+        std: sample new rows from N(0, std^2). None: around the mean of the old ones.
+    """
+    table.weight = _resized(table.weight, rows, std)
     table.num_embeddings = rows
     if table.padding_idx is not None and table.padding_idx >= rows:
         table.padding_idx = None
 
 
-def resize_outputs(layer: nn.Linear, rows: int, deviation: float | None = None) -> None:
-    """Give a linear layer so many outputs, in place. New ones: as in `resize_embedding`; their bias is 0."""
-    layer.weight = _resized(layer.weight, rows, deviation)
+def resize_outputs(layer: nn.Linear, rows: int, std: float | None = None) -> None:
+    """Resize a linear layer to so many outputs, in place. New ones: as in `resize_embedding`; their bias is 0."""
+    layer.weight = _resized(layer.weight, rows, std)
     resize_bias(layer, rows)
 
 
 def resize_bias(layer: nn.Linear, rows: int) -> None:
-    """The bias of so many outputs; that of new ones is 0."""
+    """Resize the bias of a linear layer, in place; that of new outputs is 0."""
     layer.out_features = rows
     if layer.bias is not None:
-        kept = layer.bias.detach()[:rows]
-        added = kept.new_zeros(rows - len(kept))
-        layer.bias = nn.Parameter(torch.cat([kept, added]), requires_grad=layer.bias.requires_grad)
+        old = layer.bias.detach()[:rows]
+        added = old.new_zeros(rows - len(old))
+        layer.bias = nn.Parameter(torch.cat([old, added]), requires_grad=layer.bias.requires_grad)
 
 
-def _resized(weight: Tensor, rows: int, deviation: float | None) -> nn.Parameter:
+def _resized(weight: Tensor, rows: int, std: float | None) -> nn.Parameter:
     """[V, E] -> [rows, E]"""
-    kept = weight.detach()[:rows]
-    added = rows - len(kept)
+    old = weight.detach()[:rows]
+    added = rows - len(old)
     if added == 0:
-        new = kept[:0]
-    elif deviation is None:
+        new = old[:0]
+    elif std is None:
         new = _around_the_mean(weight.detach(), added)
     else:
-        new = deviation * torch.randn(added, weight.shape[1], dtype=torch.float32, device=weight.device)
-    return nn.Parameter(torch.cat([kept, new.to(kept.dtype)]), requires_grad=weight.requires_grad)
+        new = std * torch.randn(added, weight.shape[1], dtype=torch.float32, device=weight.device)
+    return nn.Parameter(torch.cat([old, new.to(old.dtype)]), requires_grad=weight.requires_grad)
 
 
 def _around_the_mean(weight: Tensor, added: int) -> Tensor:
-    """Draws from the normal distribution with the rows' mean and a little of their covariance: [V, E] -> [added, E]"""
+    """Samples of the normal distribution with the rows' mean and a little of their covariance: [V, E] -> [added, E]"""
     table = weight.float()
     mean = table.mean(0)
     centred = table - mean
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(table))
-    drawn = torch.randn(added, len(mean), device=weight.device)
-    new: Tensor = mean + drawn * (SPREAD * variances.clamp(min=0)).sqrt() @ directions.T
+    noise = torch.randn(added, len(mean), device=weight.device)
+    new: Tensor = mean + noise * (SPREAD * variances.clamp(min=0)).sqrt() @ directions.T
     return new

@@ -1,1 +1,1 @@
-"""Fast paths of single operations on CPUs, each with a reference implementation, and torch's private names."""
+"""Fast paths of single operations on CPUs, each with an eager reference implementation that a test compares it with."""

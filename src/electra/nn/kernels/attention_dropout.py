@@ -1,7 +1,7 @@
-"""Attention with dropout over ragged rows on a CPU: all rows in one function, with its gradients written out.
+"""Attention with dropout over ragged batches on a CPU: one autograd function for all sequences.
 
-torch's kernel for CPUs has no dropout. What torch does instead takes a dozen small operations and as many gradients for
-each row, which is twice the time of this.
+torch's CPU kernel has no dropout. What torch does instead takes a dozen small operations and as many gradients for each
+sequence, which takes twice the time of this.
 """
 
 from __future__ import annotations
@@ -13,92 +13,107 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.nn.kernels.dropout import kept
+from electra.hardware.torch_internals import is_batched_gradient, softmax_backward
+from electra.nn.kernels.dropout import keep_mask
 
 Runs = Sequence[tuple[int, int]]
-"""Neighbouring rows of equal length: how many rows, and how long."""
+"""Groups of neighbouring sequences of equal length: how many sequences, and their length."""
 
 
 def attend_with_dropout(query: Tensor, key: Tensor, value: Tensor, runs: Runs, probability: float) -> Tensor:
-    """As `attend`, three times [T, N, D] -> [T, N, D]; tokens behind the last run become 0."""
+    """Self-attention inside each sequence, with dropout of the attention weights.
+
+    Args:
+        query, key, value: [T, N, D].
+        runs: the sequences in order; T may be larger than their tokens.
+        probability: of dropping a weight.
+
+    Returns:
+        [T, N, D]; 0 at the tokens behind the last sequence.
+    """
     heads = query.shape[1]
-    stay = kept(sum(rows * heads * length * length for rows, length in runs), probability)
-    given = (query, key, value, stay, runs, probability)
-    attended: Tensor = _AttentionWithDropout.apply(*given)  # type: ignore[no-untyped-call]
+    keep = keep_mask(sum(rows * heads * length * length for rows, length in runs), probability)
+    attended: Tensor = _AttentionWithDropout.apply(query, key, value, keep, runs, probability)  # type: ignore[no-untyped-call]
     return attended
 
 
-def written_out(query: Tensor, key: Tensor, value: Tensor, stay: Tensor, runs: Runs, probability: float) -> Tensor:
-    """The same from operations that torch has the gradients of.
+def reference_attention_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, keep: Tensor, runs: Runs, probability: float
+) -> Tensor:
+    """Eager reference implementation, from operations that torch has the gradients of.
 
-    stay: which attention weights are kept, bool, those of all runs after one another, [rows, N, length, length] each.
+    Args:
+        query, key, value: [T, N, D].
+        keep: which attention weights stay, bool [W]: [rows, N, length, length] of each run, flat and one after another.
+        runs, probability: as in `attend_with_dropout`.
     """
     scale, factor = query.shape[-1] ** -0.5, 1.0 / (1.0 - probability)
     attended = []
-    for tokens, weights, rows, length in _places(runs, query.shape[1]):
+    for tokens, weights, rows, length in _slices(runs, query.shape[1]):
         q, k, v = (t[tokens].view(rows, length, *t.shape[1:]).transpose(1, 2) for t in (query, key, value))
-        dropped = (q * scale @ k.transpose(-1, -2)).softmax(-1) * stay[weights].view(rows, -1, length, length) * factor
+        dropped = (q * scale @ k.transpose(-1, -2)).softmax(-1) * keep[weights].view(rows, -1, length, length) * factor
         attended.append((dropped @ v).transpose(1, 2).flatten(0, 1))
-    behind = query.shape[0] - sum(rows * length for rows, length in runs)
-    return torch.cat([*attended, query.new_zeros(behind, *query.shape[1:])])
+    padding = query.shape[0] - sum(rows * length for rows, length in runs)
+    return torch.cat([*attended, query.new_zeros(padding, *query.shape[1:])])
 
 
 class _AttentionWithDropout(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, stay: Tensor, runs: Runs, probability: float
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, keep: Tensor, runs: Runs, probability: float
     ) -> Tensor:
         scale, factor = query.shape[-1] ** -0.5, 1.0 / (1.0 - probability)
         attended, softmax = torch.zeros_like(query), []
-        for tokens, weights, rows, length in _places(runs, query.shape[1]):
+        for tokens, weights, rows, length in _slices(runs, query.shape[1]):
             q, k, v = (_by_head(t[tokens], rows) for t in (query, key, value))
             softmax.append(torch.bmm(q.mul_(scale), k.transpose(1, 2)).softmax(-1))
-            dropped = softmax[-1] * stay[weights].view(-1, length, length)
-            _put(attended[tokens], torch.bmm(dropped, v).mul_(factor))
-        ctx.save_for_backward(query, key, value, stay, *softmax)
+            dropped = softmax[-1] * keep[weights].view(-1, length, length)
+            _copy_back(attended[tokens], torch.bmm(dropped, v).mul_(factor))
+        ctx.save_for_backward(query, key, value, keep, *softmax)
         ctx.runs, ctx.probability = runs, probability
         return attended
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,), (query, key, value, stay, *softmax) = gradients, ctx.saved_tensors
+        (gradient,), (query, key, value, keep, *softmax) = gradients, ctx.saved_tensors
         runs: Runs = ctx.runs
-        again = torch.is_grad_enabled()  # a gradient of this gradient is wanted
-        if again or torch._C._functorch.is_legacy_batchedtensor(gradient):  # or many gradients at once
+        twice = torch.is_grad_enabled()  # a gradient of this gradient is needed
+        if twice or is_batched_gradient(gradient):
+            # the in-place operations below are neither differentiable nor batched: differentiate the reference instead
             with torch.enable_grad():
                 q, k, v = inputs = [t if t.requires_grad else t.detach().requires_grad_() for t in (query, key, value)]
-                attended = written_out(q, k, v, stay, runs, ctx.probability)
-            return (*torch.autograd.grad(attended, inputs, gradient, create_graph=again), None, None, None)
+                attended = reference_attention_with_dropout(q, k, v, keep, runs, ctx.probability)
+            return (*torch.autograd.grad(attended, inputs, gradient, create_graph=twice), None, None, None)
         scale, factor = query.shape[-1] ** -0.5, 1.0 / (1.0 - ctx.probability)
-        of_query, of_key, of_value = (torch.zeros_like(t) for t in (query, key, value))
-        for (tokens, weights, rows, length), probabilities in zip(_places(runs, query.shape[1]), softmax, strict=True):
-            q, k, v, of_attended = (_by_head(t[tokens], rows) for t in (query, key, value, gradient))
-            of_attended.mul_(factor)
-            left = stay[weights].view(-1, length, length)
-            _put(of_value[tokens], torch.bmm((probabilities * left).transpose(1, 2), of_attended))
-            of_weights = torch.bmm(of_attended, v.transpose(1, 2)).mul_(left)
-            of_scores = torch._softmax_backward_data(of_weights, probabilities, -1, query.dtype).mul_(scale)
-            _put(of_query[tokens], torch.bmm(of_scores, k))
-            _put(of_key[tokens], torch.bmm(of_scores.transpose(1, 2), q))
-        return of_query, of_key, of_value, None, None, None
+        d_query, d_key, d_value = (torch.zeros_like(t) for t in (query, key, value))
+        for (tokens, weights, rows, length), probabilities in zip(_slices(runs, query.shape[1]), softmax, strict=True):
+            q, k, v, d_attended = (_by_head(t[tokens], rows) for t in (query, key, value, gradient))
+            d_attended.mul_(factor)
+            kept = keep[weights].view(-1, length, length)
+            _copy_back(d_value[tokens], torch.bmm((probabilities * kept).transpose(1, 2), d_attended))
+            d_weights = torch.bmm(d_attended, v.transpose(1, 2)).mul_(kept)
+            d_scores = softmax_backward(d_weights, probabilities).mul_(scale)
+            _copy_back(d_query[tokens], torch.bmm(d_scores, k))
+            _copy_back(d_key[tokens], torch.bmm(d_scores.transpose(1, 2), q))
+        return d_query, d_key, d_value, None, None, None
 
 
-def _places(runs: Runs, heads: int) -> Iterator[tuple[slice, slice, int, int]]:
-    """Which tokens and which attention weights each run has, its rows and their length."""
-    ends = accumulate(rows * length for rows, length in runs)
+def _slices(runs: Runs, heads: int) -> Iterator[tuple[slice, slice, int, int]]:
+    """For each run: its tokens, its attention weights, its sequences and their length."""
+    last_tokens = accumulate(rows * length for rows, length in runs)
     last_weights = accumulate(rows * heads * length * length for rows, length in runs)
-    for (rows, length), end, last in zip(runs, ends, last_weights, strict=True):
+    for (rows, length), end, last in zip(runs, last_tokens, last_weights, strict=True):
         yield slice(end - rows * length, end), slice(last - rows * heads * length * length, last), rows, length
 
 
 def _by_head(values: Tensor, rows: int) -> Tensor:
-    """The tokens of a run, [rows · length, N, D] -> a copy [rows · N, length, D]."""
+    """The tokens of a run, [rows * length, N, D] -> a copy [rows * N, length, D]."""
     grid = values.view(rows, -1, *values.shape[1:])
     return grid.transpose(1, 2).clone(memory_format=torch.contiguous_format).flatten(0, 1)
 
 
-def _put(place: Tensor, values: Tensor) -> None:
-    """Back from [rows · N, length, D] into [rows · length, N, D]."""
-    _, heads, width = place.shape
+def _copy_back(target: Tensor, values: Tensor) -> None:
+    """Copy [rows * N, length, D] into [rows * length, N, D]."""
+    _, heads, width = target.shape
     length = values.shape[1]
-    place.view(-1, length, heads, width).transpose(1, 2).copy_(values.view(-1, heads, length, width))
+    target.view(-1, length, heads, width).transpose(1, 2).copy_(values.view(-1, heads, length, width))
