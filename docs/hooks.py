@@ -64,7 +64,7 @@ def tasks() -> str:
         "# Pipelines and tasks\n\n`pipeline(task, model)` gives a callable. A task's options are the fields of its "
         "class; they are arguments of `pipeline(…)` and of each call.\n\n::: electra.pipeline"
     ]
-    parts += [f"::: {task.__module__}.{task.__name__}" for task in dict.fromkeys(TASKS.values())]
+    parts += [f"::: {task.__module__}.{task.__name__}" for task in TASKS]
     return "\n".join(parts) + "\n"
 
 
@@ -82,7 +82,7 @@ def _rows(config: type[Any]) -> str:
         flag = f"--{field.name.replace('_', '-')}"
         name = f"`{field.name.upper()}` or `{flag}`" if positional else f"`{flag}`"
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        default = "required" if required else "" if field.default in (None, False) else f"`{field.default}`"
+        default = "required" if required else "" if field.default is None or field.default is False else f"`{field.default}`"
         text = " ".join(described[field.name].split()).replace("|", "\\|").replace("<", "&lt;")
         rows.append(f"| {name} | {default} | {text} |\n")
     return "".join(rows)
