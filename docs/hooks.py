@@ -82,7 +82,9 @@ def _rows(config: type[Any]) -> str:
         flag = f"--{field.name.replace('_', '-')}"
         name = f"`{field.name.upper()}` or `{flag}`" if positional else f"`{flag}`"
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        default = "required" if required else "" if field.default is None or field.default is False else f"`{field.default}`"
+        default = (
+            "required" if required else "" if field.default is None or field.default is False else f"`{field.default}`"
+        )
         text = " ".join(described[field.name].split()).replace("|", "\\|").replace("<", "&lt;")
         rows.append(f"| {name} | {default} | {text} |\n")
     return "".join(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from tests.conventions.architecture_tree import ROOT, tree, written
 
 MODULES = [path for path in (ROOT / "src/electra").rglob("*.py") if path.name != "__init__.py"]
 LARGEST_FOLDER = 14
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_tree_is_the_package() -> None:
@@ -27,3 +30,12 @@ def test_a_file_name_occurs_once() -> None:
 
 def test_no_file_is_long() -> None:
     assert [str(path) for path in MODULES if len(Path(path).read_text(encoding="utf-8").splitlines()) > 400] == []
+
+
+def test_the_map_of_the_readme_names_every_room_in_the_order_of_the_imports() -> None:
+    [block] = re.findall(r"^src/electra/\n((?:  .*\n)+)", README, flags=re.MULTILINE)
+    named = [name.strip(" /,") for line in block.splitlines() for name in line[:19].split(",")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    rooms = [room.strip() for layer in layers for room in layer.split("|")]
+    assert named == [room for room in rooms if room != "__main__"]
