@@ -247,8 +247,9 @@ def score(said: list[Any], test: list[dict[str, Any]]) -> dict[str, float]:
     """Trainer's answers, scored as ours are."""
     import numpy as np
 
+    from electra.metrics.entity_metrics import EntityOutcomes
     from electra.metrics.squad_metrics import AnswerOutcomes
-    from electra.metrics.task_metrics import EntityOutcomes, LabelOutcomes
+    from electra.metrics.task_metrics import LabelOutcomes
 
     if "tokens" in test[0]:
         return EntityOutcomes(said, [row["tags"] for row in test]).scores()

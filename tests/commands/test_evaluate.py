@@ -136,10 +136,10 @@ def test_a_page_of_the_answers(folders: Path, data: Path, tmp_path: Path) -> Non
     path = tmp_path / "pages" / "judge.html"
     found = run(folders / "judge", data, html=path, compare=str(folders / "other"))
     text = path.read_text("utf-8")
-    for words in ("Scores", "Beside another model", "What was taken for what", "By label", "Calibration", "Examples"):
+    for words in ("Scores", "Comparison with another model", "Confusion matrix", "By label", "Calibration", "Examples"):
         assert f"<h2>{words}</h2>" in text
     assert f"McNemar&#39;s, exact: p = {found['comparison']['p']:.3g}" in text
-    assert len(re.findall(r"eval\.jsonl:\d+ · answer", text)) == 8
+    assert len(re.findall(r"eval\.jsonl:\d+ · predicted", text)) == 8
     tags = Tags(text)
     assert tags.open == []
     assert "<svg" in text

@@ -37,21 +37,21 @@ def test_what_the_probabilities_of_each_task_are_of() -> None:
         single, [{"label": "a"}, {"label": "a"}], [{"label": "a", "score": 0.9}, {"label": "b", "score": 0.6}]
     )
     assert found is not None
-    assert (found.probability.tolist(), found.holds.tolist()) == ([0.9, 0.6], [True, False])
+    assert (found.probability.tolist(), found.correct.tolist()) == ([0.9, 0.6], [True, False])
     several = TextClassification(labels=("a", "b"), problem_type="multi_label_classification")
     found = calibration(several, [{"label": ["b"]}], [[{"label": "b", "score": 0.7}, {"label": "a", "score": 0.2}]])
     assert found is not None
-    assert (found.probability.tolist(), found.holds.tolist()) == ([0.2, 0.7], [False, True])
+    assert (found.probability.tolist(), found.correct.tolist()) == ([0.2, 0.7], [False, True])
     words = TokenClassification(labels=("O", "B-X"))
     said = [{"entity": "B-X", "score": 0.8, "start": 0}, {"entity": "O", "score": 0.7, "start": 2}]
     said.append({"entity": "B-X", "score": 0.9, "start": 4})  # the rest of the second word
     found = calibration(words, [{"tokens": ["a", "bcd"], "tags": ["O", "O"]}], [said])
     assert found is not None
-    assert (found.probability.tolist(), found.holds.tolist()) == ([0.8, 0.7], [False, True])
+    assert (found.probability.tolist(), found.correct.tolist()) == ([0.8, 0.7], [False, True])
     choices = [{"label": 1, "choice": "y", "score": 0.6}, {"label": 0, "choice": "x", "score": 0.4}]
     found = calibration(MultipleChoice(), [{"text": "t", "choices": ["x", "y"], "label": "B"}], [choices])
     assert found is not None
-    assert (found.probability.tolist(), found.holds.tolist()) == ([0.6], [True])
+    assert (found.probability.tolist(), found.correct.tolist()) == ([0.6], [True])
     numbers = TextClassification(labels=("LABEL_0",), problem_type="regression")
     assert calibration(numbers, [{"label": 1.0}], [{"label": "LABEL_0", "score": 0.5}]) is None
     assert calibration(QuestionAnswering(), [], []) is None

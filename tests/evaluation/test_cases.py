@@ -16,20 +16,20 @@ from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification
 
 
-def told(task: Any, examples: list[Any], answers: list[Any], most: int = 9) -> list[tuple[int, str]]:
-    rightness = task.for_scoring().outcomes(answers, examples).rightness().tolist()
-    return [(case.index, case.told) for case in worst(task, examples, answers, rightness, most)]
+def messages(task: Any, examples: list[Any], answers: list[Any], most: int = 9) -> list[tuple[int, str]]:
+    correctness = task.for_scoring().outcomes(answers, examples).correctness().tolist()
+    return [(case.index, case.message) for case in worst(task, examples, answers, correctness, most)]
 
 
 def test_the_surest_of_the_wrong_labels_come_first() -> None:
     task = TextClassification(labels=("bad", "good"))
     examples = [{"text": "t", "text_pair": "p", "label": label} for label in ("good", "bad", "bad", "good")]
     answers = [{"label": "bad", "score": score} for score in (0.6, 0.99, 0.9, 0.8)]
-    assert told(task, examples, answers) == [
-        (3, "answer: bad (0.80) · right: good"),
-        (0, "answer: bad (0.60) · right: good"),
+    assert messages(task, examples, answers) == [
+        (3, "predicted: bad (0.80) · expected: good"),
+        (0, "predicted: bad (0.60) · expected: good"),
     ]
-    assert told(task, examples, answers, most=1) == [(3, "answer: bad (0.80) · right: good")]
+    assert messages(task, examples, answers, most=1) == [(3, "predicted: bad (0.80) · expected: good")]
     (case, *_) = worst(task, examples, answers, [0, 1, 1, 0], 9)
     assert [(part.name, part.text) for part in case.parts] == [("text", "t"), ("text_pair", "p")]
 
@@ -38,17 +38,17 @@ def test_of_several_labels_those_that_are_farthest_off() -> None:
     task = TextClassification(labels=("a", "b"), problem_type="multi_label_classification", decision_threshold=0.4)
     scores = [(0.9, 0.1), (0.5, 0.9), (0.2, 0.3)]
     answers = [[{"label": name, "score": score} for name, score in zip("ab", pair, strict=True)] for pair in scores]
-    assert told(task, [{"label": ["a"]}, {"label": []}, {"label": ["a", "b"]}], answers) == [
-        (2, "answer: no label · right: a, b"),
-        (1, "answer: a (0.50), b (0.90) · right: no label"),
+    assert messages(task, [{"label": ["a"]}, {"label": []}, {"label": ["a", "b"]}], answers) == [
+        (2, "predicted: no label · expected: a, b"),
+        (1, "predicted: a (0.50), b (0.90) · expected: no label"),
     ]
 
 
 def test_the_largest_differences_of_numbers() -> None:
     task = TextClassification(labels=("LABEL_0",), problem_type="regression")
     answers = [{"label": "LABEL_0", "score": score} for score in (1.0, -2.0, 3.0)]
-    found = told(task, [{"text": "t", "label": label} for label in (1.5, 1.0, 3.0)], answers)
-    assert found == [(1, "answer: -2 · right: 1"), (0, "answer: 1 · right: 1.5"), (2, "answer: 3 · right: 3")]
+    found = messages(task, [{"text": "t", "label": label} for label in (1.5, 1.0, 3.0)], answers)
+    assert found == [(1, "predicted: -2 · expected: 1"), (0, "predicted: 1 · expected: 1.5"), (2, "predicted: 3 · expected: 3")]
 
 
 def tokens(*labels: tuple[str, float]) -> list[dict[str, Any]]:
@@ -83,30 +83,30 @@ def test_answers_are_marked_in_their_context() -> None:
     examples = [question(("one", 0), ("one two", 0)), question(), question(("two", 4))]
     answers = [said, said, {**said, "no_answer": 2.0}]
     found = worst(task, examples, answers, [0.0, 0.0, 0.0], 9)
-    assert [case.told for case in found] == [
-        "answer: six · right: one / one two",
-        "answer: six · right: no answer",
-        "answer: no answer · right: two",
+    assert [case.message for case in found] == [
+        "predicted: six · expected: one / one two",
+        "predicted: six · expected: no answer",
+        "predicted: no answer · expected: two",
     ]
     marks = [case.parts[1].marks for case in found]
     assert marks[0] == (Mark(0, 3), Mark(0, 7), Mark(8, 11, expected=False))
     assert marks[1] == (Mark(8, 11, expected=False),)
     assert marks[2] == (Mark(4, 7),)
     (case,) = worst(task, examples[2:], answers[2:], [0.0], 9)
-    assert case.told == "answer: six · right: two", "where every question has an answer, none is held back"
+    assert case.message == "predicted: six · expected: two", "where every question has an answer, none is held back"
 
 
 def test_choices_and_rankings() -> None:
     choice = {"context": "c", "question": "q", "choices": ["x", "y"], "label": 0}
     answer = [{"label": 1, "choice": "y", "score": 0.7}, {"label": 0, "choice": "x", "score": 0.3}]
     (case,) = worst(MultipleChoice(), [choice], [answer], [0.0], 9)
-    assert case.told == "answer: y (0.70) · right: x"
+    assert case.message == "predicted: y (0.70) · expected: x"
     assert [part.name for part in case.parts] == ["context", "question"]
     ranking = {"query": "q", "texts": ["a", "b", "c"], "labels": [0.0, 0.0, 1.0]}
     lower = [{"corpus_id": i, "score": -i} for i in (0, 1, 2)]
     higher = [{"corpus_id": i, "score": -i} for i in (0, 2, 1)]
     none = {**ranking, "labels": [0.0] * 3}
-    assert told(TextRanking(), [ranking, ranking, none], [higher, lower, lower]) == [
+    assert messages(TextRanking(), [ranking, ranking, none], [higher, lower, lower]) == [
         (1, "the first relevant text is ranked 3 of 3"),
         (0, "the first relevant text is ranked 2 of 3"),
         (2, "none of the texts is relevant"),

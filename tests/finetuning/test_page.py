@@ -75,12 +75,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rankings": {"task": "text-ranking"},
 }
 SHOWN: dict[str, list[str]] = {
-    "classification": ["What was taken for what", "By label", "Calibration", "Worst answers", "examples that are cut"],
+    "classification": ["Confusion matrix", "By label", "Calibration", "Worst answers", "examples that are truncated"],
     "several": ["By label", "Calibration", "Worst answers", "Its threshold is"],
     "regression": ["Numbers", "Worst answers", "lowest"],
-    "named": ["What was taken for what", "By label", "<b>text_pair</b>", "not_equivalent"],
-    "entities": ["What was taken for what", "By label", "Worst answers", "examples read in several windows"],
-    "words": ["What was taken for what", "most frequent confusions", "Calibration"],
+    "named": ["Confusion matrix", "By label", "<b>text_pair</b>", "not_equivalent"],
+    "entities": ["Confusion matrix", "By label", "Worst answers", "examples read in several windows"],
+    "words": ["Confusion matrix", "most frequent confusions", "Calibration"],
     "answers": ["an answer</th>", "without an answer", "<b>context</b>", "read in several windows", MARKS],
     "all answered": ["Worst answers", "<b>question</b>", "with an answer"],
     "choices": ["Calibration", "choice 1 is right", "Worst answers"],
@@ -101,7 +101,7 @@ def test_every_task_has_a_page_and_is_scored_again_as_it_was(folder: Path, tmp_p
     found = finetune(config)
 
     text = (config.output / "report.html").read_text("utf-8")
-    for words in ("Scores", "Curves", "Settings", "Kept is seed 0", *SHOWN[task]):
+    for words in ("Scores", "Curves", "Settings", "The model is seed 0", *SHOWN[task]):
         assert words in text
     tags = Tags(text)
     assert tags.open == []
@@ -134,7 +134,7 @@ def test_the_page_is_made_again_from_the_folder_alone(folder: Path, tmp_path: Pa
     assert "the best of 2 seeds" in before
     assert ">seed 0<" in before
     assert ">seed 1<" in before
-    assert "± deviation" in before
+    assert "± standard deviation" in before
     config.train.unlink()
     config.eval.unlink()
     (config.output / "model.safetensors").unlink()
@@ -180,7 +180,7 @@ def test_the_worst_answers_are_found_in_their_file(fitted: Path) -> None:
     lines = [json.loads(line) for line in (fitted / "predictions.jsonl").read_text("utf-8").splitlines()]
     wrong = sorted((line for line in lines if not line["right"]), key=lambda line: -line["answer"]["score"])
     assert wrong
-    found = re.findall(r'<p class="note">eval\.jsonl:(\d+) · answer', (fitted / "report.html").read_text("utf-8"))
+    found = re.findall(r'<p class="note">eval\.jsonl:(\d+) · predicted', (fitted / "report.html").read_text("utf-8"))
     assert list(map(int, found)) == [line["line"] for line in wrong[: len(found)]]
     assert [line["line"] for line in lines] == list(range(1, 21))
 
@@ -210,7 +210,7 @@ def test_the_fit_succeeds_without_matplotlib_and_says_what_gives_the_page(
     text = (config.output / "report.html").read_text("utf-8")
     assert "<svg" not in text
     assert "pip install &#39;electra[report]&#39;" in text
-    assert "What was taken for what" in text
+    assert "Confusion matrix" in text
 
 
 def test_a_page_that_cannot_be_written_is_not_the_end_of_a_fit(

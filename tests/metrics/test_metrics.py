@@ -11,10 +11,10 @@ import pytest
 
 from electra.metrics import confidence_intervals as certainty
 from electra.metrics.confidence_intervals import difference, intervals, paired_test
+from electra.metrics.entity_metrics import EntityOutcomes
 from electra.metrics.ranking_metrics import RankingOutcomes
 from electra.metrics.task_metrics import (
     ChoiceOutcomes,
-    EntityOutcomes,
     LabelOutcomes,
     NumberOutcomes,
     Outcomes,
@@ -69,7 +69,7 @@ KINDS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_of_some_examples(kind: str, draw: Draw) -> None:
     outcomes: Outcomes = KINDS[kind](40, draw)
-    assert len(outcomes) == len(outcomes.rightness()) == 40
+    assert len(outcomes) == len(outcomes.correctness()) == 40
     assert outcomes.main in outcomes.scores()
     assert outcomes.scores(np.arange(40)) == pytest.approx(outcomes.scores())
     half = np.arange(20)
@@ -151,7 +151,7 @@ class Means(Outcomes):
     def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
         return {"mean": float((self.values if chosen is None else self.values[chosen]).mean())}
 
-    def rightness(self) -> np.ndarray:
+    def correctness(self) -> np.ndarray:
         return self.values
 
 

@@ -84,8 +84,8 @@ def test_a_task_that_is_learnt_is_scored_well(kind: type[LabelledTask[Any]], tok
     outcomes = scored.outcomes(list(predict(model, tokenizer, scored, examples)), examples)
     scores = outcomes.scores()
     assert scores[outcomes.main] == (100 if kind.name == "question-answering" else 1)
-    assert len(outcomes) == len(outcomes.rightness()) == len(examples)
-    assert outcomes.rightness().tolist() == [1.0] * len(examples)
+    assert len(outcomes) == len(outcomes.correctness()) == len(examples)
+    assert outcomes.correctness().tolist() == [1.0] * len(examples)
 
 
 @pytest.mark.parametrize("objective", ["pointwise", "pairwise", "listwise", "margin-mse"])

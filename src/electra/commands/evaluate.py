@@ -135,7 +135,7 @@ class Judged:
 def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) -> Judged:
     """Read the examples, answer them with a model and compare."""
     from electra.config import ElectraConfig
-    from electra.evaluation.dataset_summary import statistics
+    from electra.evaluation.dataset_summary import summary
     from electra.hardware import devices as hardware
     from electra.inference.predictor import load, predict
     from electra.labelled.fitted_task import fitted_to
@@ -154,7 +154,7 @@ def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) ->
     options = fitted.options if fitted is not None and fitted.task == kind.name else {}
     task = kind.from_config(settings, **{**options, **_options(config, kind)}).for_tokenizer(tokenizer).for_scoring()
     labelled = labelled.usable(task, tokenizer, cut=config.too_long == "cut", skip_invalid=config.skip_invalid)
-    data = statistics(task, labelled.examples, task.encode_all(labelled.examples, tokenizer))
+    data = summary(task, labelled.examples, task.encode_all(labelled.examples, tokenizer))
     model = load(kind, model_name, dtype=config.dtype).to(hardware.choose(config.device))
     answers = list(predict(model, tokenizer, task, labelled.examples, batch_tokens=config.batch_tokens))
     return Judged(task, labelled, answers, task.outcomes(answers, labelled.examples), named, data)
@@ -239,7 +239,7 @@ def _write(path: Path, found: Judged) -> None:
 
 def _lines(found: Judged) -> Iterator[dict[str, Any]]:
     labelled = found.labelled
-    each = zip(labelled.records, labelled.examples, found.answers, found.outcomes.rightness().tolist(), strict=True)
+    each = zip(labelled.records, labelled.examples, found.answers, found.outcomes.correctness().tolist(), strict=True)
     for record, example, answer, right in each:
         name = {"id": record.values["id"]} if "id" in record.values else {}
         expected = {key: example[key] for key in LABELS if key in example}

@@ -1,4 +1,4 @@
-"""What is to be seen of a model's answers to labelled examples, as sections of a page."""
+"""Sections of a page about a model's answers: scores, confusion matrix, calibration, worst answers, examples."""
 
 from __future__ import annotations
 
@@ -20,26 +20,30 @@ from electra.reporting.marked_text import passage
 from electra.tasks.task import LabelledTask
 
 MOST_CASES = 20
-MOST_NAMES = 30  # of a matrix that one can still read
+MOST_LABELS = 30  # of a confusion matrix that is still readable
 MOST_PAIRS = 12
-MARKS = "; underlined: what is right, coloured: what was said"
+MARKS = "; underlined: expected, coloured: predicted"
 CLASS_COLUMNS = ("precision", "recall", "f1", "support")
 
 DATA_ROWS = {
     "examples": "examples",
-    "rows": "rows that the network reads",
-    "tokens": "tokens of all rows",
-    "median_tokens": "tokens of a row, median",
-    "longest_tokens": "tokens of the longest row",
-    "cut": "examples that are cut",
-    "cut_tokens": "tokens cut off",
+    "rows": "sequences that the network reads",
+    "tokens": "tokens of all sequences",
+    "median_tokens": "tokens per sequence, median",
+    "longest_tokens": "tokens of the longest sequence",
+    "cut": "examples that are truncated",
+    "cut_tokens": "tokens that are truncated",
     "in_windows": "examples read in several windows",
 }
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers of a model to labelled examples, and where each example stands: `file:line`."""
+    """The answers of a model to labelled examples.
+
+    Attributes:
+        places: the file and line of each example, as `file:line`.
+    """
 
     task: LabelledTask[Any]
     examples: Sequence[Any]
@@ -56,18 +60,33 @@ def scores_section(
     confidence: float,
     note: str = "",
 ) -> str:
-    """Scores with their intervals, and further columns by their heading."""
+    """The section of the scores.
+
+    Args:
+        scores: by name.
+        intervals: (low, high) of a score, where it has one.
+        more: further columns, by their heading.
+        confidence: of the intervals, such as 0.95.
+        note: a sentence below the heading.
+    """
     columns = more or {}
-    share = f"{100 * confidence:g} %"
+    percent = f"{100 * confidence:g} %"
     rows = [
         (name, value, *intervals.get(name, (None, None)), *(column.get(name) for column in columns.values()))
         for name, value in scores.items()
     ]
-    return section("Scores", [table(("score", "value", f"{share} from", "to", *columns), rows)], note=note)
+    return section("Scores", [table(("score", "value", f"{percent} from", "to", *columns), rows)], note=note)
 
 
 def evaluation_page(result: Mapping[str, Any], answered: Answered, data: Mapping[str, Any], confidence: float) -> str:
-    """The page of an evaluation: `result` is what `evaluate` returns, `data` what its examples are like."""
+    """The page of an evaluation.
+
+    Args:
+        result: what `evaluate` returns.
+        answered: the answers.
+        data: the summary of the examples, see `summary`.
+        confidence: of the intervals.
+    """
     parts = [
         paragraph(f"{result['model']}, {result['task']}: {result['examples']:,} examples of {result['data']}."),
         scores_section(result["scores"], result["intervals"], confidence=confidence),
@@ -79,7 +98,7 @@ def evaluation_page(result: Mapping[str, Any], answered: Answered, data: Mapping
 
 
 def sections(answered: Answered) -> list[str]:
-    """What was taken for what, the scores of each label, calibration, the worst answers."""
+    """Confusion matrix, scores of each label, calibration, numbers, worst answers; only those that the task has."""
     return [
         _confusion(answered.outcomes),
         _classes(answered.outcomes),
@@ -90,48 +109,51 @@ def sections(answered: Answered) -> list[str]:
 
 
 def data_section(parts: Mapping[str, Mapping[str, Any]], length: int) -> str:
-    """What the examples are like: statistics by the name of the part. length: the most tokens of a row."""
-    figures = [(said, *(part.get(name) for part in parts.values())) for name, said in DATA_ROWS.items()]
+    """The summary of the examples.
+
+    Args:
+        parts: see `summary`, by the name of the part, such as train.
+        length: the most tokens of a sequence.
+    """
+    figures = [(heading, *(part.get(name) for part in parts.values())) for name, heading in DATA_ROWS.items()]
     names = dict.fromkeys(name for part in parts.values() for name in part.get("labels", {}))
     counts = [(name, *(part.get("labels", {}).get(name) for part in parts.values())) for name in names]
-    told = [row for row in figures if any(row[1:]) or row[0] == DATA_ROWS["cut"]]
-    shown = [table(("", *parts), told)] + ([table(("label", *parts), counts)] if counts else [])
-    return section("Examples", shown, note=f"a row has up to {length:,} tokens")
+    rows = [row for row in figures if any(row[1:]) or row[0] == DATA_ROWS["cut"]]
+    tables = [table(("", *parts), rows)] + ([table(("label", *parts), counts)] if counts else [])
+    return section("Examples", tables, note=f"a sequence has up to {length:,} tokens")
 
 
-def _comparison(found: Mapping[str, Any] | None, confidence: float) -> str:
+def _comparison(comparison: Mapping[str, Any] | None, confidence: float) -> str:
     """Another model's scores, and how much better the first one is."""
-    if found is None:
+    if comparison is None:
         return ""
     names = ("value", "low", "high")
     rows = [
-        (name, found["scores"][name], *(values.get(part) for part in names))
-        for name, values in found["difference"].items()
+        (name, comparison["scores"][name], *(values.get(part) for part in names))
+        for name, values in comparison["difference"].items()
     ]
-    share = f"{100 * confidence:g} %"
-    told = (
-        f"The answers are better than the other model's {found['better']:,} times and worse {found['worse']:,} times; "
-        f"{found['test']}: p = {found['p']:.3g}."
+    percent = f"{100 * confidence:g} %"
+    test = (
+        f"The answers are better than the other model's {comparison['better']:,} times and worse "
+        f"{comparison['worse']:,} times; {comparison['test']}: p = {comparison['p']:.3g}."
     )
-    header = ("score", str(found["model"]), "difference", f"{share} from", "to")
-    return section("Beside another model", [table(header, rows), paragraph(told)])
+    header = ("score", str(comparison["model"]), "difference", f"{percent} from", "to")
+    return section("Comparison with another model", [table(header, rows), paragraph(test)])
 
 
 def _confusion(outcomes: Outcomes) -> str:
-    found = outcomes.confusion()
-    if found is None:
+    confusion = outcomes.confusion_matrix()
+    if confusion is None:
         return ""
-    names, counts = found
-    drawn = matrix(names, counts.tolist(), rows="right", columns="answer") if len(names) <= MOST_NAMES else ""
+    names, counts = confusion
+    drawn = matrix(names, counts.tolist(), rows="expected", columns="predicted") if len(names) <= MOST_LABELS else ""
     pairs = _most_confused(names, counts) if len(names) > 2 else []
-    often = table(("right", "answer", "times"), pairs, caption="the most frequent confusions") if pairs else ""
-    return section(
-        "What was taken for what", [drawn, often], note="a row for what is right, a column for what was said"
-    )
+    frequent = table(("expected", "predicted", "count"), pairs, caption="the most frequent confusions") if pairs else ""
+    return section("Confusion matrix", [drawn, frequent], note="rows: the expected label, columns: the predicted one")
 
 
 def _most_confused(names: Sequence[str], counts: np.ndarray) -> list[tuple[str, str, int]]:
-    """Pairs of names, how often the first was taken for the second; the most frequent first."""
+    """(expected, predicted, count) of the most frequent errors."""
     wrong = counts * ~np.eye(len(names), dtype=bool)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
     pairs = (divmod(int(place), len(names)) for place in order)
@@ -147,43 +169,42 @@ def _classes(outcomes: Outcomes) -> str:
 
 
 def _calibration(answered: Answered) -> str:
-    found = calibration(answered.task, answered.examples, answered.answers)
-    if found is None:
+    measured = calibration(answered.task, answered.examples, answered.answers)
+    if measured is None:
         return ""
-    error = (
-        f"The expected calibration error is {found.error:.3f}: how far probabilities are from the share that is right."
-    )
-    drawn = curves([_reliability(found)]) if can_draw() else paragraph(INSTALL)
-    rows = [(f"{mean:.2f}", share, count) for count, mean, share in found.bins()]
-    counts = table(("mean probability", "share that is right", "answers"), rows)
+    error = f"The expected calibration error is {measured.error:.3f}: the mean distance of probability and accuracy."
+    drawn = curves([_reliability(measured)]) if can_draw() else paragraph(INSTALL)
+    rows = [(f"{mean:.2f}", accuracy, count) for count, mean, accuracy in measured.bins()]
+    counts = table(("mean probability", "accuracy", "answers"), rows)
     return section("Calibration", [paragraph(error), drawn, counts])
 
 
-def _reliability(found: Calibration) -> Chart:
-    points = [(mean, share) for _, mean, share in found.bins()]
+def _reliability(measured: Calibration) -> Chart:
+    """The reliability diagram."""
+    points = [(mean, accuracy) for _, mean, accuracy in measured.bins()]
     lines = [Line("this model", points), Line("calibrated", [(0.0, 0.0), (1.0, 1.0)], 1, dashed=True)]
-    return Chart("Share that is right", lines, x="probability", y_range=(-0.03, 1.03), note="below the line: too sure")
+    return Chart("Accuracy", lines, x="probability", y_range=(-0.03, 1.03), note="below the line: overconfident")
 
 
 def _numbers(answered: Answered) -> str:
-    """Of a regression: what was said, over what is right."""
+    """Of a regression: predicted over expected numbers."""
     outcomes = answered.outcomes
     if not isinstance(outcomes, NumberOutcomes) or not can_draw():
         return ""
     pairs = sorted(zip(outcomes.expected.ravel().tolist(), outcomes.predicted.ravel().tolist(), strict=True))
     ends = [pairs[0][0], pairs[-1][0]]
-    lines = [Line("examples", pairs, dots=True), Line("right", [(end, end) for end in ends], 1, dashed=True)]
-    return section("Numbers", [curves([Chart("Answer", lines, x="right")])])
+    lines = [Line("examples", pairs, dots=True), Line("perfect", [(end, end) for end in ends], 1, dashed=True)]
+    return section("Numbers", [curves([Chart("Predicted", lines, x="expected")])])
 
 
 def _worst(answered: Answered) -> str:
     cases = worst(
-        answered.task, answered.examples, answered.answers, answered.outcomes.rightness().tolist(), MOST_CASES
+        answered.task, answered.examples, answered.answers, answered.outcomes.correctness().tolist(), MOST_CASES
     )
     marked = any(part.marks for one in cases for part in one.parts)
-    note = "the surest or largest errors first" + MARKS * marked
+    note = "the most confident or largest errors first" + MARKS * marked
     return section(
         "Worst answers",
-        [passage(" · ".join(filter(None, (answered.places[one.index], one.told))), one.parts) for one in cases],
+        [passage(" · ".join(filter(None, (answered.places[one.index], one.message))), one.parts) for one in cases],
         note=note,
     )

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of answers given with 0.8, are four in five right?"""
+"""Calibration: are the probabilities of a model the fractions of its answers that are correct?"""
 
 from __future__ import annotations
 
@@ -19,63 +19,72 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probabilities, float [m], and whether what was given them is so, bool [m]."""
+    """The probabilities of m predictions, and whether each is correct.
+
+    Attributes:
+        probability: float [m].
+        correct: bool [m].
+    """
 
     probability: np.ndarray
-    holds: np.ndarray
+    correct: np.ndarray
 
     def bins(self) -> list[tuple[int, float, float]]:
-        """How many there are, their mean probability and the share that is so: of each tenth of 0 to 1 that has any."""
-        number = np.minimum((self.probability * BINS).astype(int), BINS - 1)
-        chosen = (number == each for each in range(BINS))
+        """Of each tenth of the range 0 to 1 that has predictions: their count, mean probability and accuracy."""
+        bin_index = np.minimum((self.probability * BINS).astype(int), BINS - 1)
+        masks = (bin_index == each for each in range(BINS))
         return [
-            (int(some.sum()), float(self.probability[some].mean()), float(self.holds[some].mean()))
-            for some in chosen
-            if some.any()
+            (int(mask.sum()), float(self.probability[mask].mean()), float(self.correct[mask].mean()))
+            for mask in masks
+            if mask.any()
         ]
 
     @property
     def error(self) -> float:
-        """The expected calibration error: how far probability and share are apart, the mean over bins by their size.
+        """The expected calibration error: the distance of mean probability and accuracy, averaged over all predictions.
 
-        Guo and others 2017, "On calibration of modern neural networks", equation 3.
+        Guo et al. 2017, "On calibration of modern neural networks", equation 3.
         """
-        return sum(count * abs(mean - share) for count, mean, share in self.bins()) / len(self.holds)
+        return sum(count * abs(mean - accuracy) for count, mean, accuracy in self.bins()) / len(self.correct)
 
 
 @singledispatch
 def calibration(task: LabelledTask[Any], examples: Sequence[Any], answers: Sequence[Any]) -> Calibration | None:
-    """Of the answers that `for_scoring()` gave; None for a task whose scores are no probabilities."""
+    """The calibration of the answers of `task.for_scoring()`; None for a task whose scores are no probabilities."""
     return None
 
 
 @calibration.register
 def _(task: TextClassification, examples: Sequence[Any], answers: Sequence[Any]) -> Calibration | None:
-    """Of one label, its probability; of several, that of each."""
+    """The probability of the predicted label; with several labels per example, that of each."""
     if task.problem == "regression":
         return None
-    right = [task.target(example) for example in examples]
+    targets = [task.target(example) for example in examples]
     if task.problem == "single_label_classification":
-        said = [answer["label"] == task.labels[label] for answer, label in zip(answers, right, strict=True)]  # type: ignore[index]
-        return _of([answer["score"] for answer in answers], said)
+        correct = [answer["label"] == task.labels[label] for answer, label in zip(answers, targets, strict=True)]  # type: ignore[index]
+        return _calibration([answer["score"] for answer in answers], correct)
     by_label = [{each["label"]: each["score"] for each in answer} for answer in answers]
-    return _of([scores[label] for scores in by_label for label in task.labels], np.ravel(right) > 0)
+    return _calibration([scores[label] for scores in by_label for label in task.labels], np.ravel(targets) > 0)
 
 
 @calibration.register
 def _(task: TokenClassification, examples: Sequence[Any], answers: Sequence[Any]) -> Calibration | None:
-    """Of each word's label."""
-    said = [word for pair in zip(answers, examples, strict=True) for word in task.words_said(*pair)]
-    right = [task.labels[tag] for example in examples for tag in task.target(example)]
-    return _of([score for _, score in said], [label == tag for (label, _), tag in zip(said, right, strict=True)])
+    """The probability of the predicted label of each word."""
+    words = [word for pair in zip(answers, examples, strict=True) for word in task.words_said(*pair)]
+    expected = [task.labels[tag] for example in examples for tag in task.target(example)]
+    correct = [label == tag for (label, _), tag in zip(words, expected, strict=True)]
+    return _calibration([score for _, score in words], correct)
 
 
 @calibration.register
 def _(task: MultipleChoice, examples: Sequence[Any], answers: Sequence[Any]) -> Calibration | None:
-    right = map(right_choice, examples)
-    said = [choices[0]["label"] == label for choices, label in zip(answers, right, strict=True)]
-    return _of([choices[0]["score"] for choices in answers], said)
+    """The probability of the predicted choice."""
+    correct = [choices[0]["label"] == right_choice(example) for choices, example in zip(answers, examples, strict=True)]
+    return _calibration([choices[0]["score"] for choices in answers], correct)
 
 
-def _of(probability: Any, holds: Any) -> Calibration | None:
-    return Calibration(np.asarray(probability, dtype=float), np.asarray(holds, dtype=bool)) if len(holds) else None
+def _calibration(probability: Any, correct: Any) -> Calibration | None:
+    """None of no predictions."""
+    if not len(correct):
+        return None
+    return Calibration(np.asarray(probability, dtype=float), np.asarray(correct, dtype=bool))

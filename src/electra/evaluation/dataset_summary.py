@@ -1,4 +1,4 @@
-"""What labelled examples are like: how many, how long, how many are cut or read in windows, which labels they have."""
+"""Summary of labelled examples: how many, how long, how many are truncated or read in windows, which labels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification
 
 
-def statistics(task: LabelledTask[Any], examples: Sequence[Any], encoded: Sequence[Encoded]) -> dict[str, Any]:
-    """Of examples and the rows that the task makes of them.
+def summary(task: LabelledTask[Any], examples: Sequence[Any], encoded: Sequence[Encoded]) -> dict[str, Any]:
+    """The summary of examples and of the sequences that the task encodes them as.
 
-    `examples`, `rows` (what the network reads, a window or a choice each), `tokens` (of all rows), `median_tokens` and
-    `longest_tokens` (of a row), `cut` (examples of which something is left out), `cut_tokens` (how much, of all),
-    `in_windows` (examples that are read in several rows because they are long), and `labels`: how many there are of
-    each, or of a regression the lowest, the mean and the highest.
+    Args:
+        task: what the examples are for.
+        examples: the examples.
+        encoded: what `task.encode_all` made of them.
+
+    Returns:
+        `examples`, `rows` (sequences that the network reads: a window or a choice each), `tokens` (of all sequences),
+        `median_tokens` and `longest_tokens` (of a sequence), `cut` (examples that are truncated), `cut_tokens` (tokens
+        that are truncated), `in_windows` (examples read in several windows because they are long), and `labels`: how
+        often each occurs, or of a regression the lowest, the mean and the highest.
     """
     lengths = [len(row) for each in encoded for row in each.rows]
     return {
@@ -43,7 +49,7 @@ def statistics(task: LabelledTask[Any], examples: Sequence[Any], encoded: Sequen
 
 @singledispatch
 def labels(task: LabelledTask[Any], examples: Sequence[Any]) -> dict[str, float]:
-    """How many there are of each label, in the task's order; nothing of a task without any."""
+    """How often each label occurs, in the task's order; empty for a task without labels."""
     return {}
 
 
@@ -53,39 +59,38 @@ def _(task: TextClassification, examples: Sequence[Any]) -> dict[str, float]:
     if task.problem == "regression":
         return {"lowest": float(np.min(targets)), "mean": float(np.mean(targets)), "highest": float(np.max(targets))}
     if task.problem == "single_label_classification":
-        return _counted(task.labels, [task.labels[int(np.asarray(target))] for target in targets])
+        return _counts(task.labels, [task.labels[int(np.asarray(target))] for target in targets])
     return dict(zip(task.labels, map(int, np.sum(targets, axis=0)), strict=True))
 
 
 @labels.register
 def _(task: TokenClassification, examples: Sequence[Any]) -> dict[str, float]:
-    return _counted(task.labels, [task.labels[tag] for example in examples for tag in task.target(example)])
+    return _counts(task.labels, [task.labels[tag] for example in examples for tag in task.target(example)])
 
 
 @labels.register
 def _(task: QuestionAnswering, examples: Sequence[Any]) -> dict[str, float]:
     kinds = ("with an answer", "without an answer")
-    return _counted(kinds, [kinds[not read_answers(example)] for example in examples])
+    return _counts(kinds, [kinds[not read_answers(example)] for example in examples])
 
 
 @labels.register
 def _(task: MultipleChoice, examples: Sequence[Any]) -> dict[str, float]:
-    right = [right_choice(example) for example in examples]
-    names = [f"choice {number} is right" for number in range(max(right) + 1)]
-    return _counted(names, [names[number] for number in right])
+    choices = [right_choice(example) for example in examples]
+    names = [f"choice {number} is right" for number in range(max(choices) + 1)]
+    return _counts(names, [names[number] for number in choices])
 
 
 @labels.register
 def _(task: TextRanking, examples: Sequence[Any]) -> dict[str, float]:
-    found = [read_relevance(example, None).labels for example in examples]
-    relevant = sum(value > 0 for values in found for value in values)
+    relevance = [read_relevance(example, None).labels for example in examples]
     return {
-        "texts": sum(map(len, found)),
-        "relevant texts": relevant,
-        "queries without a relevant text": sum(not any(value > 0 for value in values) for values in found),
+        "texts": sum(map(len, relevance)),
+        "relevant texts": sum(value > 0 for values in relevance for value in values),
+        "queries without a relevant text": sum(not any(value > 0 for value in values) for values in relevance),
     }
 
 
-def _counted(names: Sequence[str], found: Sequence[str]) -> dict[str, float]:
-    times = Counter(found)
-    return {name: times[name] for name in names}
+def _counts(names: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    counts = Counter(labels)
+    return {name: counts[name] for name in names}

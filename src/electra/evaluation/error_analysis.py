@@ -1,4 +1,4 @@
-"""Examples beside the answers to them, as a reader sees them: the worst first, in their own text."""
+"""Error analysis: the worst answers, each shown in the text of its example."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
-from electra.metrics.task_metrics import OUTSIDE, needed
+from electra.metrics.entity_metrics import OUTSIDE, entities
 from electra.reporting.marked_text import Mark, Part
 from electra.tasks.inputs.relevance import read_relevance
 from electra.tasks.inputs.texts import read_answers, read_choices, read_question, read_ranking, read_words
@@ -25,127 +25,132 @@ NO_ANSWER, NO_LABEL = "no answer", "no label"
 
 @dataclass(frozen=True)
 class Case:
-    """An example and the answer to it.
+    """An example and the model's answer to it.
 
     Attributes:
-        told: the answer and the right one in words; nothing where the parts show it.
-        parts: the example's texts, with what is marked in them.
-        badness: the more, the worse.
-        index: which of the examples it is.
+        message: the predicted and the expected answer in words; empty where the marks show them.
+        parts: the example's texts, with marks.
+        badness: higher is worse.
+        index: of the example.
     """
 
-    told: str
+    message: str
     parts: tuple[Part, ...]
     badness: float
     index: int = 0
 
 
 def worst(
-    task: LabelledTask[Any], examples: Sequence[Any], answers: Sequence[Any], rightness: Sequence[float], most: int
+    task: LabelledTask[Any], examples: Sequence[Any], answers: Sequence[Any], correctness: Sequence[float], most: int
 ) -> list[Case]:
-    """At most so many of the answers that `for_scoring()` gave and that are not right, the worst first.
+    """The answers that are not correct, the worst first.
 
-    rightness: how right each is by itself, 1 for right ones; of numbers, minus the squared error.
+    Args:
+        task: what the examples are for.
+        examples: the examples.
+        answers: those of `task.for_scoring()`.
+        correctness: of each answer, 1 for correct ones; of numbers, minus the squared error.
+        most: how many cases to return at most.
     """
     if isinstance(task, QuestionAnswering) and all(map(read_answers, examples)):
-        task = replace(task, no_answer_threshold=math.inf)  # as its scores: no answer is held back
-    each = enumerate(zip(examples, answers, rightness, strict=True))
-    found = [
-        replace(case(task, example, answer, right), index=index)
-        for index, (example, answer, right) in each
-        if right < 1
+        task = replace(task, no_answer_threshold=math.inf)  # as in its scores: every question is answered
+    each = enumerate(zip(examples, answers, correctness, strict=True))
+    cases = [
+        replace(case(task, example, answer, correct), index=index)
+        for index, (example, answer, correct) in each
+        if correct < 1
     ]
-    return sorted(found, key=lambda one: -one.badness)[:most]
+    return sorted(cases, key=lambda one: -one.badness)[:most]
 
 
 @singledispatch
-def case(task: LabelledTask[Any], example: Any, answer: Any, right: float) -> Case:
-    """One of them. A task that is not known here shows what its examples hold."""
-    shown = json.dumps(example, ensure_ascii=False, default=str)
-    return Case(f"answer: {json.dumps(answer, ensure_ascii=False, default=str)}", (Part("example", shown),), -right)
+def case(task: LabelledTask[Any], example: Any, answer: Any, correct: float) -> Case:
+    """The case of one example. Of a task without a function here, example and answer are shown as JSON."""
+    shown, message = (json.dumps(value, ensure_ascii=False, default=str) for value in (example, answer))
+    return Case(f"predicted: {message}", (Part("example", shown),), -correct)
 
 
-def _told(said: str, right: str) -> str:
-    return f"answer: {said} · right: {right}"
+def _message(predicted: str, expected: str) -> str:
+    return f"predicted: {predicted} · expected: {expected}"
 
 
 @case.register
-def _(task: TextClassification, example: Any, answer: Any, right: float) -> Case:
-    """Of one label, the surest errors; of several, where most of them are wrong; of numbers, the largest errors."""
+def _(task: TextClassification, example: Any, answer: Any, correct: float) -> Case:
+    """The most confident errors; of several labels, those farthest off; of numbers, the largest errors."""
     texts = example if isinstance(example, Mapping) else {"text": example}
     parts = tuple(Part(name, texts[name]) for name in ("text", "text_pair") if texts.get(name))
     target = task.target(example)
     if task.problem == "single_label_classification":
         assert isinstance(target, int)
-        return Case(_told(f"{answer['label']} ({answer['score']:.2f})", task.labels[target]), parts, answer["score"])
+        return Case(_message(f"{answer['label']} ({answer['score']:.2f})", task.labels[target]), parts, answer["score"])
     answers = [answer] if isinstance(answer, Mapping) else answer
     scores = {each["label"]: each["score"] for each in answers}
     targets = dict(zip(task.labels, target if isinstance(target, tuple) else (target,), strict=True))
     if task.problem == "regression":
-        said, wanted = (", ".join(f"{numbers[label]:.3g}" for label in task.labels) for numbers in (scores, targets))
-        return Case(_told(said, wanted), parts, -right)
-    said = ", ".join(f"{label} ({score:.2f})" for label, score in scores.items() if score >= task.decision_threshold)
-    wanted = ", ".join(label for label, held in targets.items() if held)
-    distance = sum(abs(scores[label] - held) for label, held in targets.items())
-    return Case(_told(said or NO_LABEL, wanted or NO_LABEL), parts, distance)
+        numbers = [", ".join(f"{side[label]:.3g}" for label in task.labels) for side in (scores, targets)]
+        return Case(_message(*numbers), parts, -correct)
+    above = {label: score for label, score in scores.items() if score >= task.decision_threshold}
+    predicted = ", ".join(f"{label} ({score:.2f})" for label, score in above.items())
+    expected = ", ".join(label for label, value in targets.items() if value)
+    distance = sum(abs(scores[label] - value) for label, value in targets.items())
+    return Case(_message(predicted or NO_LABEL, expected or NO_LABEL), parts, distance)
 
 
 @case.register
-def _(task: TokenClassification, example: Any, answer: Any, right: float) -> Case:
-    """Where the words' errors are surest, in sum; entities are marked whole, other labels where they are wrong."""
+def _(task: TokenClassification, example: Any, answer: Any, correct: float) -> Case:
+    """The errors of the words that are most confident, in sum. Entities are marked whole, other labels where wrong."""
     words = read_words(example, str(task.delimiter))
-    said, tags = task.words_said(answer, example), [task.labels[i] for i in task.target(example)]
+    predicted, tags = task.words_said(answer, example), [task.labels[i] for i in task.target(example)]
     spans = [(start, start + len(word)) for start, word in zip(words.starts, words.words, strict=True)]
-    badness = sum(score for (label, score), tag in zip(said, tags, strict=True) if label != tag)
+    badness = sum(score for (label, score), tag in zip(predicted, tags, strict=True) if label != tag)
     if all(label == OUTSIDE or label[1:2] == "-" for label in task.labels):
-        marks = [*_entities(tags, spans, True), *_entities([label for label, _ in said], spans, False)]
+        marks = [*_entities(tags, spans, True), *_entities([label for label, _ in predicted], spans, False)]
     else:
-        pairs = zip(spans, said, tags, strict=True)
-        wrong = [(span, label, tag) for span, (label, _), tag in pairs if label != tag]
-        marks = [Mark(*span, name, kind) for span, label, tag in wrong for name, kind in ((tag, True), (label, False))]
+        each = zip(spans, predicted, tags, strict=True)
+        wrong = [(span, label, tag) for span, (label, _), tag in each if label != tag]
+        marks = [Mark(*span, *named) for span, label, tag in wrong for named in ((tag, True), (label, False))]
     return Case("", (Part("text", words.text, tuple(marks)),), badness)
 
 
-def _entities(tags: Sequence[str], spans: Sequence[tuple[int, int]], right: bool) -> list[Mark]:
-    """The stretches of text that are entities, as conlleval reads tags."""
-    found = needed("seqeval.metrics.sequence_labeling").get_entities(list(tags))
-    return [Mark(spans[first][0], spans[last][1], name, right) for name, first, last in found]
+def _entities(tags: Sequence[str], spans: Sequence[tuple[int, int]], expected: bool) -> list[Mark]:
+    """The entities of tagged words, as conlleval reads tags; spans: of each word in the text."""
+    return [Mark(spans[first][0], spans[last][1], name, expected) for name, first, last in entities(tags)]
 
 
 @case.register
-def _(task: QuestionAnswering, example: Any, answer: Any, right: float) -> Case:
-    """Where least of the answer is right, the surest first."""
-    asked, expected = read_question(example), read_answers(example)
-    places = dict.fromkeys((one.start, one.start + len(one.text)) for one in expected)
-    marks = [Mark(*place) for place in places]
-    silent = answer["no_answer"] > task.no_answer_threshold or not answer["answer"]
-    if not silent:
+def _(task: QuestionAnswering, example: Any, answer: Any, correct: float) -> Case:
+    """The least correct answers, the most confident first."""
+    read, expected = read_question(example), read_answers(example)
+    spans = dict.fromkeys((one.start, one.start + len(one.text)) for one in expected)
+    marks = [Mark(*span) for span in spans]
+    withheld = answer["no_answer"] > task.no_answer_threshold or not answer["answer"]
+    if not withheld:
         marks.append(Mark(answer["start"], answer["end"], expected=False))
-    parts = (Part("question", asked.question), Part("context", asked.context, tuple(marks)))
-    golden = " / ".join(dict.fromkeys(one.text for one in expected))
-    told = _told(NO_ANSWER if silent else answer["answer"], golden or NO_ANSWER)
-    return Case(told, parts, 1 - right + 1e-3 * answer["score"])
+    parts = (Part("question", read.question), Part("context", read.context, tuple(marks)))
+    gold = " / ".join(dict.fromkeys(one.text for one in expected))
+    message = _message(NO_ANSWER if withheld else answer["answer"], gold or NO_ANSWER)
+    return Case(message, parts, 1 - correct + 1e-3 * answer["score"])
 
 
 @case.register
-def _(task: MultipleChoice, example: Any, answer: Any, right: float) -> Case:
-    """The surest errors."""
-    shown, best = read_choices(example), answer[0]
+def _(task: MultipleChoice, example: Any, answer: Any, correct: float) -> Case:
+    """The most confident errors."""
+    read, best = read_choices(example), answer[0]
     texts = {name: example[name] for name in ("text", "context", "question") if example.get(name)}
     parts = tuple(Part(name, text) for name, text in texts.items())
-    told = _told(f"{best['choice']} ({best['score']:.2f})", shown.choices[right_choice(example)])
-    return Case(told, parts, best["score"])
+    message = _message(f"{best['choice']} ({best['score']:.2f})", read.choices[right_choice(example)])
+    return Case(message, parts, best["score"])
 
 
 @case.register
-def _(task: TextRanking, example: Any, answer: Any, right: float) -> Case:
+def _(task: TextRanking, example: Any, answer: Any, correct: float) -> Case:
     """The queries whose first relevant text is ranked lowest."""
-    shown, values = read_ranking(example), read_relevance(example, None).labels
+    read, values = read_ranking(example), read_relevance(example, None).labels
     ranked = [each["corpus_id"] for each in answer]
     rank = next((place for place, number in enumerate(ranked, start=1) if values[number] > 0), None)
-    first = Part("ranked first", shown.texts[ranked[0]])
+    first = Part("ranked first", read.texts[ranked[0]])
     if rank is None:
-        return Case("none of the texts is relevant", (Part("query", shown.query), first), 0.0)
-    relevant = Part("relevant", shown.texts[ranked[rank - 1]])
-    told = f"the first relevant text is ranked {rank} of {len(ranked)}"
-    return Case(told, (Part("query", shown.query), relevant, *([first] if rank > 1 else [])), rank + 1 - right)
+        return Case("none of the texts is relevant", (Part("query", read.query), first), 0.0)
+    relevant = Part("relevant", read.texts[ranked[rank - 1]])
+    message = f"the first relevant text is ranked {rank} of {len(ranked)}"
+    return Case(message, (Part("query", read.query), relevant, *([first] if rank > 1 else [])), rank + 1 - correct)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from electra.config import ElectraConfig
-from electra.evaluation.dataset_summary import statistics
+from electra.evaluation.dataset_summary import summary
 from electra.files.digests import file_sha256
 from electra.finetuning.finetune_config import FinetuneConfig
 from electra.labelled.fitted_task import known_of_files
@@ -33,7 +33,7 @@ class Examples:
         metric: the score to choose by; None: the one that the task calls its main one.
         lines: where in its file each of `held_out` stands.
         files: what has to be known to read such files again; see `known_of_files`.
-        data: what both files' examples are like, as `train` and `eval`; see `statistics`.
+        data: what both files' examples are like, as `train` and `eval`; see `summary`.
         digests: of the two files, and of what is known of the task, to know them again.
     """
 
@@ -79,7 +79,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         [record.line for record in held_out.records],
         known_of_files(task, named, reading["columns"]),
         {
-            name: statistics(task, part.examples, task.encode_all(part.examples, tokenizer))
+            name: summary(task, part.examples, task.encode_all(part.examples, tokenizer))
             for name, part in (("train", learnt), ("eval", held_out))
         },
         _digests(config, named),

@@ -1,4 +1,4 @@
-"""Answers to questions, compared as SQuAD's official scripts do (evaluate-v1.1.py, evaluate-v2.0.py)."""
+"""SQuAD metrics, as its official scripts compute them (evaluate-v1.1.py, evaluate-v2.0.py)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalised(answer: str) -> str:
-    """Lower-cased, without punctuation (of ASCII) and articles, and with single spaces."""
+    """Lowercased, without ASCII punctuation and articles, with single spaces."""
     return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
 
 
 def exact(predicted: str, expected: str) -> float:
-    """1 if both are the same once normalised, else 0."""
+    """1 if both are equal once normalised, else 0."""
     return float(normalised(predicted) == normalised(expected))
 
 
 def overlap(predicted: str, expected: str) -> float:
-    """F1 of the words that both have, once normalised; of an empty answer, whether both are empty."""
-    said, right = normalised(predicted).split(), normalised(expected).split()
-    if not said or not right:
-        return float(said == right)
-    common = (Counter(said) & Counter(right)).total()
-    return 2 * common / (len(said) + len(right))
+    """F1 of the words of both, once normalised; where one is empty, 1 if both are and else 0."""
+    predicted_words, expected_words = normalised(predicted).split(), normalised(expected).split()
+    if not predicted_words or not expected_words:
+        return float(predicted_words == expected_words)
+    common = (Counter(predicted_words) & Counter(expected_words)).total()
+    return 2 * common / (len(predicted_words) + len(expected_words))
 
 
 _MEASURES: dict[str, Compare] = {"exact": exact, "f1": overlap}
@@ -43,20 +43,20 @@ _MEASURES: dict[str, Compare] = {"exact": exact, "f1": overlap}
 
 @dataclass(frozen=True)
 class AnswerOutcomes(Outcomes):
-    """The best answer to each question, and how much speaks for there being none.
+    """The best answer to each of n questions, and the log odds that it has none.
 
     Attributes:
-        raw: how right the best answers are, by each measure, whatever speaks for there being none: [n].
-        said: whether the best answer is one, and not empty: bool [n].
-        answerable: whether there is an answer: bool [n].
-        no_answer: the more, the likelier that there is none: [n].
+        raw: each metric of the best answers, before the threshold: [n].
+        answered: whether the best answer is not empty: bool [n].
+        answerable: whether the question has an answer: bool [n].
+        no_answer: log odds that there is no answer: [n].
         threshold: where `no_answer` is above it, no answer is given.
     """
 
     main: ClassVar[str] = "f1"
 
     raw: dict[str, np.ndarray]
-    said: np.ndarray
+    answered: np.ndarray
     answerable: np.ndarray
     no_answer: np.ndarray
     threshold: float
@@ -65,24 +65,32 @@ class AnswerOutcomes(Outcomes):
     def of(
         cls, predicted: Sequence[str], no_answer: Sequence[float], expected: Sequence[Sequence[str]], threshold: float
     ) -> Self:
-        """From the best answers that are not empty, where there are such, and the right ones of every question."""
-        pairs = [(said, _golden(right)) for said, right in zip(predicted, expected, strict=True)]
+        """From predicted and expected answers.
+
+        Args:
+            predicted: the best answer to each question that is not empty, where there is one.
+            no_answer: the log odds that there is no answer.
+            expected: the right answers to each question; none where it has no answer.
+            threshold: of `no_answer`.
+        """
+        pairs = [(answer, _gold_answers(answers)) for answer, answers in zip(predicted, expected, strict=True)]
         raw = {
-            name: np.array([max(compare(said, gold) for gold in golden) for said, golden in pairs])
+            name: np.array([max(compare(answer, gold) for gold in answers) for answer, answers in pairs])
             for name, compare in _MEASURES.items()
         }
-        said, answerable = (np.array([bool(each) for each in side], dtype=bool) for side in (predicted, expected))
-        return cls(raw, said, answerable, np.asarray(no_answer, dtype=float), threshold)
+        answered, answerable = (np.array([bool(each) for each in side], dtype=bool) for side in (predicted, expected))
+        return cls(raw, answered, answerable, np.asarray(no_answer, dtype=float), threshold)
 
     def __len__(self) -> int:
         return len(self.answerable)
 
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """In percent, under the official names; where some questions have no answer, also
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
+        """In percent, under the official names.
 
-        `HasAns_…` and `NoAns_…` of the two kinds apart, and `best_…`, what the best threshold would have given.
+        Where some questions have no answer, also `HasAns_…` and `NoAns_…` of the two kinds of question, and `best_…`,
+        what the best threshold would have given.
         """
-        picked = np.arange(len(self)) if chosen is None else chosen
+        picked = np.arange(len(self)) if indices is None else indices
         judged = {name: self._judged(name)[picked] for name in _MEASURES}
         found = {name: _percent(values) for name, values in judged.items()}
         if self.answerable.all():
@@ -94,39 +102,39 @@ class AnswerOutcomes(Outcomes):
         return found
 
     def best_threshold(self, name: str = "f1") -> float:
-        """The threshold with which `exact` or `f1` of these questions would be highest.
+        """The threshold with which `exact` or `f1` of these questions is highest.
 
-        It is midway between the last one that is answered and the next, so that no rounding moves a question to its
-        other side. Where it is best to answer all or none, it is 1 above or below all of theirs. (The official script
-        takes the odds of the last one that is answered, and calls it 0 where that is none.)
+        It is midway between the odds of the last question that is answered and of the next one, so that rounding moves
+        no question to the other side. Where it is best to answer all or none, it is 1 above or below all odds. (The
+        official script takes the odds of the last question that is answered, and 0 where that is none.)
         """
         totals, odds = self._totals(name, np.arange(len(self)))
-        apart = np.concatenate([[True], odds[1:] > odds[:-1], [True]])  # equal odds are on the same side
-        best = int(np.where(apart, totals, -np.inf).argmax())
+        separable = np.concatenate([[True], odds[1:] > odds[:-1], [True]])  # equal odds are on the same side
+        best = int(np.where(separable, totals, -np.inf).argmax())
         between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2, odds[-1:] + 1])
         return float(between[best])
 
-    def rightness(self) -> np.ndarray:
+    def correctness(self) -> np.ndarray:
         return self._judged("f1")
 
-    def confusion(self) -> tuple[tuple[str, ...], np.ndarray] | None:
-        """Of questions with an answer and those without, where there are both: which were answered."""
+    def confusion_matrix(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """Which questions with and without an answer were answered; None where all have one."""
         if self.answerable.all():
             return None
-        answered = self.said & (self.no_answer <= self.threshold)
+        answered = self.answered & (self.no_answer <= self.threshold)
         cells = 2 * (~self.answerable).astype(int) + ~answered
         return ("an answer", "no answer"), np.bincount(cells, minlength=4).reshape(2, 2)
 
     def _judged(self, name: str) -> np.ndarray:
-        """[n]: how right the answers are that are given with the threshold."""
+        """[n]: the metric of the answers that are given with the threshold."""
         return np.where(self.no_answer > self.threshold, ~self.answerable, self.raw[name])
 
     def _totals(self, name: str, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How much is right if the 0, 1, … m surest of m questions are answered: [m + 1], and their odds in order, [m].
+        """The sum of the metric if the 0 to m most certain of m questions are answered, [m + 1], and the sorted odds, [m].
 
-        Each gains what its answer is worth, and loses an unanswerable question.
+        Answering a question adds its metric, and costs 1 where it has no answer.
         """
-        gains = np.where(self.answerable, self.raw[name], -self.said.astype(float))[picked]
+        gains = np.where(self.answerable, self.raw[name], -self.answered.astype(float))[picked]
         order = np.argsort(self.no_answer[picked], kind="stable")
         totals = (~self.answerable[picked]).sum() + np.concatenate([[0.0], np.cumsum(gains[order])])
         return totals, self.no_answer[picked][order]
@@ -137,6 +145,6 @@ def _percent(values: np.ndarray) -> float:
     return 100 * float(values.mean()) if len(values) else float("nan")
 
 
-def _golden(expected: Sequence[str]) -> list[str]:
-    """The right answers of which something is left once they are normalised; an empty one if there are none."""
+def _gold_answers(expected: Sequence[str]) -> list[str]:
+    """The answers that are not empty once normalised; a single empty one if there are none (as the official script)."""
     return [answer for answer in expected if normalised(answer)] or [""]

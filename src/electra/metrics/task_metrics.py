@@ -1,7 +1,7 @@
-"""Figures of merit: scikit-learn's and seqeval's, imported when they are asked for.
+"""Metrics of each kind of task, by scikit-learn and seqeval, which are imported when they are needed.
 
-What a model said of labelled examples, beside what is right, is an `Outcomes`: it has scores of all examples or of some
-of them (a bootstrap draws those), and says how right each answer is (paired tests compare that).
+A model's predictions beside the expected answers are an `Outcomes`: it computes scores of all examples or of some of
+them (a bootstrap samples those), and how correct each answer is (paired tests compare that).
 """
 
 from __future__ import annotations
@@ -10,63 +10,72 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import chain
-from operator import eq
 from typing import Any, ClassVar
 
 import numpy as np
 
-from electra.metrics.bootstrap_counts import correlation, f1, label_scores, ranks, share, totals
+from electra.metrics.bootstrap_counts import correlation, f1, label_scores, ranks, totals
+from electra.validation import import_extra
 
-IOB2_PREFIXES = {"B", "I", "O"}
-OUTSIDE = "O"
-"""The label of what belongs to no entity."""
-LESS_IS_BETTER = frozenset({"mean_squared_error"})
-"""Of all other scores, the more, the better."""
+LOWER_IS_BETTER = frozenset({"mean_squared_error"})
+"""Of all other scores, higher is better."""
 
 
 class Outcomes(ABC):
-    """What was said of each of n examples, and what is right."""
+    """The predicted and the expected answers of n examples."""
 
     main: ClassVar[str]
-    """The name of the score that says most in one figure; the more, the better."""
+    """The name of the main score, by which models are compared; higher is better."""
 
     @abstractmethod
     def __len__(self) -> int:
         """How many examples."""
 
     @abstractmethod
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Metrics by name, of the examples with these numbers (one may come several times); None: of all."""
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
+        """Metrics by name.
+
+        Args:
+            indices: the examples to score, int [m], possibly with repetitions; None: all.
+        """
 
     @abstractmethod
-    def rightness(self) -> np.ndarray:
-        """[n]: how right each answer is by itself; the more, the better."""
+    def correctness(self) -> np.ndarray:
+        """[n]: how correct each answer is by itself; higher is better."""
 
     def by_class(self) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and support for each label; nothing where there are none."""
+        """Precision, recall, F1 and support of each label; empty where there are no labels."""
         return {}
 
-    def confusion(self) -> tuple[tuple[str, ...], np.ndarray] | None:
-        """Names, and how often what is one of them (the row) was taken for one of them (the column): int [K, K].
+    def confusion_matrix(self) -> tuple[tuple[str, ...], np.ndarray] | None:
+        """The labels, and how often each (row) was predicted as each (column): int [K, K].
 
-        None where answers are no names.
+        None where answers are no labels.
         """
         return None
 
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """Each score of every draw of examples: what `scores` says of it, up to rounding, but quickly for many."""
-        rows = [self.scores(chosen) for chosen in draws]
+    def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """Each score of every resample, [resamples]: what `scores` gives, up to rounding, but fast for many.
+
+        Args:
+            resamples: the indices of the examples in each resample, int [n].
+        """
+        rows = [self.scores(indices) for indices in resamples]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 @dataclass(frozen=True)
 class LabelOutcomes(Outcomes):
-    """One of the labels for each of m decisions: numbers of labels, int [m].
+    """One label for each of m decisions.
 
-    `owner`, int [m]: the example that each decision is of, in rising order, where an example has several (a sentence's
-    words); `count` is then how many examples there are.
+    Attributes:
+        predicted: indices of labels, int [m].
+        expected: the same of the right ones.
+        labels: their names.
+        owner: int [m], the example of each decision, in rising order, where an example has several (the words of a
+            sentence); None: one decision each.
+        count: how many examples there are, where `owner` is given.
     """
 
     main: ClassVar[str] = "accuracy"
@@ -80,67 +89,76 @@ class LabelOutcomes(Outcomes):
     def __len__(self) -> int:
         return len(self.expected) if self.count is None else self.count
 
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Accuracy, F1 averaged over the labels, Matthews' correlation and, of two labels, the second one's F1."""
-        metrics = needed("sklearn.metrics")
-        expected, predicted, times = self._decisions(chosen)
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
+        """Accuracy, macro F1, Matthews correlation and, with two labels, the F1 of the second one."""
+        metrics = sklearn_metrics()
+        expected, predicted, weights = self._pairs(indices)
         every = list(range(len(self.labels)))
-        each = metrics.f1_score(expected, predicted, labels=every, average=None, zero_division=0, sample_weight=times)
+        each = metrics.f1_score(expected, predicted, labels=every, average=None, zero_division=0, sample_weight=weights)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "A single label was found")  # Matthews' correlation is 0 then
-            matthews = metrics.matthews_corrcoef(expected, predicted, sample_weight=times)
-        accuracy = metrics.accuracy_score(expected, predicted, sample_weight=times)
+            warnings.filterwarnings("ignore", "A single label was found")  # the Matthews correlation is 0 then
+            matthews = metrics.matthews_corrcoef(expected, predicted, sample_weight=weights)
+        accuracy = metrics.accuracy_score(expected, predicted, sample_weight=weights)
         found = {"accuracy": accuracy, "macro_f1": each.mean(), "matthews": matthews}
-        return _floats(found | ({"f1": each[1]} if len(self.labels) == 2 else {}))
+        return as_floats(found | ({"f1": each[1]} if len(self.labels) == 2 else {}))
 
-    def _decisions(self, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Every pair of a right and a said label that there is, and how often: what scores are computed from."""
-        times = None if chosen is None else np.bincount(chosen, minlength=len(self))
-        if times is not None and self.owner is not None:
-            times = times[self.owner]
-        cells = np.bincount(self.expected * len(self.labels) + self.predicted, weights=times)
+    def _pairs(self, indices: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every pair of an expected and a predicted label that occurs, and how often.
+
+        scikit-learn is asked about these with their counts as weights: K^2 pairs at most, however many examples.
+        """
+        weights = None if indices is None else np.bincount(indices, minlength=len(self))
+        if weights is not None and self.owner is not None:
+            weights = weights[self.owner]
+        cells = np.bincount(self.expected * len(self.labels) + self.predicted, weights=weights)
         (pairs,) = cells.nonzero()
         return pairs // len(self.labels), pairs % len(self.labels), cells[pairs]
 
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """From how often a draw has each pair of a right and a said label."""
+    def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a resample has each pair of an expected and a predicted label."""
         count = len(self.labels)
-        pairs, number = np.unique(self.expected * count + self.predicted, return_inverse=True)
-        times = totals(np.arange(len(self)) if self.owner is None else self.owner, number, len(self), draws)
-        return label_scores(times, pairs // count, pairs % count, count)
+        pairs, kinds = np.unique(self.expected * count + self.predicted, return_inverse=True)
+        counts = totals(np.arange(len(self)) if self.owner is None else self.owner, kinds, len(self), resamples)
+        return label_scores(counts, pairs // count, pairs % count, count)
 
-    def rightness(self) -> np.ndarray:
-        """Whether a decision is right; of several, the share that is (1 of none)."""
-        right = _booleans(self.predicted == self.expected)
+    def correctness(self) -> np.ndarray:
+        """Whether a decision is correct; of several, the fraction that is (1 of none)."""
+        correct = _correct(self.predicted == self.expected)
         if self.owner is None:
-            return right
+            return correct
         total = np.bincount(self.owner, minlength=len(self))
-        return np.where(total > 0, np.bincount(self.owner, right, minlength=len(self)) / np.maximum(total, 1), 1.0)
+        return np.where(total > 0, np.bincount(self.owner, correct, minlength=len(self)) / np.maximum(total, 1), 1.0)
 
     def by_class(self) -> dict[str, dict[str, float]]:
-        metrics = needed("sklearn.metrics")
-        found = metrics.precision_recall_fscore_support(
+        metrics = sklearn_metrics()
+        columns = metrics.precision_recall_fscore_support(
             self.expected, self.predicted, labels=list(range(len(self.labels))), zero_division=0
         )
-        return _table(self.labels, found)
+        return _by_label(self.labels, columns)
 
-    def confusion(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Of the labels."""
-        return self.labels, _confusion(self.expected, self.predicted, range(len(self.labels)))
+    def confusion_matrix(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Of the labels: int [K, K]."""
+        return self.labels, confusion_counts(self.expected, self.predicted, range(len(self.labels)))
 
 
 def word_outcomes(
     predicted: Sequence[Sequence[int]], expected: Sequence[Sequence[int]], labels: tuple[str, ...]
 ) -> LabelOutcomes:
-    """One of the labels for each word of each example."""
+    """One label for each word of each example.
+
+    Args:
+        predicted: indices of labels, by example and word.
+        expected: the same of the right ones.
+        labels: their names.
+    """
     owner = np.repeat(np.arange(len(expected)), list(map(len, expected)))
-    said, right = (np.fromiter(chain.from_iterable(side), dtype=int) for side in (predicted, expected))
-    return LabelOutcomes(said, right, labels, owner, len(expected))
+    flat = [np.fromiter(chain.from_iterable(side), dtype=int) for side in (predicted, expected)]
+    return LabelOutcomes(*flat, labels, owner, len(expected))
 
 
 @dataclass(frozen=True)
 class SetOutcomes(Outcomes):
-    """Any of the labels for each: bool [n, K]."""
+    """Any number of K labels for each example: bool [n, K]."""
 
     main: ClassVar[str] = "micro_f1"
 
@@ -151,12 +169,12 @@ class SetOutcomes(Outcomes):
     def __len__(self) -> int:
         return len(self.expected)
 
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """F1 over all decisions and averaged over the labels, and how often all of an example's labels are right."""
-        metrics = needed("sklearn.metrics")
-        expected, predicted = _of(self.expected, chosen).astype(int), _of(self.predicted, chosen).astype(int)
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
+        """Micro and macro F1, and the fraction of examples with exactly the expected labels."""
+        metrics = sklearn_metrics()
+        expected, predicted = (_selected(side, indices).astype(int) for side in (self.expected, self.predicted))
         each: dict[str, Any] = {"labels": self._columns(), "zero_division": 0}
-        return _floats(
+        return as_floats(
             {
                 "micro_f1": metrics.f1_score(expected, predicted, average="micro", **each),
                 "macro_f1": metrics.f1_score(expected, predicted, average="macro", **each),
@@ -165,35 +183,35 @@ class SetOutcomes(Outcomes):
         )
 
     def _columns(self) -> list[int] | None:
-        """What scikit-learn is to count: all columns; a single one it takes for two labels, of which 1 is ours."""
+        """The columns that scikit-learn counts, by default all: it reads a single one as the two labels 0 and 1."""
         return [1] if len(self.labels) == 1 else None
 
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """From how often a draw has each label found, said and right."""
-        counted = [self.predicted & self.expected, self.predicted, self.expected, self.rightness()[:, None] > 0]
-        example, number = np.hstack(counted).nonzero()
+    def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a resample has each label predicted rightly, predicted, and expected."""
+        counted = [self.predicted & self.expected, self.predicted, self.expected, self.correctness()[:, None] > 0]
+        owners, kinds = np.hstack(counted).nonzero()
         columns = 3 * len(self.labels) + 1
-        times = totals(example, number, len(self), draws, columns)
-        found, said, right = np.split(times[:, :-1], 3, axis=1)
+        counts = totals(owners, kinds, len(self), resamples, columns)
+        true_positives, predicted, expected = np.split(counts[:, :-1], 3, axis=1)
         return {
-            "micro_f1": f1(found.sum(-1), said.sum(-1), right.sum(-1)),
-            "macro_f1": f1(found, said, right).mean(-1),
-            "accuracy": times[:, -1] / len(self),
+            "micro_f1": f1(true_positives.sum(-1), predicted.sum(-1), expected.sum(-1)),
+            "macro_f1": f1(true_positives, predicted, expected).mean(-1),
+            "accuracy": counts[:, -1] / len(self),
         }
 
-    def rightness(self) -> np.ndarray:
-        return _booleans((self.predicted == self.expected).all(-1))
+    def correctness(self) -> np.ndarray:
+        return _correct((self.predicted == self.expected).all(-1))
 
     def by_class(self) -> dict[str, dict[str, float]]:
-        metrics = needed("sklearn.metrics")
+        metrics = sklearn_metrics()
         expected, predicted = self.expected.astype(int), self.predicted.astype(int)
-        found = metrics.precision_recall_fscore_support(expected, predicted, labels=self._columns(), zero_division=0)
-        return _table(self.labels, found)
+        columns = metrics.precision_recall_fscore_support(expected, predicted, labels=self._columns(), zero_division=0)
+        return _by_label(self.labels, columns)
 
 
 @dataclass(frozen=True)
 class NumberOutcomes(Outcomes):
-    """A number for each, or several: float [n] or [n, K]."""
+    """One number or K numbers for each example: float [n] or [n, K]."""
 
     main: ClassVar[str] = "pearson"
 
@@ -203,111 +221,38 @@ class NumberOutcomes(Outcomes):
     def __len__(self) -> int:
         return len(self.expected)
 
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Pearson's and Spearman's correlation, and the mean squared error.
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
+        """Pearson and Spearman correlation, and the mean squared error.
 
-        Where all numbers are the same, or there is only one, correlations are NaN.
+        Correlations of constant numbers, or of a single one, are NaN.
         """
-        expected, predicted = _of(self.expected, chosen).ravel(), _of(self.predicted, chosen).ravel()
-        error = needed("sklearn.metrics").mean_squared_error(expected, predicted)
-        return _floats({**_correlations(predicted, expected), "mean_squared_error": error})
+        expected, predicted = (_selected(side, indices).ravel() for side in (self.expected, self.predicted))
+        metrics = sklearn_metrics()
+        error = metrics.mean_squared_error(expected, predicted)
+        return as_floats({**_correlations(predicted, expected), "mean_squared_error": error})
 
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """From how often a draw has each number."""
+    def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """From how often a resample has each number."""
         expected, predicted = self.expected.ravel(), self.predicted.ravel()
         places = [np.unique(each, return_inverse=True)[1] for each in (predicted, expected)]
         errors, width = np.square(predicted - expected), len(expected) // len(self)
-        found = []
-        for chosen in draws:
-            times = np.repeat(np.bincount(chosen, minlength=len(self)), width)
-            pearson = correlation(predicted, expected, times)
-            spearman = correlation(ranks(places[0], times), ranks(places[1], times), times)
-            found.append((pearson, spearman, times @ errors / times.sum()))
-        return dict(zip(("pearson", "spearman", "mean_squared_error"), np.array(found).T, strict=True))
+        rows = []
+        for indices in resamples:
+            counts = np.repeat(np.bincount(indices, minlength=len(self)), width)
+            pearson = correlation(predicted, expected, counts)
+            spearman = correlation(ranks(places[0], counts), ranks(places[1], counts), counts)
+            rows.append((pearson, spearman, counts @ errors / counts.sum()))
+        return dict(zip(("pearson", "spearman", "mean_squared_error"), np.array(rows).T, strict=True))
 
-    def rightness(self) -> np.ndarray:
+    def correctness(self) -> np.ndarray:
         """Minus the squared error."""
         errors = np.square(self.predicted - self.expected).reshape(len(self), -1).mean(-1)
         return np.asarray(-errors)
 
 
 @dataclass(frozen=True)
-class EntityOutcomes(Outcomes):
-    """Entities, from tags such as O, B-PER and I-PER for each word of each example."""
-
-    main: ClassVar[str] = "f1"
-
-    predicted: Sequence[Sequence[str]]
-    expected: Sequence[Sequence[str]]
-
-    def __len__(self) -> int:
-        return len(self.expected)
-
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
-        """Precision, recall and F1 of whole entities, F1 as conlleval counts, and the accuracy of the tags.
-
-        The first three are strict: an entity begins with B-. conlleval takes an I- that follows nothing of its type
-        for a beginning too. Tags of other schemes than IOB2 are counted as conlleval does.
-        """
-        metrics = needed("seqeval.metrics")
-        picked = range(len(self)) if chosen is None else chosen
-        expected, predicted = ([list(tags[i]) for i in picked] for tags in (self.expected, self.predicted))
-        found = {
-            name: getattr(metrics, f"{name}_score")(expected, predicted, zero_division=0, **self._strictness())
-            for name in ("f1", "precision", "recall")
-        }
-        found["conlleval_f1"] = metrics.f1_score(expected, predicted, zero_division=0)
-        return _floats({**found, "accuracy": metrics.accuracy_score(expected, predicted)})
-
-    def _strictness(self) -> dict[str, Any]:
-        prefixes = {tag[:1] for tags in chain(self.predicted, self.expected) for tag in tags}
-        return {"mode": "strict", "scheme": needed("seqeval.scheme").IOB2} if prefixes <= IOB2_PREFIXES else {}
-
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        """From how many entities of each example were found, were said and are right, strictly and as conlleval does;
-        and how many of its tags are right, of how many."""
-        strict = self._strictness().get("scheme")
-        counts = []
-        for right, said in zip(self.expected, self.predicted, strict=True):
-            entities = [*_entity_counts(right, said, strict), *_entity_counts(right, said, None)]
-            counts.append([*entities, sum(map(eq, right, said)), len(right)])
-        table = np.array(counts)
-        times = np.stack([table[chosen].sum(0) for chosen in draws])
-        found, said, right, *loose, same, tags = times.T
-        return {
-            "f1": f1(found, said, right),
-            "precision": share(found, said),
-            "recall": share(found, right),
-            "conlleval_f1": f1(*loose),
-            "accuracy": share(same, tags),
-        }
-
-    def rightness(self) -> np.ndarray:
-        """Whether all tags of an example are right."""
-        return _booleans([list(a) == list(b) for a, b in zip(self.predicted, self.expected, strict=True)])
-
-    def by_class(self) -> dict[str, dict[str, float]]:
-        metrics = needed("seqeval.metrics")
-        expected, predicted = ([list(tags) for tags in side] for side in (self.expected, self.predicted))
-        found = metrics.classification_report(
-            expected, predicted, output_dict=True, zero_division=0, **self._strictness()
-        )
-        return {
-            label: _floats({_REPORT_NAMES[name]: value for name, value in row.items()})
-            for label, row in found.items()
-            if not label.endswith(" avg")
-        }
-
-    def confusion(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Of the kinds of entity that the words belong to; O: none."""
-        expected, predicted = ([tag[2:] or tag for tag in chain(*side)] for side in (self.expected, self.predicted))
-        kinds = sorted({*expected, *predicted}, key=lambda kind: (kind != OUTSIDE, kind))
-        return tuple(kinds), _confusion(expected, predicted, kinds)
-
-
-@dataclass(frozen=True)
 class ChoiceOutcomes(Outcomes):
-    """Which of its choices for each example: int [n]."""
+    """The index of one choice for each example: int [n]."""
 
     main: ClassVar[str] = "accuracy"
 
@@ -317,79 +262,60 @@ class ChoiceOutcomes(Outcomes):
     def __len__(self) -> int:
         return len(self.expected)
 
-    def scores(self, chosen: np.ndarray | None = None) -> dict[str, float]:
+    def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
         """Accuracy."""
-        accuracy = needed("sklearn.metrics").accuracy_score
-        return _floats({"accuracy": accuracy(_of(self.expected, chosen), _of(self.predicted, chosen))})
+        accuracy = sklearn_metrics().accuracy_score
+        return as_floats({"accuracy": accuracy(_selected(self.expected, indices), _selected(self.predicted, indices))})
 
-    def resampled(self, draws: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        right = self.rightness()
-        return {"accuracy": np.array([right[chosen].mean() for chosen in draws])}
+    def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        correct = self.correctness()
+        return {"accuracy": np.array([correct[indices].mean() for indices in resamples])}
 
-    def rightness(self) -> np.ndarray:
-        return _booleans(self.predicted == self.expected)
+    def correctness(self) -> np.ndarray:
+        return _correct(self.predicted == self.expected)
 
 
 def _correlations(predicted: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
-    """Pearson's and Spearman's, of two numbers or more."""
+    """Pearson and Spearman correlation of float [n] each; NaN of fewer than two numbers."""
     if len(expected) < 2:
         return {"pearson": np.nan, "spearman": np.nan}
-    statistics = needed("scipy.stats")
+    statistics = import_extra("scipy.stats", "train", "scoring")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", statistics.ConstantInputWarning)  # NaN says it
+        warnings.simplefilter("ignore", statistics.ConstantInputWarning)  # the result is NaN
         return {
             "pearson": statistics.pearsonr(predicted, expected).statistic,
             "spearman": statistics.spearmanr(predicted, expected).statistic,
         }
 
 
-def _entity_counts(expected: Sequence[str], predicted: Sequence[str], scheme: Any) -> tuple[int, int, int]:
-    """How many entities of one example were found, were said, and are right."""
-    right, said = (_entities(list(tags), scheme) for tags in (expected, predicted))
-    return len(right & said), len(said), len(right)
+def confusion_counts(expected: Any, predicted: Any, names: Sequence[Any]) -> np.ndarray:
+    counts: np.ndarray = sklearn_metrics().confusion_matrix(expected, predicted, labels=list(names))
+    return counts
 
 
-def _entities(tags: list[str], scheme: Any) -> set[Any]:
-    if scheme is None:
-        return set(needed("seqeval.metrics.sequence_labeling").get_entities(tags))
-    found = needed("seqeval.scheme").Entities([tags], scheme)
-    return {(entity.tag, entity.start, entity.end) for entity in found.entities[0]}
+def _selected(values: np.ndarray, indices: np.ndarray | None) -> np.ndarray:
+    return values if indices is None else values[indices]
 
 
-def _confusion(expected: Any, predicted: Any, names: Sequence[Any]) -> np.ndarray:
-    found: np.ndarray = needed("sklearn.metrics").confusion_matrix(expected, predicted, labels=list(names))
-    return found
-
-
-def _of(values: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
-    return values if chosen is None else values[chosen]
-
-
-def _booleans(values: Any) -> np.ndarray:
+def _correct(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
-def _floats(values: dict[str, Any]) -> dict[str, float]:
+def as_floats(values: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-_REPORT_NAMES = {"precision": "precision", "recall": "recall", "f1-score": "f1", "support": "support"}
+REPORT_NAMES = {"precision": "precision", "recall": "recall", "f1-score": "f1", "support": "support"}
 
 
-def _table(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float]]:
+def _by_label(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float]]:
     rows = zip(*columns, strict=True)
     return {
-        label: _floats(dict(zip(_REPORT_NAMES.values(), row, strict=True)))
+        label: as_floats(dict(zip(REPORT_NAMES.values(), row, strict=True)))
         for label, row in zip(labels, rows, strict=True)
     }
 
 
-def needed(name: str) -> Any:
-    """A module that scores are computed by; an `ImportError` that says how to install it."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        package = {"sklearn": "scikit-learn", "scipy": "scikit-learn"}.get(name.split(".")[0], name.split(".")[0])
-        raise ImportError(
-            f"scores are computed by {package}, which is not here: pip install 'electra[train]'"
-        ) from error
+def sklearn_metrics() -> Any:
+    """scikit-learn's metrics; an `ImportError` with the command that installs it, where it is missing."""
+    return import_extra("sklearn.metrics", "train", "scoring")

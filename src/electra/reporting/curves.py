@@ -14,7 +14,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from electra.reporting.rendering import render, visible
+from electra.files.hidden_characters import visible
+from electra.reporting.rendering import render
 
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 

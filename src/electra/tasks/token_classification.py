@@ -13,7 +13,8 @@ from torch import nn
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.metrics import task_metrics as metrics
-from electra.metrics.task_metrics import OUTSIDE as OUTSIDE
+from electra.metrics.entity_metrics import OUTSIDE as OUTSIDE
+from electra.metrics.entity_metrics import EntityOutcomes
 from electra.nn.losses import IGNORED
 from electra.tasks.inputs.texts import Words, read_single_text, read_words
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
@@ -165,7 +166,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         each = zip(predictions, examples, strict=True)
         predicted = [[label for label, _ in self.words_said(*pair)] for pair in each]
         if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
-            return metrics.EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
+            return EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
         numbers = [[self.labels.index(tag) for tag in tags] for tags in predicted]
         return metrics.word_outcomes(numbers, expected, self.labels)
 

@@ -1,4 +1,4 @@
-"""The folder of a fitted model -> a page to judge it by: `report.html`."""
+"""The report of a fitted model: its folder -> `report.html`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ NOT_SCORES = ("step", "seed", "split", "main")
 
 @dataclass(frozen=True)
 class FitFiles:
-    """What the folder of a fitted model says.
+    """What the folder of a fitted model holds.
 
     Attributes:
-        found: what `finetune` returned, with `settings` and `data`.
-        records: the metrics of all seeds.
-        answered: the kept model's answers to the examples that it was scored with.
+        result: scores.json: what `finetune` returned, with `settings` and `data`.
+        records: metrics.jsonl: the metrics of all seeds.
+        answered: the model's answers to the examples that it was scored with.
     """
 
     folder: Path
-    found: Mapping[str, Any]
+    result: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     answered: Answered
 
@@ -41,10 +41,10 @@ class FitFiles:
         return list(dict.fromkeys(record["seed"] for record in self.records))
 
     def points(self, name: str, seed: int, split: str) -> Points:
-        """(step, figure) of every line of a seed and a split that has the figure."""
+        """(step, value) of a metric, from the lines of a seed and a split that have it."""
         of_seed = (record for record in self.records if record["seed"] == seed and record["split"] == split)
-        found = ((record["step"], record.get(name)) for record in of_seed)
-        return [(step, value) for step, value in found if isinstance(value, (int, float))]
+        values = ((record["step"], record.get(name)) for record in of_seed)
+        return [(step, value) for step, value in values if isinstance(value, (int, float))]
 
 
 def is_fitted(folder: Path) -> bool:
@@ -59,20 +59,20 @@ def read_fit(folder: Path) -> FitFiles:
         ValueError: a file is damaged; the message names it.
         OSError: a file is missing.
     """
-    found = _read_scores(folder / SCORES)
+    result = _read_scores(folder / SCORES)
     records = list(read_metrics(folder / METRICS))
     task = fitted_task(ElectraConfig.from_pretrained(folder), str(folder)).for_scoring()
     lines = _read_lines(folder / PREDICTIONS)
     examples, answers = ([line[name] for line in lines] for name in ("example", "answer"))
-    source = Path(found["settings"]["eval"]).name
+    source = Path(result["settings"]["eval"]).name
     places = [f"{source}:{line['line']}" for line in lines]
-    return FitFiles(folder, found, records, Answered(task, examples, answers, task.outcomes(answers, examples), places))
+    return FitFiles(folder, result, records, Answered(task, examples, answers, task.outcomes(answers, examples), places))
 
 
 def write_fit_report(folder: Path, output: Path) -> Path:
     """Write the page of a fitted model; returns `output`.
 
-    Without matplotlib there are no curves in it, but a line that says how to get them.
+    Without matplotlib it has no curves, but a sentence that says how to get them.
 
     Raises:
         ValueError: a file in the folder is damaged.
@@ -83,51 +83,53 @@ def write_fit_report(folder: Path, output: Path) -> Path:
 
 
 def _parts(fit: FitFiles) -> list[str]:
-    found, settings = fit.found, fit.found["settings"]
+    result, settings = fit.result, fit.result["settings"]
     return [
-        paragraph(_what(fit)),
-        _failures(found),
-        _scores(found),
+        paragraph(_summary(fit)),
+        _failures(result),
+        _scores(result),
         _seeds(fit),
         _curves(fit),
         *sections(fit.answered),
-        data_section(found["data"], fit.answered.task.max_length),
-        section("Settings", [table(("setting", "value"), (each for each in settings.items() if each[1] is not None))]),
+        data_section(result["data"], fit.answered.task.max_length),
+        section("Settings", [table(("setting", "value"), ((name, value) for name, value in settings.items() if value is not None))]),
     ]
 
 
-def _what(fit: FitFiles) -> str:
-    """What was fitted to what, in a sentence or two."""
-    found, settings = fit.found, fit.found["settings"]
+def _summary(fit: FitFiles) -> str:
+    """Model, task, examples and the chosen step, in two sentences."""
+    result, settings = fit.result, fit.result["settings"]
     several = f", the best of {len(fit.seeds)} seeds" if len(fit.seeds) > 1 else ""
-    threshold = f" Its threshold is {found['threshold']:.4g}." if "threshold" in found else ""
+    threshold = f" Its threshold is {result['threshold']:.4g}." if "threshold" in result else ""
     return (
-        f"{fit.answered.task.name}: {settings['model']}, fitted to {found['data']['train']['examples']:,} examples of "
-        f"{Path(settings['train']).name} and scored with {found['examples']:,} of {Path(settings['eval']).name}. "
-        f"Kept is seed {found['seed']} as it was after step {found['step']:,}{several}.{threshold}"
+        f"{fit.answered.task.name}: {settings['model']}, fine-tuned on {result['data']['train']['examples']:,} examples of "
+        f"{Path(settings['train']).name} and evaluated on {result['examples']:,} of {Path(settings['eval']).name}. "
+        f"The model is seed {result['seed']} after step {result['step']:,}{several}.{threshold}"
     )
 
 
-def _failures(found: Mapping[str, Any]) -> str:
-    told = [notice(f"Seed {seed} failed", f"{why}.") for seed, why in found.get("failures", {}).items()]
-    return section("Failed fits", told)
+def _failures(result: Mapping[str, Any]) -> str:
+    notices = [notice(f"Seed {seed} failed", f"{reason}.") for seed, reason in result.get("failures", {}).items()]
+    return section("Failed fits", notices)
 
 
-def _scores(found: Mapping[str, Any]) -> str:
-    more = {"mean of the seeds": found["mean"], "± deviation": found["deviation"]} if "mean" in found else {}
+def _scores(result: Mapping[str, Any]) -> str:
+    more = {}
+    if "mean" in result:
+        more = {"mean of the seeds": result["mean"], "± standard deviation": result["deviation"]}
     note = (
-        f"chosen by {found['main']}, on the examples that are scored here: other examples give a little less. The "
-        "interval is what other examples of the same kind would give, by bootstrap"
+        f"the model was selected by {result['main']} on these examples, so expect a little less on others. "
+        "The interval is what other examples of the same kind would give, by bootstrap"
     )
-    return scores_section(found["scores"], found["intervals"], more, confidence=found["confidence"], note=note)
+    return scores_section(result["scores"], result["intervals"], more, confidence=result["confidence"], note=note)
 
 
 def _seeds(fit: FitFiles) -> str:
-    by_seed = fit.found.get("by_seed", {})
-    names = list(fit.found["scores"])
-    kept = str(fit.found["seed"])
+    by_seed = fit.result.get("by_seed", {})
+    names = list(fit.result["scores"])
+    best = str(fit.result["seed"])
     rows = [
-        (f"{seed} (kept)" if seed == kept else seed, *(scores.get(name) for name in names))
+        (f"{seed} (best)" if seed == best else seed, *(scores.get(name) for name in names))
         for seed, scores in by_seed.items()
     ]
     return section("Seeds", [table(("seed", *names), rows)] if rows else [])
@@ -140,20 +142,20 @@ def _curves(fit: FitFiles) -> str:
 
 
 def _charts(fit: FitFiles) -> list[Chart]:
-    """The loss, every score (the one that was chosen by first), the rate and the gradient."""
-    main, kept = fit.found["main"], fit.found["seed"]
-    names = sorted(fit.found["scores"], key=lambda name: name != main)
-    mark = [(float(fit.found["step"]), "kept")]
+    """The loss, every score (first the one that selects the model), the learning rate and the gradient norm."""
+    main, best = fit.result["main"], fit.result["seed"]
+    names = sorted(fit.result["scores"], key=lambda name: name != main)
+    mark = [(float(fit.result["step"]), "best")]
     return [
-        Chart("Loss", _lines(fit, "loss", "train"), note="of the examples that are learnt, for each label"),
+        Chart("Loss", _lines(fit, "loss", "train"), note="of the training examples, per label"),
         *(Chart(name, _lines(fit, name, "held_out"), marks=mark, note=_note(name, main)) for name in names),
-        Chart("Learning rate", [Line("rate", fit.points("learning_rate", kept, "train"))]),
+        Chart("Learning rate", [Line("learning rate", fit.points("learning_rate", best, "train"))]),
         Chart("Gradient norm", _lines(fit, "gradient_norm", "train"), log_y=True, note="before clipping"),
     ]
 
 
 def _note(name: str, main: str) -> str:
-    return "of the examples that are scored; by this the kept model was chosen" if name == main else ""
+    return "of the evaluation examples; selects the model" if name == main else ""
 
 
 def _lines(fit: FitFiles, name: str, split: str) -> list[Line]:
@@ -163,13 +165,13 @@ def _lines(fit: FitFiles, name: str, split: str) -> list[Line]:
 
 def _read_scores(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        missing = [name for name in ("scores", "intervals", "data", "settings") if name not in found]
+        result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        missing = [name for name in ("scores", "intervals", "data", "settings") if name not in result]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): fit the model again") from error
     if missing:
         raise ValueError(f"{path} has no {missing[0]}: it was written by an earlier version. Fit the model again")
-    return found
+    return result
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
@@ -177,8 +179,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
-                found = json.loads(line)
-                lines.append({name: found[name] for name in ("line", "example", "answer")})
+                record = json.loads(line)
+                lines.append({name: record[name] for name in ("line", "example", "answer")})
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path}, line {number} is damaged ({error!r}): fit the model again") from error
     return lines

@@ -1,4 +1,4 @@
-"""How good a model was: at one evaluation, and at the end of a fit."""
+"""The scores of one evaluation, and the outcome of a fit with one seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from electra.files.atomic import write_text
-from electra.metrics.task_metrics import LESS_IS_BETTER
+from electra.metrics.task_metrics import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores after a step; `main` is the name of the one to choose by."""
+    """The scores after a step; main: the name of the score that selects the best evaluation."""
 
     step: int
     main: str
@@ -23,22 +23,22 @@ class Evaluation:
 
     @property
     def value(self) -> float:
-        """The more, the better."""
+        """The main score, so that higher is better."""
         return goodness(self.main, self.scores[self.main])
 
     def record(self) -> dict[str, Any]:
-        """The line of the metrics; JSON has no NaN, it is null there."""
+        """Its line in metrics.jsonl; NaN is null, which JSON has."""
         return {"step": self.step, "split": "held_out", "main": self.main, **without_nan(self.scores)}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Evaluation:
-        """What `record` wrote."""
+        """The evaluation that `record` wrote."""
         scores = {name: value for name, value in record.items() if name not in ("step", "split", "main")}
         return cls(record["step"], record["main"], _with_nan(scores))
 
 
 def best_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The first of the best."""
+    """The best evaluation, the earliest of equal ones."""
     return max(evaluations, key=lambda evaluation: (evaluation.value, -evaluation.step))
 
 
@@ -47,10 +47,12 @@ class Outcome:
     """How a fit with one seed ended.
 
     Attributes:
-        failure: why it is to be begun again with another seed; None: it is not.
-        main: the name of the score to choose by.
-        step: after which the model was kept.
-        threshold: by which the scores of several labels, or no answer, were decided, where that was done.
+        scores: of the best evaluation; empty if the fit failed before its first one.
+        main: the name of the score that selects the model.
+        step: the step of the best evaluation.
+        seconds: of training.
+        threshold: the tuned threshold of several labels or of no answer, for tasks that have one.
+        failure: why the fit is restarted with another seed; None: it succeeded.
     """
 
     seed: int
@@ -63,42 +65,44 @@ class Outcome:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a model (a failed one may be the best there is)."""
+        """Whether there is a model; a failed fit may have one."""
         return bool(self.scores)
 
     @property
     def rank(self) -> tuple[bool, bool, float]:
-        """What the best outcome has most of: there is a model, it did not fail, and how good its main score is."""
+        """The sort key of outcomes: has a model, did not fail, main score."""
         return self.usable, self.failure is None, goodness(self.main, self.scores.get(self.main, math.nan))
 
     def save(self, path: Path) -> None:
+        """Write it as JSON."""
         write_text(path, json.dumps(without_nan(vars(self)), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Outcome:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**found, "scores": _with_nan(found["scores"])})
+        """What `save` wrote."""
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**fields, "scores": _with_nan(fields["scores"])})
 
 
 def shown(scores: Mapping[str, float]) -> str:
-    """Scores for a reader: `accuracy 0.9123, matthews 0.8246`."""
+    """Scores as text: `accuracy 0.9123, matthews 0.8246`."""
     return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 def without_nan(value: Any) -> Any:
-    """The same for JSON, which has no NaN: null."""
+    """The value with NaN replaced by None (null), as JSON has no NaN."""
     if isinstance(value, Mapping):
         return {name: without_nan(part) for name, part in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _with_nan(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """Scores as they were before they were JSON."""
+    """The scores that `without_nan` made JSON of."""
     return {name: math.nan if value is None else float(value) for name, value in scores.items()}
 
 
 def goodness(name: str, score: float) -> float:
-    """The score of that name, or minus it where less is better; no number is the worst there is."""
+    """The score, negated where lower is better; NaN counts as the worst."""
     if math.isnan(score):
         return -math.inf
-    return -score if name in LESS_IS_BETTER else score
+    return -score if name in LOWER_IS_BETTER else score

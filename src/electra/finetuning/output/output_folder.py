@@ -1,4 +1,4 @@
-"""The output of a fit: the model that was kept, its scores, its answers, its card and its page."""
+"""Write the output of a fit: the best model, its scores, predictions, card and report."""
 
 from __future__ import annotations
 
@@ -32,36 +32,37 @@ CONFIDENCE = 0.95
 def write_output(
     config: FinetuneConfig, examples: Examples, tried: Sequence[Outcome], device: torch.device, report: Reporter
 ) -> dict[str, Any]:
-    """Write the output folder, whole or not at all, and its page; then what was unfinished is gone.
+    """Write the output folder, whole or not at all, and its report; then remove the unfinished work.
 
-    So is what a process left that was killed while it did the same.
+    The best model is read back from its files and answers the held-out examples once more, so the scores are those of
+    what was written.
 
-    The kept model is read back and answers the held-out examples once more, so what is written is what it does.
-    Returns what scores.json holds but for `settings` and `data`.
+    Returns:
+        The content of scores.json without `settings` and `data`.
     """
-    kept = best(tried)
+    chosen = best(tried)
     remove_partial_of(config.output)
     with writing_folder(config.output) as folder:
-        shutil.copytree(config.unfinished / f"seed-{kept.seed}" / "fitted", folder, dirs_exist_ok=True)
+        shutil.copytree(config.unfinished / f"seed-{chosen.seed}" / "fitted", folder, dirs_exist_ok=True)
         _write_metrics(folder / METRICS, config, tried)
         answered = _answer(folder, examples, device)
-        found = result(tried, len(examples.held_out))
-        found |= {"intervals": intervals(answered, confidence=CONFIDENCE), "confidence": CONFIDENCE}
-        values = {**found, "data": examples.data, "settings": config.settings()}
+        scores = result(tried, len(examples.held_out))
+        scores |= {"intervals": intervals(answered, confidence=CONFIDENCE), "confidence": CONFIDENCE}
+        values = {**scores, "data": examples.data, "settings": config.settings()}
         write_text(folder / SCORES, json.dumps(without_nan(values), indent=2) + "\n")
-        write_text(folder / "README.md", fitted_card(config, examples, found))
+        write_text(folder / "README.md", fitted_card(config, examples, scores))
     finish_output(config, report)
-    return dict(without_nan(found))
+    return dict(without_nan(scores))
 
 
 def finish_output(config: FinetuneConfig, report: Reporter) -> None:
-    """Once the output is whole: its page, and what was unfinished is gone. What a killed process left is done again."""
+    """After the output is whole: write its report, remove the unfinished work. Safe to repeat after a kill."""
     _write_page(config.output, report)
     shutil.rmtree(config.unfinished, ignore_errors=True)
 
 
 def _write_metrics(path: Path, config: FinetuneConfig, tried: Sequence[Outcome]) -> None:
-    """The lines of all seeds, each with its seed; one that diverged at once has none."""
+    """The lines of all seeds, each with its seed; a seed that diverged before its first line has none."""
     with writing(path, "w") as file:
         for one in tried:
             lines = config.unfinished / f"seed-{one.seed}" / METRICS
@@ -70,24 +71,25 @@ def _write_metrics(path: Path, config: FinetuneConfig, tried: Sequence[Outcome])
 
 
 def _answer(folder: Path, examples: Examples, device: torch.device) -> Outcomes:
-    """Let the model of a folder answer the held-out examples, and write that into it, an example to a line."""
+    """Let the model of a folder answer the held-out examples; write predictions.jsonl, one example per line."""
     task = fitted_task(ElectraConfig.from_pretrained(folder), str(folder)).for_scoring()
     model = load(type(task), str(folder)).to(device)
     answers = list(predict(model, examples.tokenizer, task, examples.held_out))
     outcomes = task.outcomes(answers, examples.held_out)
-    each = zip(examples.lines, examples.held_out, answers, outcomes.rightness().tolist(), strict=True)
+    each = zip(examples.lines, examples.held_out, answers, outcomes.correctness().tolist(), strict=True)
     with writing(folder / PREDICTIONS, "w") as file:
-        for line, example, answer, right in each:
-            record = {"line": line, "example": example, "answer": answer, "right": right}
+        for line, example, answer, correct in each:
+            record = {"line": line, "example": example, "answer": answer, "right": correct}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     return outcomes
 
 
 def _write_page(folder: Path, report: Reporter) -> None:
-    """That the page cannot be written or drawn must not be the end of a fit that is done."""
+    """Write the report; an error is a message, because the fit itself is complete."""
     try:
         write_fit_report(folder, folder / "report.html")
     except Exception as error:
-        report.say(f"the report was not written: {error!r}. For another try: electra report {folder}")
+        report.say(f"the report was not written: {error!r}. To try again: electra report {folder}")
+        return
     if not can_draw():
         report.say(f"{INSTALL}, then electra report {folder}")
