@@ -48,7 +48,11 @@ def test_the_largest_differences_of_numbers() -> None:
     task = TextClassification(labels=("LABEL_0",), problem_type="regression")
     answers = [{"label": "LABEL_0", "score": score} for score in (1.0, -2.0, 3.0)]
     found = messages(task, [{"text": "t", "label": label} for label in (1.5, 1.0, 3.0)], answers)
-    assert found == [(1, "predicted: -2 · expected: 1"), (0, "predicted: 1 · expected: 1.5"), (2, "predicted: 3 · expected: 3")]
+    assert found == [
+        (1, "predicted: -2 · expected: 1"),
+        (0, "predicted: 1 · expected: 1.5"),
+        (2, "predicted: 3 · expected: 3"),
+    ]
 
 
 def tokens(*labels: tuple[str, float]) -> list[dict[str, Any]]:

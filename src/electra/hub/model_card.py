@@ -102,7 +102,7 @@ def model_card(
 def escaped(text: str) -> str:
     """Text as Markdown that shows it and nothing else: names of files and labels may hold HTML, links or lists.
 
-    Hidden characters, such as the one that reverses the direction of text, become their code points, line breaks spaces.
+    Hidden characters, such as the one that reverses the direction of text, become code points, line breaks spaces.
     """
     one_line = visible(" ".join(text.split()))
     shown = _MARKDOWN.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), one_line)
@@ -115,5 +115,8 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def _table(figures: Mapping[str, float | int | str]) -> str:
-    rows = [f"| {escaped(name)} | {f'{value:.4g}' if isinstance(value, float) else escaped(str(value))} |" for name, value in figures.items()]
+    rows = [
+        f"| {escaped(name)} | {f'{value:.4g}' if isinstance(value, float) else escaped(str(value))} |"
+        for name, value in figures.items()
+    ]
     return "\n".join(["## Figures", "", "| measured | value |", "|---|---|", *rows])

@@ -130,7 +130,7 @@ class AnswerOutcomes(Outcomes):
         return np.where(self.no_answer > self.threshold, ~self.answerable, self.raw[name])
 
     def _totals(self, name: str, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The sum of the metric if the 0 to m most certain of m questions are answered, [m + 1], and the sorted odds, [m].
+        """The sum of the metric if the most certain 0 to m questions are answered, [m + 1], and the sorted odds, [m].
 
         Answering a question adds its metric, and costs 1 where it has no answer.
         """

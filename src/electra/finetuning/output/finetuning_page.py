@@ -66,7 +66,9 @@ def read_fit(folder: Path) -> FitFiles:
     examples, answers = ([line[name] for line in lines] for name in ("example", "answer"))
     source = Path(result["settings"]["eval"]).name
     places = [f"{source}:{line['line']}" for line in lines]
-    return FitFiles(folder, result, records, Answered(task, examples, answers, task.outcomes(answers, examples), places))
+    return FitFiles(
+        folder, result, records, Answered(task, examples, answers, task.outcomes(answers, examples), places)
+    )
 
 
 def write_fit_report(folder: Path, output: Path) -> Path:
@@ -92,7 +94,10 @@ def _parts(fit: FitFiles) -> list[str]:
         _curves(fit),
         *sections(fit.answered),
         data_section(result["data"], fit.answered.task.max_length),
-        section("Settings", [table(("setting", "value"), ((name, value) for name, value in settings.items() if value is not None))]),
+        section(
+            "Settings",
+            [table(("setting", "value"), ((name, value) for name, value in settings.items() if value is not None))],
+        ),
     ]
 
 
