@@ -2,7 +2,7 @@
 
 Input     JSON lines such as {"text": "the cook", "choices": ["sails home", "bakes bread", ...], "label": 1}
 Command   electra finetune MODEL --train multiple_choice/train.jsonl
-          --eval multiple_choice/eval.jsonl --output multiple_choice/fitted --rate 1e-3 --epochs 6
+          --eval multiple_choice/eval.jsonl --output multiple_choice/fitted --learning-rate 1e-3 --epochs 6
 Expected  accuracy 1.00 in 13 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
           --steps 150 --length 64 --vocab-size 2048 --dropout 0`
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         (options.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     train, held_out, fitted = (options.folder / name for name in ("train.jsonl", "eval.jsonl", "fitted"))
-    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, rate=1e-3, epochs=6)
+    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, learning_rate=1e-3, epochs=6)
     result = finetune(config)
     print(json.dumps(result["scores"]))
     print(pipeline("multiple-choice", str(fitted))({"text": "the cook", "choices": ["sails home", "bakes bread"]}))

@@ -2,7 +2,7 @@
 
 Input     JSON lines such as {"question": "where is the map?", "context": "the map is in the attic.", ...}
 Command   electra finetune MODEL --train question_answering/train.jsonl
-          --eval question_answering/eval.jsonl --output question_answering/fitted --rate 1e-3 --epochs 6
+          --eval question_answering/eval.jsonl --output question_answering/fitted --learning-rate 1e-3 --epochs 6
 Expected  F1 62 (of 100) in 9 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
           --steps 150 --length 64 --vocab-size 2048 --dropout 0`: a model that knows more gets further
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         (options.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     train, held_out, fitted = (options.folder / name for name in ("train.jsonl", "eval.jsonl", "fitted"))
-    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, rate=1e-3, epochs=6)
+    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, learning_rate=1e-3, epochs=6)
     result = finetune(config)
     print(json.dumps(result["scores"]))
     print(pipeline("question-answering", str(fitted))(question="where is the map?", context="the map is in the attic."))

@@ -2,7 +2,7 @@
 
 Input     JSON lines such as {"tokens": ["Anna", "left", "Rome"], "tags": ["B-PER", "O", "B-LOC"]}
 Command   electra finetune MODEL --train token_classification/train.jsonl
-          --eval token_classification/eval.jsonl --output token_classification/fitted --rate 1e-3 --epochs 3
+          --eval token_classification/eval.jsonl --output token_classification/fitted --learning-rate 1e-3 --epochs 3
 Expected  F1 1.00 in 6 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
           --steps 150 --length 64 --vocab-size 2048 --dropout 0`
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         (options.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     train, held_out, fitted = (options.folder / name for name in ("train.jsonl", "eval.jsonl", "fitted"))
-    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, rate=1e-3, epochs=3)
+    config = FinetuneConfig(options.model, train=train, eval=held_out, output=fitted, learning_rate=1e-3, epochs=3)
     result = finetune(config)
     print(json.dumps(result["scores"]))
     print(pipeline("token-classification", str(fitted), aggregation_strategy="first")("Yesterday Anna Weber left Rome"))

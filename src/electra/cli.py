@@ -59,7 +59,13 @@ electra VERB --help lists a verb's options; --debug shows an error's origin.
 # a heading over each section of the help, and no frame around it
 _HEADINGS = Box("    \n" * 8)
 
-OLD_FLAGS: dict[str, dict[str, str]] = {}
+OLD_FLAGS: dict[str, dict[str, str]] = {
+    "finetune": {
+        "--rate": "--learning-rate",
+        "--warmup": "--warmup-fraction",
+        "--teacher-share": "--teacher-weight",
+    },
+}
 """Flags that were named otherwise, by verb: the old spelling is understood, with a notice."""
 
 STOPPED_BY_READER = 141  # 128 + SIGPIPE, what a shell sees of `yes | head`

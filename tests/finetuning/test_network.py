@@ -55,7 +55,7 @@ def test_peft_and_transformers_are_not_imported_for_anything_else() -> None:
 @pytest.mark.interop
 def test_adapters_and_the_head_learn_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
-    config = settings(folder, tmp_path, lora=4, rate=1e-2)
+    config = settings(folder, tmp_path, lora=4, learning_rate=1e-2)
     found = finetune(config)
     before = ElectraForSequenceClassification.from_pretrained(folder, **TASK.config_fields())
     merged = ElectraForSequenceClassification.from_pretrained(config.output)

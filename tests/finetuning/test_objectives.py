@@ -66,7 +66,7 @@ def test_distillation_is_hinton_s_formula(name: str, tokenizer: ElectraTokenizer
     task, kind = TASKS[name]
     batch = task.training_batch(task.training_items(examples(8), tokenizer))
     model, teacher = lively(kind, tokenizer, 1), lively(kind, tokenizer, 2)
-    found = distilled(teacher, torch.tensor([1, 0]), share=0.3, temperature=3.0)(model, batch)
+    found = distilled(teacher, torch.tensor([1, 0]), weight=0.3, temperature=3.0)(model, batch)
     (own, labels), (wanted, _) = logits_and_labels(model, batch), logits_and_labels(teacher, batch)
     p = (wanted[:, [1, 0]] / 3).softmax(-1)
     kl = (p * (p.log() - (own / 3).log_softmax(-1))).sum(-1).mean()
@@ -90,7 +90,7 @@ def test_a_teacher_is_copied_in_its_labels_order(folder: Path, tokenizer: Electr
         tmp_path / "wrong.jsonl",
         [{"text": e["text"], "label": "no" if i % 4 else "yes"} for i, e in enumerate(examples(200))],
     )
-    options: dict[str, Any] = {"train": train, "teacher": str(teacher), "teacher_share": 1.0}
+    options: dict[str, Any] = {"train": train, "teacher": str(teacher), "teacher_weight": 1.0}
     found = finetune(settings(folder, tmp_path, **options))
     assert found["scores"]["accuracy"] >= 0.95
 
@@ -108,28 +108,28 @@ def test_teachers_that_cannot_be_learnt_from(folder: Path, tokenizer: ElectraTok
     model = ElectraForSequenceClassification.from_pretrained(folder, **task.config_fields())
     model.save_pretrained(teacher)
     tokenizer.save_pretrained(teacher)
-    refused("not ElectraForSequenceClassification: fit it first", folder)
+    refused("not ElectraForSequenceClassification: fine-tune it first", folder)
     refused("not ElectraForTokenClassification", teacher, task="token-classification")
     three = [{"text": "a", "label": label} for label in ("no", "yes", "perhaps")]
     train, held_out = write(tmp_path / "three.jsonl", three), write(tmp_path / "three_eval.jsonl", three)
     refused(
-        r"tells \['no', 'yes'\] apart, the examples \['no', 'perhaps', 'yes'\]", teacher, train=train, eval=held_out
+        r"has the labels \['no', 'yes'\], the examples \['no', 'perhaps', 'yes'\]", teacher, train=train, eval=held_out
     )
     several = [{"text": "a", "label": ["no"]}, {"text": "b", "label": ["yes", "no"]}]
     sets = write(tmp_path / "sets.jsonl", several)
-    refused("teacher is for labels of which a text or a word has one", teacher, train=sets, eval=sets)
+    refused("teacher needs one label per text or word", teacher, train=sets, eval=sets)
     other = tmp_path / "other"
     shutil.copytree(teacher, other)
     train_vocabulary(["entirely different words"] * 9, size=100).save_pretrained(other)
     refused("another vocabulary", other)
     model.config.max_position_embeddings = 12
     ElectraForSequenceClassification(model.config).save_pretrained(teacher)
-    refused("reads at most 12 tokens, and rows have up to 24", teacher)
+    refused("reads at most 12 tokens, and sequences have up to 24", teacher)
 
 
 def test_weights_are_for_single_labels(folder: Path, tmp_path: Path) -> None:
     sets = write(tmp_path / "sets.jsonl", [{"text": "a", "label": ["no"]}, {"text": "b", "label": ["yes", "no"]}])
-    with pytest.raises(ValueError, match="class_weights is for labels of which a text or a word has one"):
+    with pytest.raises(ValueError, match="class_weights needs one label per text or word"):
         finetune(settings(folder, tmp_path, train=sets, eval=sets, class_weights="balanced"))
 
 
@@ -139,7 +139,7 @@ def test_balanced_weights_find_the_rare_label(folder: Path, tmp_path: Path) -> N
     train = write(tmp_path / "rare.jsonl", rows)
     recalls = {}
     for weights in ("none", "balanced"):
-        options: dict[str, Any] = {"train": train, "class_weights": weights, "epochs": 3, "rate": 1e-3}
+        options: dict[str, Any] = {"train": train, "class_weights": weights, "epochs": 3, "learning_rate": 1e-3}
         found = finetune(settings(folder, tmp_path, **options, output=tmp_path / weights))
         recalls[weights] = found["scores"]["matthews"]
     assert recalls["balanced"] > recalls["none"] + 0.2

@@ -96,7 +96,7 @@ def answers(path: Path) -> list[Any]:
 def test_every_task_has_a_page_and_is_scored_again_as_it_was(folder: Path, tmp_path: Path, task: str) -> None:
     """Little is learnt, so that there are errors of every kind; rows are shorter than the model could read."""
     train, held_out = (write(tmp_path / f"{name}.jsonl", rows(task, 60, i)) for i, name in enumerate(("train", "eval")))
-    options = {"max_length": 16, "epochs": 2, "rate": 1e-3, **OPTIONS[task]}
+    options = {"max_length": 16, "epochs": 2, "learning_rate": 1e-3, **OPTIONS[task]}
     config = settings(folder, tmp_path, train=train, eval=held_out, **options)
     found = finetune(config)
 

@@ -21,7 +21,7 @@ from tests.finetuning import toy
 from tests.finetuning.toy import settings
 from tests.training.test_distributed import environment, free_port, of_torchrun
 
-QUICK: dict[str, Any] = {"task": "token-classification", "epochs": 1, "batch_size": 9, "rate": 1e-3}
+QUICK: dict[str, Any] = {"task": "token-classification", "epochs": 1, "batch_size": 9, "learning_rate": 1e-3}
 """22 steps of sentences of 2 to 9 words, in batches that two processes cannot share evenly."""
 DEADLINE = SILENCE.seconds / 2  # in which all stop when one ends: a process that hangs is waited for longer
 

@@ -71,7 +71,7 @@ def test_a_multi_label_model_keeps_its_threshold(folder: Path, tmp_path: Path) -
     texts = [draw.sample(WORDS, k=3) for _ in range(160)]
     rows = [{"text": " ".join(words), "label": words} for words in texts]
     train, held_out = write(tmp_path / "a.jsonl", rows[:120]), write(tmp_path / "b.jsonl", rows[120:])
-    config = settings(folder, tmp_path, train=train, eval=held_out, epochs=1, rate=1e-3)
+    config = settings(folder, tmp_path, train=train, eval=held_out, epochs=1, learning_rate=1e-3)
     found = finetune(config)
     assert 0 < found["threshold"] < 1
     written = ElectraConfig.from_pretrained(config.output)

@@ -1,4 +1,4 @@
-"""Several seeds: the best is kept, what fails is begun again with another."""
+"""Several seeds: the best is kept, what fails is restarted with another."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_command_that_goes_on_finds_the_best_of_the_seeds_that_were_done(folde
 
 def test_when_every_seed_diverges_it_is_an_error_that_names_each(folder: Path, tmp_path: Path) -> None:
     outcomes = {seed: outcome(seed, None, "the loss is nan") for seed in range(9)}
-    with pytest.raises(ValueError, match=r"seed 0: the loss is nan; seed 1: the loss is nan.*--rate"):
+    with pytest.raises(ValueError, match=r"seed 0: the loss is nan; seed 1: the loss is nan.*--learning-rate"):
         tried(folder, tmp_path, outcomes, restarts=1)
 
 
@@ -132,7 +132,7 @@ def test_a_diverged_fit_is_begun_again_and_that_is_said(
     monkeypatch.setattr(Fitting, "losses", diverging)
     config = settings(folder, tmp_path, epochs=1, quiet=False)
     found = finetune(config)
-    assert "seed 0 failed, the loss is nan at step 1: begun again with seed 1" in capsys.readouterr().err
+    assert "seed 0 failed, the loss is nan at step 1: restarted with seed 1" in capsys.readouterr().err
     assert found["failures"] == {"0": "the loss is nan at step 1"}
     model = "model.safetensors"
     assert (config.output / model).read_bytes() == (alone.output / model).read_bytes()
@@ -146,7 +146,7 @@ def test_a_fit_that_learns_nothing_is_begun_again(
     monkeypatch.setattr(failures, "STEPS_TO_LEARN", 5)
     rows = [{"text": example["text"], "label": "yes" if i % 3 else "no"} for i, example in enumerate(examples(60))]
     train = write(tmp_path / "noise.jsonl", rows)
-    found = finetune(settings(folder, tmp_path, train=train, rate=1e-9, epochs=2, restarts=1))
+    found = finetune(settings(folder, tmp_path, train=train, learning_rate=1e-9, epochs=2, restarts=1))
     assert found["scores"]["matthews"] == 0
     assert list(found["failures"]) == ["0", "1"]
     assert "it learnt nothing: the loss is 0.6" in found["failures"]["0"]
@@ -155,7 +155,7 @@ def test_a_fit_that_learns_nothing_is_begun_again(
 
 
 def test_the_best_of_several_seeds_is_written(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    options: dict[str, Any] = {"epochs": 2, "rate": 1e-3}
+    options: dict[str, Any] = {"epochs": 2, "learning_rate": 1e-3}
     each = {}
     for seed in (1, 2):
         config = settings(folder, tmp_path, **options, seed=seed, output=tmp_path / f"seed-{seed}")
@@ -177,7 +177,7 @@ def test_with_fewer_seeds_than_before_the_best_of_them_is_fitted_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seed 2 was better than seed 1, whose model was removed; then seed 1 alone is asked for."""
-    options: dict[str, Any] = {"epochs": 2, "rate": 1e-3, "seed": 1}
+    options: dict[str, Any] = {"epochs": 2, "learning_rate": 1e-3, "seed": 1}
     alone = settings(folder, tmp_path, **options, output=tmp_path / "alone")
     finetune(alone)
     config = settings(folder, tmp_path, **options, seeds=2)

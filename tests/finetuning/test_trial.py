@@ -17,6 +17,7 @@ import torch
 
 from electra.commands.finetune import finetune
 from electra.finetuning import trial as trials
+from electra.finetuning.finetune_config import OLD_NAMES
 from electra.finetuning.fit import Fitting
 from electra.finetuning.output import output_folder as written
 from electra.finetuning.output.outcome import Evaluation
@@ -25,7 +26,7 @@ from electra.finetuning.trial import Trial
 from electra.pipelines import pipeline
 from tests.finetuning.toy import examples, settings, write
 
-QUICK: dict[str, Any] = {"epochs": 3, "rate": 1e-3}
+QUICK: dict[str, Any] = {"epochs": 3, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +101,14 @@ def test_a_stopped_fit_saves_and_goes_on(
     monkeypatch.undo()
     assert left.value.code == code
     assert not config.output.exists()
-    with pytest.raises(ValueError, match=r"other settings: rate: 0\.001 before, 0\.1 now"):
-        finetune(settings(folder, tmp_path, epochs=3, rate=0.1))
+    with pytest.raises(ValueError, match=r"other settings: learning_rate: 0\.001 before, 0\.1 now"):
+        finetune(settings(folder, tmp_path, epochs=3, learning_rate=0.1))
+    saved = config.unfinished / "seed-0" / "config.toml"
+    text = saved.read_text()
+    for old, new in OLD_NAMES.items():
+        assert f"\n{new} = " in text
+        text = text.replace(f"\n{new} = ", f"\n{old} = ")
+    saved.write_text(text)  # as an earlier version wrote it
     finetune(config)
     assert_same(config.output, whole)
 
@@ -189,7 +196,7 @@ def test_it_is_evaluated_every_epoch_or_as_often_as_is_said(folder: Path, whole:
 
 def test_the_best_evaluation_s_weights_are_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of four evaluations is made the best one; what is written scores as it did then."""
-    config = settings(folder, tmp_path, epochs=4, rate=1e-3)
+    config = settings(folder, tmp_path, epochs=4, learning_rate=1e-3)
     scored, kept = Trial._scored, {}
 
     def second_is_best(self: Trial, step: int) -> Evaluation:
@@ -210,7 +217,7 @@ def test_the_best_evaluation_s_weights_are_kept(folder: Path, tmp_path: Path, mo
 
 
 def test_it_stops_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:
-    config = settings(folder, tmp_path, epochs=30, evaluate_every=10, patience=2, rate=1e-9)
+    config = settings(folder, tmp_path, epochs=30, evaluate_every=10, patience=2, learning_rate=1e-9)
     result = finetune(config)
     assert result["step"] == 10
     assert [line["step"] for line in metrics(config.output, "held_out")] == [10, 20, 30]

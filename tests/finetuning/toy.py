@@ -61,7 +61,7 @@ def settings(folder: Path, tmp_path: Path, **changes: Any) -> FinetuneConfig:
         "output": tmp_path / "out",
         "epochs": 6,
         "batch_size": 16,
-        "rate": 3e-3,
+        "learning_rate": 3e-3,
         "layer_decay": 1.0,
         "device": "cpu",
         "quiet": True,

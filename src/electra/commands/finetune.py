@@ -1,14 +1,13 @@
-"""Fit a pretrained model to a task: labelled examples in, a model folder and its scores out."""
+"""`electra finetune`: a pretrained model and labelled examples -> a model folder with its scores."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import Any
 
 from electra.commands.verb import verb
-from electra.finetuning.finetune_config import OF_ONE_CALL
+from electra.finetuning.finetune_config import OF_ONE_CALL, with_new_names
 from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples, load_examples
 from electra.finetuning.fit import Objective
@@ -26,35 +25,37 @@ from electra.training.distributed.processes import Processes, together
 from electra.training.distributed.rendezvous import place_of
 from electra.training.interruption import Interruption
 from electra.training.progress import Reporter
-from electra.training.run.settings import differences
+from electra.training.run.settings import differences, read_settings, write_settings
+from electra.validation import import_extra
 
 
 @verb(FinetuneConfig)
 def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
-    """Fit the model, score it, write `config.output`, and return what scores.json holds.
+    """Fine-tune the model, score it and write `config.output`.
 
     The model is evaluated on `config.eval` after every epoch, and the best evaluation's weights are kept; of several
-    seeds, those of the best. So the scores are those of a choice, a little better than on examples that no choice was
-    made by: `electra evaluate` on a third file tells how much.
+    seeds, those of the best. The scores are therefore a little optimistic: `electra evaluate` on a third file gives an
+    unbiased estimate.
 
-    Keys: `scores` (of the model that was kept), `main` (the name of the one it was chosen by), `examples` (how many
-    they were measured on), `seconds`, `seed` and `step` of the kept model, `threshold` for several labels, with several
-    seeds `mean` and `deviation` (of the sample) of every score and `by_seed`, `failures` of the seeds that were begun
-    again, and `intervals` (low and high of each score, of this `confidence`, by bootstrap). A score that cannot be
-    computed is None.
+    The output folder also has the predictions (predictions.jsonl), the metrics of every seed, a model card and
+    `report.html`, which `electra report OUTPUT` writes again.
 
-    The folder has the answers too (predictions.jsonl), the metrics of every seed, a model card and `report.html`;
-    `electra report OUTPUT` writes that page again.
+    SIGTERM and SIGINT end it after the current step with a checkpoint and the exit code 75 or 130. The same call
+    resumes from the last checkpoint, also after a kill, and gives the same bits.
 
-    SIGTERM and SIGINT end it after the step with a checkpoint and the exit code 75 or 130; the same call goes on from
-    there, or from the last checkpoint when it was killed, to the same bits.
+    In each of several processes started by torchrun or srun, it computes a part of every batch; rank 0 evaluates,
+    writes and logs, and the others return None.
 
-    In each of several processes that torchrun or srun started, it computes a share of every batch; the first one
-    evaluates, writes and speaks for all, and the others return None.
+    Returns:
+        The content of scores.json: `scores` of the best model, `main` (the name of the score that selected it),
+        `examples` (how many were scored), `seconds`, `seed` and `step` of the best model, `threshold` where one was
+        tuned, with several seeds `mean`, `deviation` (standard deviation of the sample) and `by_seed`, `failures` of
+        the seeds that were restarted, and `intervals` (low and high of each score) with their `confidence`. A score
+        that cannot be computed is None.
 
     Raises:
-        ValueError: input that cannot be used (file and line are named), every seed diverged, or a batch has fewer
-            examples than there are processes.
+        ValueError: invalid input (file and line are named), every seed diverged, or a batch has fewer examples than
+            there are processes.
         ConnectionError: another process has ended; its own message says why.
         ImportError: a package for the scores or the adapters is missing.
         OSError: a file cannot be read or written.
@@ -65,19 +66,20 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     config = config.with_usual(named.settings if named else {})
     with together(place, device) as processes, without_notices(not processes.first):
         report = Reporter(quiet=config.quiet or not processes.first)
-        found = _published(config, report) if processes.first else None
-        if processes.tell(found is not None):
-            return found
+        result = _completed(config, report) if processes.first else None
+        if processes.tell(result is not None):
+            return result
         return _fit(config, named, processes, report)
 
 
 def _fit(
     config: FinetuneConfig, named: NamedTask | None, processes: Processes, report: Reporter
 ) -> dict[str, Any] | None:
-    """Read, fit every seed and, in the first process, write what came of it."""
+    """Read the examples, fit every seed and, on rank 0, write the output."""
     if processes.first:
-        _check_shares(config, processes)
+        _check_batch_size(config, processes)
         _require_packages(config)
+        _rename_old_settings(config)
     examples, objective = _prepared(config, named, processes)
     _announce(examples, report)
 
@@ -91,16 +93,16 @@ def _fit(
             tried = run_seeds(config, trial, report, processes)
             if not processes.first:
                 return None
-            found = write_output(config, examples, tried, processes.device, report)
+            result = write_output(config, examples, tried, processes.device, report)
     finally:
-        with suppress(OSError):  # nothing is in it when the input was refused
+        with suppress(OSError):  # it is empty when the input was refused
             config.unfinished.rmdir()
     report.say(f"done: {config.output}")
-    return found
+    return result
 
 
 def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Processes) -> tuple[Examples, Objective]:
-    """The examples, and what is made small. The first process reads and checks them before the others read them."""
+    """The examples and the loss. Rank 0 reads and checks the files before the others read them."""
 
     def prepare() -> tuple[Examples, Objective]:
         examples = load_examples(config, named)
@@ -110,63 +112,78 @@ def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Proces
     digests = processes.tell(prepared[0].digests if prepared else None)
     examples, objective = prepared or prepare()
     if examples.digests != digests:
-        what = ", ".join(str(path) for path in (config.train, config.eval, config.catalogue) if path is not None)
-        raise ValueError(f"{what}: one of these is not the same file here as for the first process")
+        files = ", ".join(str(path) for path in (config.train, config.eval, config.catalogue) if path is not None)
+        raise ValueError(f"{files}: one of these differs between the machines; give every process the same files")
     return examples, objective
 
 
 def _objective(config: FinetuneConfig, examples: Examples, device: Any) -> Objective:
-    """What is made small: the task's own loss, or one with weights, or with a teacher's answers."""
+    """The loss: the task's own, or one with class weights, or distillation."""
     if config.class_weights == "balanced":
         return weighted(balanced_weights(examples.task, examples.items).to(device))
     if config.teacher is None:
         return examples.task.loss
     teacher, order = load_teacher(config.teacher, examples.task, examples.items, examples.tokenizer)
-    share, temperature = config.teacher_share, config.temperature
-    return distilled(teacher.to(device), order.to(device), share=share, temperature=temperature)
+    weight, temperature = config.teacher_weight, config.temperature
+    return distilled(teacher.to(device), order.to(device), weight=weight, temperature=temperature)
 
 
-def _published(config: FinetuneConfig, report: Reporter) -> dict[str, Any] | None:
-    """What a process wrote that was killed before it could clear up; None where the output is new, as it must be."""
+def _completed(config: FinetuneConfig, report: Reporter) -> dict[str, Any] | None:
+    """The result of an output that an earlier process completed before it was killed; None where there is no output.
+
+    Only its report and the removal of the unfinished work are missing then.
+
+    Raises:
+        ValueError: the output is something else.
+    """
     output = config.output
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
     if (output / SCORES).is_file() and config.unfinished.is_dir():
-        found = json.loads((output / SCORES).read_text(encoding="utf-8"))
-        if not differences(found.pop("settings", {}), config.settings(), ignoring=OF_ONE_CALL):
+        result = json.loads((output / SCORES).read_text(encoding="utf-8"))
+        if not differences(with_new_names(result.pop("settings", {})), config.settings(), ignoring=OF_ONE_CALL):
             finish_output(config, report)
-            return {name: value for name, value in found.items() if name != "data"}
+            return {name: value for name, value in result.items() if name != "data"}
     raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")
 
 
-def _check_shares(config: FinetuneConfig, processes: Processes) -> None:
-    """Refuse a batch that has fewer examples than processes to share it."""
+def _check_batch_size(config: FinetuneConfig, processes: Processes) -> None:
+    """Refuse a batch with fewer examples than processes."""
     if config.batch_size is not None and processes.count > config.batch_size:
         raise ValueError(
             f"a batch of {config.batch_size} examples cannot be shared by {processes.count} processes: "
-            f"give a batch_size of {processes.count} or more, or fewer processes"
+            f"give a batch_size of {processes.count} or more, or start fewer processes"
         )
 
 
 def _require_packages(config: FinetuneConfig) -> None:
-    """Before any work: what the scores at the end will need, and adapters."""
-    missing = [package for package in ("sklearn", "seqeval") if find_spec(package) is None]
-    if missing:
-        raise ImportError(f"scoring needs {' and '.join(missing)}: pip install 'electra[train]'")
+    """Fail before training, not after it, where a package is missing that the scores or the adapters need."""
+    for package in ("sklearn", "seqeval"):
+        import_extra(package, "train", "scoring")
     if config.lora is not None:
         require_peft()
 
 
+def _rename_old_settings(config: FinetuneConfig) -> None:
+    """Let a fit that an earlier version of this package started be resumed: some settings had other names then."""
+    for path in config.unfinished.glob("seed-*/config.toml"):
+        settings = read_settings(path)
+        renamed = with_new_names(settings)
+        if renamed != settings:
+            write_settings(path, renamed, title="The settings of this run: the same command resumes it.")
+
+
 def _announce(examples: Examples, report: Reporter) -> None:
+    """Log the task, the number of examples and what was left out or truncated."""
     task = examples.task
     labels = getattr(task, "labels", ())
-    shown = "; labels: " + ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "") if labels else ""
+    listed = "; labels: " + ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "") if labels else ""
     report.say(
-        f"{task.name}: {examples.learnt:,} examples to learn from, {len(examples.held_out):,} to score with{shown}"
+        f"{task.name}: {examples.learnt:,} training examples, {len(examples.held_out):,} evaluation examples{listed}"
     )
     if examples.skipped:
-        report.alarm(f"{len(examples.skipped):,} examples cannot be used and are left out; {examples.skipped[0]}")
-    learnt = examples.data["train"]
-    for count, what in ((learnt["cut"], "cut"), (learnt["in_windows"], "read in several windows")):
+        report.alarm(f"{len(examples.skipped):,} invalid examples are left out; {examples.skipped[0]}")
+    summary = examples.data["train"]
+    for count, what in ((summary["cut"], "truncated"), (summary["in_windows"], "read in several windows")):
         if count:
-            report.say(f"{count:,} examples to learn from are longer than {task.max_length} tokens, and are {what}")
+            report.say(f"{count:,} training examples are longer than {task.max_length} tokens, and are {what}")

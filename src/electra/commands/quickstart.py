@@ -76,7 +76,7 @@ PRETRAINING: dict[str, Any] = {
     "batch_size": 32,
     "dropout": 0.0,
 }
-FINETUNING: dict[str, Any] = {"epochs": 4, "batch_size": 16, "rate": 5e-5, "layer_decay": 1.0}
+FINETUNING: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "layer_decay": 1.0}
 PRETRAINED, RANDOM = "pretrained", "random weights"
 Right = list[bool]
 """Which of some examples were answered right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
@@ -9,21 +10,29 @@ from typing import Any, Literal
 
 from electra.finetuning.learning_rates import Rates, usual_rates
 from electra.training.run.settings import Setting
+from electra.validation import did_you_mean, require, require_count, require_one_of, require_positive
 
-# These decide nothing about one seed's result. (Whether the files hold what they held is asked of the files.)
-OF_ONE_CALL = frozenset({"device", "quiet"})  # these decide nothing about the seeds either
+OF_ONE_CALL = frozenset({"device", "quiet"})
+"""Settings that change no result."""
 CHANGEABLE = frozenset({"train", "eval", "catalogue", "seeds", "restarts"}) | OF_ONE_CALL
+"""Settings that change no result of a single seed. Files are compared by their content, not by name."""
+OLD_NAMES = {"rate": "learning_rate", "warmup": "warmup_fraction", "teacher_share": "teacher_weight"}
+"""Settings that had other names: in catalogues, and in folders of fits that an earlier version started."""
 
 EPOCHS, BATCH_SIZE = 3.0, 32
 
-OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "teacher"})  # what no named task says of itself
+OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "teacher", "warmup_steps"})
+"""Settings that are None by default and that a named task cannot have."""
 
-LORA_RATE = 1e-3  # ten times that of a base model: adapters start at zero, and the rest stands still
+LORA_LEARNING_RATE = 1e-3
+"""Ten times that of a base model: adapters start at zero, and all other weights are frozen."""
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """What is fitted to which examples, and how. Rates are the paper's, batches and epochs those of Google's code.
+    """Fine-tune a model on labelled examples. The default learning rates are the paper's.
+
+    Batch size and epochs are those of Google's code.
 
     Raises:
         ValueError: a value that is not allowed; the message names it and says what is.
@@ -33,64 +42,67 @@ class FinetuneConfig:
     """A model folder, such as RUN/discriminator, or a name on the Hugging Face hub."""
     _: KW_ONLY
     task: str | None = None
-    """What the model is to learn, such as text-classification, or the name of a task with known files and settings,
-    such as mnli. Default: what the columns of the examples look like."""
+    """The task, such as text-classification, or the name of a data set with known files and settings, such as mnli.
+    Default: inferred from the columns of the examples."""
     train: Path
-    """Examples to learn from: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json, fastText's .txt (.gz, .xz too)."""
+    """Training examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json, fastText's .txt (.gz, .xz too)."""
     eval: Path
-    """Examples to choose the best epoch and seed by, and to score it with; none of them is learnt from."""
+    """Evaluation examples: they select the best epoch and seed and give the scores; never trained on."""
     output: Path
-    """A new folder for the fitted model, its tokenizer and scores.json. Until it is whole, the work is in
-    OUTPUT.unfinished, and the same command goes on from there."""
+    """A new folder for the model, its tokenizer and scores.json. Until it is complete, the work is in
+    OUTPUT.unfinished, and the same command resumes it."""
     columns: str | None = None
-    """Which column is what, where it has no common name: text=review,label=stars."""
+    """The columns to use, where they have no common names: text=review,label=stars."""
     catalogue: Path | None = None
-    """A TOML file with named tasks of one's own."""
+    """A TOML file with your own named tasks."""
     skip_invalid: bool = False
-    """Leave out examples that cannot be used, and count them; by default they are an error."""
+    """Leave out invalid examples and count them; by default they are an error."""
     epochs: float | None = None
-    """How many times the examples are gone through, at most; by default 3."""
+    """Passes over the training examples, at most; by default 3."""
     batch_size: int | None = None
     """Examples per step; by default 32."""
-    rate: float | None = None
-    """The highest learning rate; by default 1e-4, for small models 3e-4, for large ones 5e-5, with --lora 1e-3."""
+    learning_rate: float | None = None
+    """The peak learning rate; by default 1e-4, for small models 3e-4, for large ones 5e-5, with --lora 1e-3."""
     layer_decay: float | None = None
-    """Factor on the rate from each layer to the one below; by default 0.8, for large models 0.9, with --lora 1."""
+    """Factor on the learning rate from each layer to the one below; by default 0.8, for large models 0.9, with --lora
+    1."""
     even_layer_decay: bool = False
     """The encoder's last layer has the decay once; by default twice, as in Google's code and its published scores."""
-    warmup: float = 0.1
-    """The share of the steps over which the rate rises."""
+    warmup_fraction: float = 0.1
+    """The fraction of the steps over which the learning rate rises."""
+    warmup_steps: int | None = None
+    """The number of these steps, in place of the fraction."""
     dropout: float | None = None
-    """Everywhere in the model while it learns; by default what its configuration says, which is 0.1 for most."""
+    """Every dropout of the model during training; by default those of its config, 0.1 for most."""
     weight_decay: float = 0.01
     """Decoupled weight decay; not for biases and LayerNorms."""
     max_length: int | None = None
-    """Longest row in tokens; by default 128, for questions and choices 512, for rankings 256. Longer texts are cut or
-    read in windows, and that is said."""
+    """Longest sequence in tokens; by default 128, for questions and choices 512, for rankings 256. Longer texts are
+    truncated or read in windows, and their number is logged."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a label's errors weigh the more the rarer it is."""
+    """balanced: weight the loss of each class by its inverse frequency."""
     evaluate_every: int | None = None
-    """Steps from one evaluation to the next; by default an epoch. The best is kept."""
+    """Steps between evaluations; by default an epoch. The best one is kept."""
     patience: int = 3
-    """Stop after so many evaluations in a row that are no better than the best before."""
+    """Stop early after this many evaluations in a row without an improvement."""
     seed: int = 0
-    """Decides the head's first weights, the order of the examples and dropout."""
+    """Of the head's initial weights, the order of the examples, and dropout."""
     seeds: int = 1
-    """How many fits, with consecutive seeds: scores get a mean and a deviation; the best model is kept."""
+    """How many fits, with consecutive seeds: scores get a mean and a standard deviation; the best model is kept."""
     restarts: int = 2
-    """How many fits that diverge or learn nothing are begun again with another seed, at most."""
+    """How many fits that diverge or learn nothing are restarted with another seed, at most."""
     lora: int | None = None
-    """Train adapters of this rank on query and value, with the head, in place of all weights (needs peft)."""
+    """Train LoRA adapters of this rank on query and value, and the head, in place of all weights (needs peft)."""
     teacher: str | None = None
-    """A fitted model of the same task and vocabulary, a larger one say, whose answers are learnt beside the labels."""
-    teacher_share: float = 0.5
-    """The share of the teacher's answers in the loss; the rest is the labels'."""
+    """Distil this fine-tuned model of the same task, labels and vocabulary, such as a larger one."""
+    teacher_weight: float = 0.5
+    """The weight of the teacher's outputs in the loss; that of the labels is 1 minus it."""
     temperature: float = 2.0
-    """Softens the teacher's answers: its outputs and the model's are divided by it."""
+    """Of the distillation: the outputs of teacher and model are divided by it."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     quiet: bool = False
-    """Say nothing while at work."""
+    """No progress and notices on stderr."""
 
     def __post_init__(self) -> None:
         for name in ("train", "eval", "output"):
@@ -100,73 +112,94 @@ class FinetuneConfig:
 
     @property
     def unfinished(self) -> Path:
-        """Where the work is until the output is whole: a folder for each seed."""
+        """Where the work is until the output is complete: a folder for each seed."""
         return self.output.with_name(self.output.name + ".unfinished")
 
     def with_usual(self, settings: Mapping[str, Any]) -> FinetuneConfig:
-        """The same with a task's own settings, and what is usual, where nothing was said.
+        """This config with the settings of a named task, and the defaults, where a field is None.
+
+        Args:
+            settings: of the named task.
 
         Raises:
-            ValueError: a setting that no task can have.
+            ValueError: a setting that a named task cannot have.
         """
-        left_open = [each.name for each in fields(self) if each.default is None and each.name not in OF_ONE_FIT]
+        allowed = [each.name for each in fields(self) if each.default is None and each.name not in OF_ONE_FIT]
+        settings = with_new_names(settings)
         for name in settings:
-            if name not in left_open:
-                raise ValueError(f"the task has a setting {name!r}; allowed are {', '.join(left_open)}")
+            if name not in allowed:
+                raise ValueError(
+                    f"the task has a setting {name!r}: choose one of {', '.join(allowed)}{did_you_mean(name, allowed)}"
+                )
         usual = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, **settings}
         return replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
 
     def rates(self, hidden_size: int) -> Rates:
         """The learning rates for a model of this width."""
-        rate, decay = usual_rates(hidden_size) if self.lora is None else (LORA_RATE, 1.0)
+        rate, decay = usual_rates(hidden_size) if self.lora is None else (LORA_LEARNING_RATE, 1.0)
         return Rates(
-            rate if self.rate is None else self.rate,
+            rate if self.learning_rate is None else self.learning_rate,
             decay if self.layer_decay is None else self.layer_decay,
             even=self.even_layer_decay,
-            warmup=self.warmup,
+            warmup=self.warmup_fraction,
+            warmup_steps=self.warmup_steps,
         )
 
     def settings(self) -> dict[str, Setting]:
-        """All there is to say, as simple values."""
+        """All fields but the output, as simple values."""
         values: dict[str, Any] = asdict(self)
         del values["output"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
+def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names, whatever version wrote them."""
+    return {OLD_NAMES.get(name, name): value for name, value in settings.items()}
+
+
 def _check(config: FinetuneConfig) -> None:
-    """Refuse what cannot be meant, before anything is read."""
+    """Refuse invalid values before anything is read."""
     for each in fields(config):
         if str(each.type).startswith(("int", "float")):
-            value, allowed = getattr(config, each.name), (int,) if "int" in str(each.type) else (int, float)
-            right = value is None or (isinstance(value, allowed) and not isinstance(value, bool))
-            _require(right, each.name, value, "a whole number" if allowed == (int,) else "a number")
-    for name in ("epochs", "rate"):
-        value = getattr(config, name)
-        _require(value is None or value > 0, name, value, "a number above 0")
-    decay = config.layer_decay
-    _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
-    _require(0 <= config.warmup < 1, "warmup", config.warmup, "a share of the steps, from 0 to below 1")
-    _require(config.dropout is None or 0 <= config.dropout < 1, "dropout", config.dropout, "0 or more and below 1")
-    _require(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more")
-    length = config.max_length
-    _require(length is None or length >= 3, "max_length", length, "3 or more tokens")
-    for name in ("batch_size", "evaluate_every", "patience", "seeds", "lora"):
-        value = getattr(config, name)
-        _require(value is None or value >= 1, name, value, "1 or more")
-    _require(config.restarts >= 0, "restarts", config.restarts, "0 or more")
+            value, kinds = getattr(config, each.name), (int,) if "int" in str(each.type) else (int, float)
+            valid = value is None or (isinstance(value, kinds) and not isinstance(value, bool))
+            require(valid, each.name, value, "a whole number" if kinds == (int,) else "a number")
+    for name in ("epochs", "learning_rate"):
+        if getattr(config, name) is not None:
+            require_positive(name, getattr(config, name))
+    decay, dropout, warmup = config.layer_decay, config.dropout, config.warmup_fraction
+    require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
+    require(0 <= warmup < 1, "warmup_fraction", warmup, "a fraction of the steps, from 0 to below 1")
+    require(dropout is None or 0 <= dropout < 1, "dropout", dropout, "from 0 to below 1")
+    require(0 <= config.weight_decay < math.inf, "weight_decay", config.weight_decay, "0 or more")
+    for name, least in LEAST.items():
+        if getattr(config, name) is not None:
+            require_count(name, getattr(config, name), least)
     highest = 2**63 - config.seeds - config.restarts
-    _require(0 <= config.seed < highest, "seed", config.seed, "from 0 to 2**63 - 1, with those that follow it")
-    _require(config.class_weights in ("none", "balanced"), "class_weights", config.class_weights, "none or balanced")
-    _require(0 < config.teacher_share <= 1, "teacher_share", config.teacher_share, "above 0 and up to 1 (no labels)")
-    _require(config.temperature > 0, "temperature", config.temperature, "a number above 0")
+    require(0 <= config.seed < highest, "seed", config.seed, "from 0 to 2**63 - 1, as are the seeds that follow it")
+    require_one_of("class_weights", config.class_weights, ("none", "balanced"))
+    weight = config.teacher_weight
+    require(0 < weight <= 1, "teacher_weight", weight, "above 0 and up to 1 (the teacher alone)")
+    require_positive("temperature", config.temperature)
     if config.teacher is not None and config.class_weights == "balanced":
-        raise ValueError("teacher and class_weights are both given: a teacher's answers have no weights; give one")
-    if config.output.name in ("", ".."):
-        raise ValueError(f"output is {str(config.output)!r}: give the name of a new folder")
-    if config.output.suffix == ".unfinished":
-        raise ValueError(f"output is {config.output}: folders of that name hold unfinished work; give another name")
+        raise ValueError("teacher and class_weights are both given: a teacher's outputs have no weights; give one")
+    _check_output(config.output)
 
 
-def _require(holds: bool, name: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value!r}: it must be {allowed}")
+LEAST = {
+    "max_length": 3,
+    "batch_size": 1,
+    "evaluate_every": 1,
+    "patience": 1,
+    "seeds": 1,
+    "lora": 1,
+    "restarts": 0,
+    "warmup_steps": 0,
+}
+"""The lowest allowed value of each count."""
+
+
+def _check_output(output: Path) -> None:
+    require(output.name not in ("", ".."), "output", str(output), "the name of a new folder")
+    if output.suffix == ".unfinished":
+        raise ValueError(f"output is {output}: folders of that name hold unfinished work; give another name")

@@ -1,4 +1,4 @@
-"""What a model is fitted to and scored with: two files, the task that they are of, and what is learnt of them."""
+"""The examples of a fit: both files read and checked, the task inferred, training items encoded."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, labelled_task, read_columns, read_labelled
 from electra.labelled.task_presets import NamedTask
 from electra.tasks.catalogue import LABELLED_TASKS
-from electra.tasks.task import ExampleError, LabelledTask, TrainingItem, is_count
+from electra.tasks.task import ExampleError, LabelledTask, TrainingItem
 from electra.text.tokenizer import ElectraTokenizer
+from electra.validation import require_count
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model is fitted to, and what it is scored with.
+    """Training and evaluation examples.
 
     Attributes:
-        task: with what it knows of the examples to learn from (their labels), made ready for the tokenizer.
-        items: what is learnt.
-        held_out: what is scored, none of which is learnt.
-        learnt: how many examples the items are of.
-        skipped: what was wrong with those that were left out, of both files.
-        metric: the score to choose by; None: the one that the task calls its main one.
-        lines: where in its file each of `held_out` stands.
-        files: what has to be known to read such files again; see `known_of_files`.
-        data: what both files' examples are like, as `train` and `eval`; see `summary`.
-        digests: of the two files, and of what is known of the task, to know them again.
+        task: with the labels of the training examples, prepared for the tokenizer.
+        tokenizer: the model's.
+        items: the encoded training examples.
+        held_out: the evaluation examples.
+        learnt: how many training examples the items are made of.
+        skipped: the error of each invalid example that was left out, of both files.
+        metric: the score that selects the best evaluation; None: the task's main one.
+        lines: the line of each of `held_out` in its file.
+        files: how to read such files again; see `known_of_files`.
+        data: the summaries of both files, as `train` and `eval`; see `summary`.
+        digests: of both files and of the named task, to notice when a resumed fit gets other ones.
     """
 
     task: LabelledTask[Any]
@@ -51,11 +53,15 @@ class Examples:
 
 
 def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Examples:
-    """Read and check both files; `named` is what the name of a task stands for.
+    """Read and check both files.
+
+    Args:
+        config: names them.
+        named: the named task, if `config.task` is the name of one.
 
     Raises:
-        ValueError: what cannot be used, with file and line.
-        OSError: there is no such file.
+        ValueError: an invalid example, with file and line.
+        OSError: a file cannot be read.
     """
     reading: dict[str, Any] = {
         "columns": read_columns(config.columns),
@@ -89,14 +95,18 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
 def _teaching(
     config: FinetuneConfig, named: NamedTask | None, learnt: LabelledExamples, tokenizer: ElectraTokenizer
 ) -> tuple[LabelledExamples, LabelledTask[Any]]:
-    """The examples that can be used, and the task that they are of: a label that only others have is none of its."""
+    """The valid training examples and their task, whose labels are those of valid examples only.
+
+    An example that is left out may be the only one of its label, and then another example may be invalid without that
+    label, so it repeats until nothing is left out any more.
+    """
     options = {**(named.options if named else {}), "max_length": _longest_row(config, named, learnt.kind)}
 
     def taught(examples: list[dict[str, Any]]) -> LabelledTask[Any]:
         return learnt.kind.from_examples(examples, **options)
 
     def tried(examples: list[dict[str, Any]]) -> None:
-        """What is wrong with all of them, such as one label only, none of them is to blame for."""
+        """Raise for an invalid example, but not for what is wrong with all of them, such as a single label."""
         _in_both_orders(named, examples)
         try:
             taught(examples)
@@ -114,23 +124,22 @@ def _teaching(
 
 
 def _in_both_orders(named: NamedTask | None, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is learnt from: where the order of a pair means nothing, each example in both orders."""
+    """The training examples; those of symmetric pairs in both orders."""
     return named.arranged(examples) if named else examples
 
 
 def _arranged(learnt: LabelledExamples, named: NamedTask | None) -> LabelledExamples:
-    """The same with the record of each."""
+    """The training examples as `_in_both_orders` has them, with the record of each."""
     examples = learnt.checked(lambda examples: _in_both_orders(named, examples))
     return replace(learnt, examples=examples, records=learnt.records * (len(examples) // len(learnt)))
 
 
 def _longest_row(config: FinetuneConfig, named: NamedTask | None, kind: type[LabelledTask[Any]]) -> int:
-    """Tokens: what was asked for, which the model must be able to read, or what is usual, as far as it can."""
+    """The most tokens of a sequence: what was asked for, or the usual length as far as the model can read it."""
     longest = ElectraConfig.from_pretrained(config.model).max_position_embeddings
     own = named.options.get("max_length") if named else None
     asked = config.max_length or own or kind.usual_length
-    if not is_count(asked, 3):
-        raise ValueError(f"max_length is {asked!r}: it must be 3 or more tokens")
+    require_count("max_length", asked, 3)
     usual = (None, named.settings.get("max_length") if named else None)
     if asked > longest and config.max_length not in usual:
         raise ValueError(f"max_length is {asked}: {config.model} reads at most {longest} tokens")
@@ -138,14 +147,14 @@ def _longest_row(config: FinetuneConfig, named: NamedTask | None, kind: type[Lab
 
 
 def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[LabelledTask[Any]]]:
-    """The task that was asked for, or all: the columns then say which."""
+    """The task that was asked for, or all tasks: the columns then decide."""
     if config.task is None:
         return LABELLED_TASKS
     return (labelled_task(named.task if named else config.task),)
 
 
 def _digests(config: FinetuneConfig, named: NamedTask | None) -> dict[str, str]:
-    """Of the files, and of what a task's name stands for, which is another where the catalogue has changed."""
+    """The digests of the files, and of the named task, which differs where the catalogue has changed."""
     digests = {"train_sha256": file_sha256(config.train), "eval_sha256": file_sha256(config.eval)}
     if named is not None:
         known = json.dumps(asdict(named), sort_keys=True, default=str)

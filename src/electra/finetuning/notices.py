@@ -1,4 +1,4 @@
-"""What is said once is not said again."""
+"""Suppress notices that were logged before."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without_notices(wanted: bool = True) -> Iterator[None]:
-    """Within this block the package's notices and warnings are not shown, if that is wanted; errors are."""
+def without_notices(suppress: bool = True) -> Iterator[None]:
+    """Within this block the package logs errors only, unless `suppress` is False."""
     log = logging.getLogger("electra")
     before = log.level
-    if wanted:
+    if suppress:
         log.setLevel(logging.ERROR)
     try:
         yield

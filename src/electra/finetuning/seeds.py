@@ -1,4 +1,4 @@
-"""Several fits that differ in their seed: the best one is kept, and what failed is begun again with another seed."""
+"""Fits with several seeds: the best one is kept, a failed one is restarted with another seed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,25 @@ from electra.training.progress import Reporter
 def run_seeds(
     config: FinetuneConfig, trial: Callable[[int], Outcome], report: Reporter, processes: Processes | None = None
 ) -> list[Outcome]:
-    """An outcome for each seed that was tried, in their order; the model folder of the best one alone is left.
+    """Fit with every seed; only the model folder of the best one is kept.
 
-    One that fails is begun again with the first seed that no other has, `config.restarts` times in all. Which seeds
-    are tried follows from the outcomes alone, so that a command that goes on tries the same ones, and so does every
-    process; the first of them alone removes anything, and raises the error.
+    A failed fit is restarted with the next unused seed, `config.restarts` times in all. Which seeds are tried depends
+    on the outcomes alone, so a resumed command tries the same ones, and so does every process. Only rank 0 removes
+    folders and raises the error.
+
+    Args:
+        config: which seeds, and how many restarts.
+        trial: fits with one seed.
+        report: gets a line for each seed.
+        processes: those that train together; None: this one alone.
+
+    Returns:
+        An outcome for each seed that was tried, in order.
 
     Raises:
-        ValueError: no fit came to an end.
+        ValueError: no fit succeeded.
     """
-    first = processes is None or processes.first
+    rank_zero = processes is None or processes.first
     waiting = deque(range(config.seed, config.seed + config.seeds))
     following, last = waiting[-1] + 1, waiting[-1] + config.restarts
     tried: list[Outcome] = []
@@ -37,55 +46,58 @@ def run_seeds(
         if outcome.usable:
             report.say(f"seed {outcome.seed}: {shown(outcome.scores)}")
         if outcome.failure is not None and following <= last:
-            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}: begun again with seed {following}")
+            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}: restarted with seed {following}")
             waiting.append(following)
             following += 1
         elif outcome.failure is not None:
-            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}, and restarts are used up ({config.restarts})")
-        if first:
+            report.alarm(f"seed {outcome.seed} failed, {outcome.failure}, and all {config.restarts} restarts are used")
+        if rank_zero:
             _keep_only_best(config, tried)
-    if first and not any(outcome.usable for outcome in tried):
+    if rank_zero and not any(outcome.usable for outcome in tried):
         raise ValueError(
-            f"no fit came to an end: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
-            "Give a lower --rate, or look at the examples"
+            f"no fit succeeded: {'; '.join(f'seed {one.seed}: {one.failure}' for one in tried)}. "
+            "Give a lower --learning-rate, or check the examples"
         )
     return _with_model(config, tried, trial, report, processes)
 
 
 def best(tried: Sequence[Outcome]) -> Outcome:
-    """That with the best main score; of several, the first. One that learnt something goes before one that did not."""
+    """The outcome with the best main score, the first of equal ones; one that failed comes after all that did not."""
     return max(tried, key=lambda outcome: outcome.rank)
 
 
 def result(tried: Sequence[Outcome], examples: int) -> dict[str, Any]:
-    """What scores.json holds: the scores of the kept model, and over the seeds their mean and deviation.
+    """The content of scores.json: the scores of the best model, and their mean and deviation over the seeds.
 
-    Both are over the fits that did not fail, or over all that have scores where every one did.
+    Args:
+        tried: the outcome of each seed. Mean and deviation are over the fits that did not fail, or over all with scores
+            where every one failed.
+        examples: how many were scored.
     """
-    kept, counted = best(tried), [outcome for outcome in tried if outcome.failure is None]
+    chosen, counted = best(tried), [outcome for outcome in tried if outcome.failure is None]
     counted = counted or [outcome for outcome in tried if outcome.usable]
-    found: dict[str, Any] = {
-        "scores": kept.scores,
-        "main": kept.main,
+    scores: dict[str, Any] = {
+        "scores": chosen.scores,
+        "main": chosen.main,
         "examples": examples,
         "seconds": round(sum(outcome.seconds for outcome in tried), 1),
-        "seed": kept.seed,
-        "step": kept.step,
+        "seed": chosen.seed,
+        "step": chosen.step,
     }
-    if kept.threshold is not None:
-        found["threshold"] = kept.threshold
+    if chosen.threshold is not None:
+        scores["threshold"] = chosen.threshold
     if len(counted) > 1:
-        columns = {name: [outcome.scores[name] for outcome in counted] for name in kept.scores}
-        found["seeds"] = len(counted)
-        found["mean"] = {name: statistics.mean(values) for name, values in columns.items()}
-        found["deviation"] = {name: _deviation(values) for name, values in columns.items()}
-        found["by_seed"] = {str(outcome.seed): outcome.scores for outcome in counted}
+        columns = {name: [outcome.scores[name] for outcome in counted] for name in chosen.scores}
+        scores["seeds"] = len(counted)
+        scores["mean"] = {name: statistics.mean(values) for name, values in columns.items()}
+        scores["deviation"] = {name: _deviation(values) for name, values in columns.items()}
+        scores["by_seed"] = {str(outcome.seed): outcome.scores for outcome in counted}
     failures = {str(outcome.seed): outcome.failure for outcome in tried if outcome.failure is not None}
-    return found | ({"failures": failures} if failures else {})
+    return scores | ({"failures": failures} if failures else {})
 
 
 def _deviation(values: Sequence[float]) -> float:
-    """Of a sample; NaN where one is no number."""
+    """The standard deviation of a sample; NaN where one value is NaN."""
     return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
@@ -96,17 +108,17 @@ def _with_model(
     report: Reporter,
     processes: Processes | None,
 ) -> list[Outcome]:
-    """The outcomes, of which the best has its model: it is fitted anew if that is gone.
+    """The outcomes; the best one is fitted again if its model was removed.
 
-    It is where more seeds were asked for before, and one that is not asked for any more was better.
+    That happens where an earlier command asked for more seeds, and one that is no longer asked for was better.
     """
     for _ in tried:
         seed = best(tried).seed
         outcome = config.unfinished / f"seed-{seed}" / "outcome.json"
-        gone = best(tried).usable and outcome.is_file() and not outcome.with_name("fitted").is_dir()
-        if not (gone if processes is None else processes.tell(gone)):
+        removed = best(tried).usable and outcome.is_file() and not outcome.with_name("fitted").is_dir()
+        if not (removed if processes is None else processes.tell(removed)):
             break
-        report.say(f"seed {seed} is the best of these seeds, and its model is gone: it is fitted again")
+        report.say(f"seed {seed} is the best of these seeds, but its model was removed: fitting it again")
         if processes is None or processes.first:
             outcome.unlink()
         again = trial(seed)
@@ -117,11 +129,11 @@ def _with_model(
 def _keep_only_best(config: FinetuneConfig, tried: Sequence[Outcome]) -> None:
     """Remove the checkpoints of the seeds that were tried, and the models of all but the best.
 
-    Seeds that come later are left alone: to a command that goes on, the best may be one that was done before.
+    Folders of later seeds stay: a resumed command may find its best one among them.
     """
-    kept = best(tried)
+    chosen = best(tried)
     for outcome in tried:
         folder = config.unfinished / f"seed-{outcome.seed}"
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        if outcome.seed != kept.seed:
+        if outcome.seed != chosen.seed:
             shutil.rmtree(folder / "fitted", ignore_errors=True)

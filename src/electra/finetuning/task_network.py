@@ -1,11 +1,10 @@
-"""The network that is fitted: a pretrained encoder with a head, all of it or adapters in it."""
+"""The network to fine-tune: a pretrained encoder with a task head, trained whole or by LoRA adapters."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import torch
 
 from electra import models
 from electra.tasks.task import LabelledTask
+from electra.validation import import_extra
 
 ADAPTED = ("query", "value")
-"""Which layers get adapters: those of the LoRA paper (Hu and others 2021, section 4.2)."""
+"""The layers that get adapters: those of the LoRA paper (Hu et al. 2021, section 4.2)."""
 ALPHA_BY_RANK = 2
 """An adapter's output is multiplied by alpha / rank, so by this."""
 KINDS = {
@@ -23,18 +23,22 @@ KINDS = {
     "ElectraForTokenClassification": "TOKEN_CLS",
     "ElectraForQuestionAnswering": "QUESTION_ANS",
 }
-"""What peft calls the tasks that it knows."""
-
+"""peft's names of the tasks that it knows."""
 
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout")
-"""All places of a model that drop values."""
+"""The config fields of every dropout in a model."""
 
 
 def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int, dropout: float | None = None) -> Any:
-    """The pretrained encoder with a head for the task, whose fresh weights follow from the seed.
+    """The pretrained encoder with a head for the task.
 
-    A model that was fitted before keeps its head where that has as many outputs, and gets a new one where it has not.
-    dropout: everywhere in place of the configuration's.
+    A model that was fine-tuned before keeps its head if that has as many outputs, and else gets a new one.
+
+    Args:
+        name_or_path: of the pretrained model.
+        task: decides the head.
+        seed: of the head's initial weights.
+        dropout: replaces every dropout of the model's config; None: those stay.
     """
     torch.manual_seed(seed)
     kind = getattr(models, task.architecture)
@@ -43,19 +47,17 @@ def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int, dropout:
 
 
 def require_peft() -> Any:
-    """The library of adapters, which is imported for nothing else; it brings transformers with it."""
-    try:
-        return import_module("peft")
-    except ImportError as error:
-        raise ImportError(
-            f"adapters need a package that is not installed ({error}): pip install 'electra[lora]'"
-        ) from error
+    """The library of adapters, imported only for them because it imports transformers."""
+    return import_extra("peft", "lora", "training adapters")
 
 
 class Adapters:
-    """Adapters of low rank in a model; the head is trained beside them, and the rest stands still.
+    """Low-rank adapters in a model, trained together with the head; all other weights are frozen.
 
-    `model` is changed in place and keeps its class: it is trained as it would be without.
+    Args:
+        model: changed in place; it keeps its class and is trained as without adapters.
+        rank: of the adapters.
+        seed: of their initial weights.
     """
 
     def __init__(self, model: Any, rank: int, *, seed: int) -> None:
@@ -76,18 +78,18 @@ class Adapters:
             self._adapted = peft.get_peft_model(model, settings)
 
     def save(self, folder: Path) -> None:
-        """The adapters and the head, as `peft.PeftModel.from_pretrained` reads them."""
+        """Write adapters and head as `peft.PeftModel.from_pretrained` reads them."""
         with _without_warnings():
             self._adapted.save_pretrained(str(folder))
 
     def merged(self) -> Any:
-        """The model with the adapters in its weights, as if these had been trained. There are no adapters then."""
+        """The model with the adapters merged into its weights; it has no adapters any more."""
         return self._adapted.merge_and_unload()
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """peft asks every model for methods of transformers that transformers itself calls outdated."""
+    """peft calls methods that transformers has deprecated, on every model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield

@@ -152,8 +152,9 @@ def word_outcomes(
         labels: their names.
     """
     owner = np.repeat(np.arange(len(expected)), list(map(len, expected)))
-    flat = [np.fromiter(chain.from_iterable(side), dtype=int) for side in (predicted, expected)]
-    return LabelOutcomes(*flat, labels, owner, len(expected))
+    flat = (np.fromiter(chain.from_iterable(side), dtype=int) for side in (predicted, expected))
+    of_predicted, of_expected = flat
+    return LabelOutcomes(of_predicted, of_expected, labels, owner, len(expected))
 
 
 @dataclass(frozen=True)

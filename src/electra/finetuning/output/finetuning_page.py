@@ -107,8 +107,9 @@ def _summary(fit: FitFiles) -> str:
     several = f", the best of {len(fit.seeds)} seeds" if len(fit.seeds) > 1 else ""
     threshold = f" Its threshold is {result['threshold']:.4g}." if "threshold" in result else ""
     return (
-        f"{fit.answered.task.name}: {settings['model']}, fine-tuned on {result['data']['train']['examples']:,} examples of "
-        f"{Path(settings['train']).name} and evaluated on {result['examples']:,} of {Path(settings['eval']).name}. "
+        f"{fit.answered.task.name}: {settings['model']}, fine-tuned on "
+        f"{result['data']['train']['examples']:,} examples of {Path(settings['train']).name} and "
+        f"evaluated on {result['examples']:,} of {Path(settings['eval']).name}. "
         f"The model is seed {result['seed']} after step {result['step']:,}{several}.{threshold}"
     )
 
