@@ -89,7 +89,9 @@ def test_a_named_task_brings_its_settings_and_its_score(folder: Path, tmp_path: 
     steps = [json.loads(line)["step"] for line in (config.output / "metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 200 * 2 / 40
     catalogue.write_text('[red]\ntask = "text-classification"\nsettings = { epoch = 2 }\n')
-    with pytest.raises(ValueError, match=r"the task has a setting 'epoch': choose one of epochs, .*Did you mean epochs"):
+    with pytest.raises(
+        ValueError, match=r"the task has a setting 'epoch': choose one of epochs, .*Did you mean epochs"
+    ):
         finetune(replace(config, output=tmp_path / "other"))
     for name, value, message in (
         ("epochs", "3", "a number"),

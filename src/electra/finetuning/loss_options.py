@@ -48,7 +48,7 @@ def balanced_weights(task: LabelledTask[Any], items: Sequence[TrainingItem]) -> 
 
 
 def distilled(teacher: nn.Module, order: Tensor, *, weight: float, temperature: float) -> Objective:
-    """The distillation loss of Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2.
+    """The distillation loss of Hinton, Vinyals, Dean 2015, "Distilling the knowledge in a neural network", section 2.
 
         (1 - weight) loss(labels) + weight T^2 KL(softmax(teacher / T) || softmax(model / T))
 
