@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
+from numbers import Integral
 from typing import Any
 
 
@@ -56,8 +57,8 @@ def require_fraction(name: str, value: object) -> None:
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is an int; True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether it is a whole number, of NumPy too; True and False are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_count(value: object, least: int = 1) -> bool:
@@ -70,6 +71,20 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def as_number(value: object, name: str) -> float:
+    """A finite number, which may be in a string, as CSV files have it.
+
+    Raises:
+        ValueError: it is something else, NaN and infinity among it.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    require(math.isfinite(number), name, value, "a finite number")
+    return number
+
+
 def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.6) -> str:
     """`. Did you mean X?` for the known word that is nearest, or an empty string.
 
@@ -78,6 +93,12 @@ def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.6) -> 
     """
     near = get_close_matches(str(word), [str(other) for other in known], n=1, cutoff=cutoff)
     return f". Did you mean {near[0]}?" if near else ""
+
+
+def choose_one_of(word: object, known: Iterable[object]) -> str:
+    """The end of a sentence about an unknown name: `. Did you mean X? Choose one of X, Y, Z.`."""
+    choices = sorted(map(str, known))
+    return f"{did_you_mean(word, choices) or '.'} Choose one of {', '.join(choices)}."
 
 
 def import_extra(module: str, extra: str, purpose: str) -> Any:

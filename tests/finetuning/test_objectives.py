@@ -14,7 +14,7 @@ from electra.commands.finetune import finetune
 from electra.config import ElectraConfig
 from electra.finetuning.loss_options import balanced_weights, distilled, weighted
 from electra.models import ElectraForSequenceClassification, ElectraForTokenClassification
-from electra.tasks.task import TrainingItem
+from electra.tasks.labelled_task import TrainingItem
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 from electra.text.tokenizer import ElectraTokenizer

@@ -301,16 +301,16 @@ def test_the_task_is_the_one_the_model_was_made_for(folders: Callable[[str], Pat
 
 
 def test_unknown_tasks_and_options_are_refused_with_a_suggestion(folders: Callable[[str], Path]) -> None:
-    with pytest.raises(ValueError, match=r"no task 'text-clasification'\. Did you mean 'text-classification'\?"):
+    with pytest.raises(ValueError, match=r"no task 'text-clasification'\. Did you mean text-classification\?"):
         pipeline("text-clasification", folders("three"))
-    with pytest.raises(ValueError, match=r"fill-mask has no option 'topk'\. Did you mean 'top_k'\?"):
+    with pytest.raises(ValueError, match=r"fill-mask has no option 'topk'\. Did you mean top_k\?"):
         pipeline("fill-mask", folders("fill"), topk=3)
     with pytest.raises(ValueError, match="no option 'mask_token_id'"):
         pipeline("fill-mask", folders("fill"), mask_token_id=3)
     ours = pipeline("ner", folders("tags"), device="cpu")
-    with pytest.raises(ValueError, match=r"no option 'agregation_strategy'\. Did you mean 'aggregation_strategy'"):
+    with pytest.raises(ValueError, match=r"no option 'agregation_strategy'\. Did you mean aggregation_strategy"):
         ours("a", agregation_strategy="simple")
-    with pytest.raises(ValueError, match=r"'avarage' is unknown\. Did you mean 'average'"):
+    with pytest.raises(ValueError, match=r"'avarage' is unknown\. Did you mean average"):
         ours("a", aggregation_strategy="avarage")
 
 
@@ -326,7 +326,13 @@ def test_unknown_tasks_and_options_are_refused_with_a_suggestion(folders: Callab
         ("text-classification", "three", "a", {"truncation": "middle"}, "truncation='middle'"),
         ("text-classification", "three", "a", {"max_length": LONGEST + 1}, "reads at most 24 tokens"),
         ("text-classification", "three", "a", {"max_length": 2}, "at least 3 tokens"),
-        ("text-classification", "three", "a", {"labels": ("x", "y")}, "tells 3 labels apart, the task has 2"),
+        (
+            "text-classification",
+            "three",
+            "a",
+            {"labels": ("x", "y")},
+            "has 3 outputs, and there are 2 labels",
+        ),
         ("text-classification", "three", "a", {"tokenizer_kwargs": True}, "tokenizer_kwargs=True: it must be a dict"),
         ("text-classification", "three", "a", {"max_length": None}, "max_length=None: a row needs"),
         ("text-classification", "three", "a", {"batch_size": 0}, "batch_size=0"),

@@ -181,7 +181,7 @@ QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
         ([GOOD, {**GOOD, "label": "c"}], TASK, r"a\.jsonl:2: the label 'c' is none of this task's 2"),
         ([{**GOOD, "id": 7}, {**GOOD, "id": 8}, {**GOOD, "id": 7}], None,
          r"a\.jsonl:3: the id 7 is also that of line 1"),
-        ([{"text": "cat", "label": 0.5}, NAN], REGRESSION, r"a\.jsonl:2: .*a finite number, not nan"),
+        ([{"text": "cat", "label": 0.5}, NAN], REGRESSION, r"a\.jsonl:2: .*nan: it must be a finite number"),
         ([QUESTION, {**QUESTION, "answers": [{"text": "lake", "answer_start": 0}]}], None,
          r"a\.jsonl:2: the answer 'lake' is not in its context"),
         ([{"tokens": ["a"], "tags": ["O"]}, {"tokens": ["a"], "tags": ["O", "O"]}],
@@ -192,7 +192,7 @@ QUESTION = {"question": "cat", "context": "the sea", "answers": [ANSWER]}
         ([{"tokens": ["a"], "tags": 3}], None, r"a\.jsonl:1: 'tags' is to be a list of words"),
         ([{"query": "q", "positive": "x", "negative": "y"}, {"query": "q"}], None,
          r"a\.jsonl:2: a labelled ranking has"),
-        ([{"query": "q", "passage": "x", "label": "nan"}], None, r"a\.jsonl:1: .*a finite number, not 'nan'"),
+        ([{"query": "q", "passage": "x", "label": "nan"}], None, r"a\.jsonl:1: .*'nan': it must be a finite number"),
     ],
 )  # fmt: skip
 def test_file_and_line_of_what_cannot_be_used(
@@ -270,7 +270,7 @@ def test_parts_and_tasks_that_there_are_not(tmp_path: Path) -> None:
         read_labelled(path, columns={"txt": "text", "label": "label"})
     with pytest.raises(ValueError, match="no column with the label: looked for stars; the file has text, label"):
         read_labelled(path, columns={"label": "stars"})
-    with pytest.raises(ValueError, match=r"task is 'text-clasification'.*Did you mean 'text-classification'"):
+    with pytest.raises(ValueError, match=r"task is 'text-clasification'.*Did you mean text-classification"):
         labelled_task("text-clasification")
     assert labelled_task("ner") is TokenClassification
     assert task_of(read_labelled(path).records, {}) is TextClassification

@@ -143,7 +143,7 @@ def test_a_catalogue_of_one_s_own(tmp_path: Path) -> None:
         ("[a", r"tasks\.toml: not TOML"),
         ("a = 1", r"tasks\.toml: \[a\] is to be a table with a task in it"),
         ("[a]\nmetric = 'f1'", r"\[a\] is to be a table with a task in it"),
-        ("[a]\ntask = 'ner'\nmetrics = 'f1'", r"\[a\] has a key 'metrics' that is unknown. Did you mean 'metric'"),
+        ("[a]\ntask = 'ner'\nmetrics = 'f1'", r"\[a\] has a key 'metrics' that is unknown. Did you mean metric"),
         ("[a]\ntask = 'ner'\nlabel_range = [5, 5]", r"\[a\]: label_range is \[5, 5\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\nlabel_range = [0]", r"\[a\]: label_range is \[0\], where \[lowest, highest\]"),
         ("[a]\ntask = 'ner'\ncolumns = {tags = 3}", r"\[a\]: columns has tags = 3, where a name or a list of names"),

@@ -16,9 +16,10 @@ from electra.metrics.ranking_metrics import list_loss, margin_loss, pair_loss
 from electra.models.joint_question_answering_model import ElectraForJointQuestionAnswering
 from electra.tasks.catalogue import LABELLED_TASKS
 from electra.tasks.joint_question_answering import JointQuestionAnswering
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.task import ExampleError, LabelledTask
+from electra.tasks.task import ExampleError
 from electra.tasks.text_ranking import TextRanking
 from tests.parity.twins import SIZES, redraw
 from tests.tasks.tiny import LONG_CONTEXT, LONGEST, VOCABULARY, WHOLE_WORDS
@@ -234,7 +235,7 @@ QA = {"question": "what", "context": "the sea"}
         (MultipleChoice(), {"text": "x", "choices": ["a " * 99, "b"], "label": 1}, "shorten the text"),
         (TextRanking(), {"query": "x", "texts": ["a"]}, "has 'labels', a number for each text"),
         (TextRanking(), {"query": "x", "texts": ["a"], "labels": [1, 0]}, "each of the 1 texts; this has 2 of them"),
-        (TextRanking(), {"query": "x", "texts": ["a"], "labels": [float("nan")]}, "a finite number, not nan"),
+        (TextRanking(), {"query": "x", "texts": ["a"], "labels": [float("nan")]}, "nan: it must be a finite number"),
         (TextRanking(), {"query": "x", "texts": ["a"], "labels": [-1]}, "0 or more"),
         (TextRanking(objective="pointwise"), {"query": "x", "texts": ["a"], "labels": [2]}, "from 0 to 1, not 2"),
         (TextRanking(objective="margin-mse"), {"query": "x", "texts": ["a"], "labels": [1]}, "a teacher's 'scores'"),

@@ -235,7 +235,7 @@ def test_a_short_context_has_fewer_answers_than_asked_for(tokenizer: Any) -> Non
             {"max_seq_len": 33},
             "30 tokens leaves no room .* smaller max_question_len or a larger max_seq",
         ),
-        (("q", "c"), {"topk": 3}, "Did you mean 'top_k'"),
+        (("q", "c"), {"topk": 3}, "Did you mean top_k"),
     ],
 )
 def test_bad_questions_are_refused(ours: Any, arguments: tuple[Any, ...], options: Any, message: str) -> None:

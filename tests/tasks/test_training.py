@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import electra
-from electra.tasks.task import ExampleError, LabelledTask
+from electra.tasks.labelled_task import LabelledTask
+from electra.tasks.task import ExampleError
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 from tests.parity.twins import SIZES
@@ -126,7 +127,7 @@ def test_what_is_learnt_of_several_numbers() -> None:
     for label in (0.5, [1, 2, 3], "12"):
         with pytest.raises(ValueError, match="a regression on 2 outputs is a list of so many numbers, not"):
             task.target({"text": "x", "label": label})
-    with pytest.raises(ValueError, match="a finite number, not 'y'"):
+    with pytest.raises(ValueError, match="'y': it must be a finite number"):
         task.target({"text": "x", "label": [1, "y"]})
 
 
@@ -153,9 +154,9 @@ def test_labels_written_in_two_ways_are_one() -> None:
         ),
         (TextClassification(labels=("a", "b")), {"text": "x", "label": 2}, "the label 2 is none"),
         (TextClassification(labels=("a", "b")), {"text": "x", "label": -1}, "the label -1 is none"),
-        (TextClassification(labels=("a",)), {"text": "x", "label": float("nan")}, "a finite number, not nan"),
-        (TextClassification(labels=("a",)), {"text": "x", "label": "high"}, "a finite number, not 'high'"),
-        (TextClassification(labels=("a",)), {"text": "x", "label": 10**400}, "a finite number, not 1000"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": float("nan")}, "nan: it must be a finite number"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": "high"}, "'high': it must be a finite number"),
+        (TextClassification(labels=("a",)), {"text": "x", "label": 10**400}, "is 1000+: it must be a finite number"),
         (
             TextClassification(labels=("a", "b"), problem_type="multi_label_classification"),
             {"text": "x", "label": 3},

@@ -131,7 +131,7 @@ def test_a_model_that_names_no_entailment_is_refused_unless_told(folder: Callabl
         ("a", {"candidate_labels": "b", "hypothesis_template": "{:{}}"}, "{} must say, once"),
         ("a", {"candidate_labels": "b", "hypothesis_template": None}, "hypothesis_template=None"),
         ("a", {"candidate_labels": "b " * 30}, "and a row has room for 21: shorten the text that is not to be cut"),
-        ("a", {"candidate_labels": "b", "mutli_label": True}, "Did you mean 'multi_label'"),
+        ("a", {"candidate_labels": "b", "mutli_label": True}, "Did you mean multi_label"),
     ],
 )
 def test_bad_calls_are_refused(both: Both, text: Any, options: dict[str, Any], message: str) -> None:

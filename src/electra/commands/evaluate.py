@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the flags must not wait for torch
     from electra.labelled.labelled_examples import LabelledExamples
     from electra.labelled.task_presets import NamedTask
     from electra.metrics.task_metrics import Outcomes
-    from electra.tasks.task import LabelledTask
+    from electra.tasks.labelled_task import LabelledTask
 
 LABELS = ("label", "labels", "tags", "answers", "scores")
 """The parts of an example that say what is right."""

@@ -17,7 +17,7 @@ from electra.reporting.curves import INSTALL, Chart, Line, can_draw, curves
 from electra.reporting.html_page import page, paragraph, section
 from electra.reporting.html_tables import table
 from electra.reporting.marked_text import passage
-from electra.tasks.task import LabelledTask
+from electra.tasks.labelled_task import LabelledTask
 
 MOST_CASES = 20
 MOST_LABELS = 30  # of a confusion matrix that is still readable

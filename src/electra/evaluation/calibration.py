@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.multiple_choice import MultipleChoice, right_choice
-from electra.tasks.task import LabelledTask
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 

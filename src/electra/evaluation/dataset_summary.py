@@ -11,9 +11,10 @@ import numpy as np
 
 from electra.tasks.inputs.relevance import read_relevance
 from electra.tasks.inputs.texts import read_answers
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.multiple_choice import MultipleChoice, right_choice
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.task import Encoded, LabelledTask
+from electra.tasks.task import Encoded
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification

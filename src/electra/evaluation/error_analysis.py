@@ -13,9 +13,9 @@ from electra.metrics.entity_metrics import OUTSIDE, entities
 from electra.reporting.marked_text import Mark, Part
 from electra.tasks.inputs.relevance import read_relevance
 from electra.tasks.inputs.texts import read_answers, read_choices, read_question, read_ranking, read_words
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.multiple_choice import MultipleChoice, right_choice
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.task import LabelledTask
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification

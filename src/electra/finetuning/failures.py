@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from electra.finetuning.loss_options import single_labels
-from electra.tasks.task import TrainingItem
+from electra.tasks.labelled_task import TrainingItem
 
 STEPS_TO_LEARN = 50
 """A fit of fewer steps is never called a failure."""

@@ -16,7 +16,8 @@ from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, labelled_task, read_columns, read_labelled
 from electra.labelled.task_presets import NamedTask
 from electra.tasks.catalogue import LABELLED_TASKS
-from electra.tasks.task import ExampleError, LabelledTask, TrainingItem
+from electra.tasks.labelled_task import LabelledTask, TrainingItem
+from electra.tasks.task import ExampleError
 from electra.text.tokenizer import ElectraTokenizer
 from electra.validation import require_count
 

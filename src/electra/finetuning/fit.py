@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from electra.finetuning.learning_rates import Rates
 from electra.finetuning.step_batches import batches
 from electra.hardware import devices as hardware
-from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
+from electra.tasks.labelled_task import LabelledTask, TrainingBatch, TrainingItem
 from electra.training.distributed.processes import Processes
 from electra.training.loop import Every, Work, train
 from electra.training.optimizer import Adam

@@ -16,8 +16,7 @@ from electra.config import ElectraConfig
 from electra.finetuning.fit import Objective
 from electra.inference.predictor import load
 from electra.nn.losses import IGNORED
-from electra.tasks.label_tasks import ClassificationTask
-from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
+from electra.tasks.labelled_task import ClassificationTask, LabelledTask, TrainingBatch, TrainingItem
 from electra.text.tokenizer import ElectraTokenizer
 
 SINGLE_LABELS = "one label per text or word: text-classification and token-classification"

@@ -12,8 +12,8 @@ from electra.finetuning.notices import without_notices
 from electra.inference.predictor import predict
 from electra.metrics.task_metrics import Outcomes
 from electra.tasks.inputs.texts import read_answers
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.question_answering import QuestionAnswering
-from electra.tasks.task import LabelledTask
 from electra.tasks.text_classification import TextClassification
 from electra.validation import require_one_of
 

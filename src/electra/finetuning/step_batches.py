@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from electra.data.dataset.sample_order import samples
-from electra.tasks.task import LabelledTask, TrainingBatch, TrainingItem
+from electra.tasks.labelled_task import LabelledTask, TrainingBatch, TrainingItem
 
 PART_TOKENS = 16_384  # a step's items are computed in parts of about this many tokens, so that memory stays bounded
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from electra import models
-from electra.tasks.task import LabelledTask
+from electra.tasks.labelled_task import LabelledTask
 from electra.validation import import_extra
 
 ADAPTED = ("query", "value")

@@ -54,7 +54,7 @@ def predict(
     Raises:
         ExampleError: an example that the task cannot use; `index` counts from 0.
     """
-    from electra.tasks.task import is_count
+    from electra.validation import is_count
 
     for name, given in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if given is not None and not is_count(given):

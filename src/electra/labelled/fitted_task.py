@@ -12,7 +12,7 @@ from typing import Any
 from electra.config import ElectraConfig
 from electra.labelled.labelled_examples import labelled_task
 from electra.labelled.task_presets import NamedTask, read_table
-from electra.tasks.task import LabelledTask
+from electra.tasks.labelled_task import LabelledTask
 
 FIELD = "fitted_to"
 THRESHOLDS = ("decision_threshold", "no_answer_threshold")

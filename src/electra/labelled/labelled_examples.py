@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from electra.labelled.records import Record, columns_of, read_records
 from electra.labelled.task_presets import NAMED_TASKS, NamedTask
 from electra.tasks.catalogue import LABELLED_TASKS
-from electra.tasks.task import Column, ExampleError, LabelledTask, TrainingItem, suggestion
+from electra.tasks.labelled_task import Column, LabelledTask, TrainingItem
+from electra.tasks.task import ExampleError
+from electra.validation import choose_one_of
 
 Example = dict[str, Any]
 Made = TypeVar("Made")
@@ -155,9 +157,8 @@ def labelled_task(name: str, architectures: Sequence[str] | None = None) -> type
     found = [kind for kind in LABELLED_TASKS if name in (kind.name, *kind.aliases)]
     if not found:
         known = [each for kind in LABELLED_TASKS for each in (kind.name, *kind.aliases)]
-        raise ValueError(
-            f"task is {name!r}: there is no such task with labelled examples{suggestion(name, [*known, *NAMED_TASKS])}"
-        )
+        meant = choose_one_of(name, [*known, *NAMED_TASKS])
+        raise ValueError(f"task is {name!r}: there is no such task with labelled examples{meant}")
     return next((kind for kind in found if kind.architecture in (architectures or ())), found[0])
 
 
@@ -202,7 +203,7 @@ def _columns(
     usual = {column.key: column.names for column in kind.columns}
     for key in given:
         if key not in usual:
-            raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{suggestion(key, list(usual))}")
+            raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{choose_one_of(key, usual)}")
     found = {key: name for key, name in given.items() if name in there}
     for known in (names, usual):
         for column in sorted(kind.columns, key=lambda column: not column.required):

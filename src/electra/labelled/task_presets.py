@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from electra.tasks.task import finite, of_each, suggestion
+from electra.tasks.task import of_each
+from electra.validation import as_number, choose_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class NamedTask:
         """A record's values with their labels as the task has them."""
         if self.label_range and "label" in values:
             low, high = self.label_range
-            return {**values, "label": (finite(values["label"], "the label of a regression") - low) / (high - low)}
+            return {**values, "label": (as_number(values["label"], "the label of a regression") - low) / (high - low)}
         made = dict(values)
         if self.label_names and "label" in values:
             made["label"] = self._named(values["label"])
@@ -184,7 +185,7 @@ def read_table(where: str, table: Any) -> NamedTask:
     known = [each.name for each in fields(NamedTask)]
     for key, value in table.items():
         if key not in known:
-            raise ValueError(f"{where} has a key {key!r} that is unknown{suggestion(key, known)}")
+            raise ValueError(f"{where} has a key {key!r} that is unknown{choose_one_of(key, known)}")
         if not isinstance(value, _KINDS[key]):
             raise ValueError(f"{where}: {key} is {value!r}, where a {_KINDS[key].__name__} belongs")
     made = dict(table)

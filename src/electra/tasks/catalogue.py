@@ -8,15 +8,17 @@ from typing import Any
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.fill_mask import FillMask
 from electra.tasks.joint_question_answering import JointQuestionAnswering
+from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.multiple_choice import MultipleChoice
 from electra.tasks.question_answering import QuestionAnswering
 from electra.tasks.replaced_tokens import ReplacedTokens
-from electra.tasks.task import LabelledTask, Task, suggestion
+from electra.tasks.task import Task
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.text_generation import TextGeneration
 from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification
 from electra.tasks.zero_shot_classification import ZeroShotClassification
+from electra.validation import choose_one_of
 
 # where tasks share an architecture, a model is for the first of them unless another is asked for
 TASKS: tuple[type[Task[Any]], ...] = (
@@ -52,7 +54,7 @@ def find_task(name: str, architectures: Sequence[str] | None = None) -> type[Tas
     named = [task for task in TASKS if name in (task.name, *task.aliases)]
     if not named:
         known = sorted({alias for task in TASKS for alias in (task.name, *task.aliases)})
-        raise ValueError(f"there is no task {name!r}{suggestion(name, known)}")
+        raise ValueError(f"there is no task {name!r}{choose_one_of(name, known)}")
     return next((task for task in named if task.architecture in (architectures or ())), named[0])
 
 

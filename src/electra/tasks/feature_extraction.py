@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from electra.batch import Batch
-from electra.tasks.inputs.sequences import check_truncation, encode_texts
-from electra.tasks.inputs.texts import read_text
+from electra.tasks.inputs.texts import check_truncation, encode_texts, read_text
 from electra.tasks.task import Encoded, Task, of_each
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from electra.batch import Batch
 from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize
-from electra.tasks.task import Task, is_count, of_each
+from electra.tasks.task import Task, of_each
+from electra.validation import is_count
 
 log = logging.getLogger("electra")
 

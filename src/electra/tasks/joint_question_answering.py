@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from electra.batch import Batch
+from electra.tasks.labelled_task import TrainingBatch, TrainingItem
 from electra.tasks.outputs.spans import Span
 from electra.tasks.question_answering import SMALLEST, QuestionAnswering
-from electra.tasks.task import TrainingBatch, TrainingItem
 
 NO_ANSWER_THRESHOLD = -2.75
 """Google's qa_na_threshold, for the logit of there being no answer (configure_finetuning.py)."""

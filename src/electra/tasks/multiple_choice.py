@@ -16,17 +16,9 @@ from electra.metrics.ranking_metrics import list_loss
 from electra.metrics.task_metrics import ChoiceOutcomes
 from electra.tasks.inputs.pairs import PairedTask
 from electra.tasks.inputs.texts import read_choices
-from electra.tasks.task import (
-    Column,
-    Encoded,
-    LabelledTask,
-    TrainingBatch,
-    TrainingItem,
-    is_count,
-    label_fields,
-    label_of,
-    of_each,
-)
+from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem, label_fields, label_of
+from electra.tasks.task import Encoded, of_each
+from electra.validation import is_count
 
 
 @dataclass(frozen=True)

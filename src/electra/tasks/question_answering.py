@@ -14,13 +14,14 @@ from torch import nn
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.metrics.squad_metrics import AnswerOutcomes
-from electra.tasks.inputs.calls import spread
 from electra.tasks.inputs.pairs import SPECIAL_TOKENS, join, token_ids
 from electra.tasks.inputs.sliding_windows import strided
 from electra.tasks.inputs.texts import Answer, Question, read_answers, read_question
 from electra.tasks.inputs.token_offsets import Tokens, tokenize
+from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem
 from electra.tasks.outputs.spans import Span, best_spans
-from electra.tasks.task import Column, Encoded, LabelledTask, TrainingBatch, TrainingItem, is_count, of_each
+from electra.tasks.task import Encoded, of_each
+from electra.validation import is_count
 
 log = logging.getLogger("electra")
 
@@ -274,3 +275,19 @@ def _whole_words(tokens: Tokens) -> list[tuple[int, int]]:
     for word, (start, end) in zip(tokens.words, tokens.spans, strict=True):
         bounds[word] = (bounds.get(word, (start, end))[0], end)
     return [bounds[word] for word in tokens.words]
+
+
+def spread(columns: Mapping[str, Any]) -> Any:
+    """A dict in which some values are lists -> a dict for each of their items, the other values repeated.
+
+    A dict without lists is returned as it is; lists of different lengths are a `ValueError`.
+    """
+    lists = {name: value for name, value in columns.items() if isinstance(value, (list, tuple))}
+    if not lists:
+        return columns
+    lengths = {name: len(value) for name, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        shown = " and ".join(f"{count} of {name!r}" for name, count in lengths.items())
+        raise ValueError(f"there are {shown}: give equally many, or one for all")
+    (count,) = set(lengths.values())
+    return [{**columns, **{name: value[i] for name, value in lists.items()}} for i in range(count)]

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
 from electra.metrics import task_metrics as metrics
-from electra.tasks.inputs.sequences import check_truncation, encode_texts
-from electra.tasks.inputs.texts import Text, read_text
-from electra.tasks.label_tasks import WHOLE, ClassificationTask
-from electra.tasks.outputs import score_functions
-from electra.tasks.outputs.score_functions import SCORE_FUNCTIONS
-from electra.tasks.task import Column, Encoded, TrainingBatch, TrainingItem, finite, is_count, label_of, of_each
+from electra.tasks.inputs.texts import Text, check_truncation, encode_texts, read_text
+from electra.tasks.labelled_task import WHOLE, ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
+from electra.tasks.task import Encoded, label_logits, of_each
+from electra.validation import as_number, is_count
 
 PAIRS = {
     "text": "text_pair",
@@ -32,6 +30,15 @@ PAIRS = {
     "question": "sentence",
 }
 """What a file calls a text, and what it calls the second of a pair."""
+SCORE_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda logits: logits.softmax(-1),
+    "none": lambda logits: logits,
+}
+"""[…, K] -> […, K]"""
+
+CHOICES = ("default", *SCORE_FUNCTIONS)
+
 FRACTION = re.compile(r"-?\d+\.\d+")
 TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question", "sentence")
 
@@ -72,7 +79,7 @@ class TextClassification(ClassificationTask[Encoded]):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_truncation(self.truncation)
-        object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
+        object.__setattr__(self, "function_to_apply", score_function(self.function_to_apply))
         if self.problem_type not in (None, *PROBLEM_TYPES):
             raise ValueError(f"problem_type={self.problem_type!r}: choose of {', '.join(PROBLEM_TYPES)}")
         if self.top_k not in ("best", None) and not is_count(self.top_k):
@@ -127,7 +134,7 @@ class TextClassification(ClassificationTask[Encoded]):
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
         """[K] scores for each row."""
-        logits = self.check_outputs(model(batch).logits)
+        logits = label_logits(model(batch).logits, self.labels)
         function = self.function_to_apply if self.function_to_apply != "default" else self._usual_function()
         scores: list[list[float]] = SCORE_FUNCTIONS[str(function)](logits).tolist()
         return scores
@@ -184,10 +191,10 @@ class TextClassification(ClassificationTask[Encoded]):
         """A number for each of the network's outputs; a number by itself where there is one."""
         what = "the label of a regression"
         if len(self.labels) == 1:
-            return finite(label, what)
+            return as_number(label, what)
         if not isinstance(label, (list, tuple)) or len(label) != len(self.labels):
             raise ValueError(f"{what} on {len(self.labels)} outputs is a list of so many numbers, not {label!r}")
-        return tuple(finite(each, what) for each in label)
+        return tuple(as_number(each, what) for each in label)
 
     def for_scoring(self) -> Self:
         several = self.problem == "multi_label_classification" or (
@@ -275,3 +282,11 @@ def _are_numbers(labels: Sequence[Any]) -> bool:
     fractions = sum(isinstance(each, float) or bool(FRACTION.fullmatch(str(each))) for each in labels)
     whole = sum(bool(WHOLE.fullmatch(str(each))) for each in labels)
     return 2 * fractions > len(labels) or (fractions > 0 and fractions + whole == len(labels))
+
+
+def score_function(function: str | None) -> str:
+    """One of CHOICES, in lower case; None is "default", anything else a `ValueError`."""
+    name = str(function or "default").lower()
+    if name not in CHOICES:
+        raise ValueError(f"function_to_apply={name!r}: choose of {', '.join(CHOICES)}")
+    return name

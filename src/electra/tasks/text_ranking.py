@@ -17,18 +17,10 @@ from electra.metrics.ranking_metrics import RankingOutcomes, list_loss, margin_l
 from electra.tasks.inputs.pairs import PairedTask
 from electra.tasks.inputs.relevance import Relevance, gathered, read_labelled_ranking, read_relevance
 from electra.tasks.inputs.texts import read_ranking
-from electra.tasks.outputs import score_functions
-from electra.tasks.outputs.score_functions import SCORE_FUNCTIONS
-from electra.tasks.task import (
-    Column,
-    Encoded,
-    LabelledTask,
-    TrainingBatch,
-    TrainingItem,
-    is_count,
-    label_fields,
-    of_each,
-)
+from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem, label_fields
+from electra.tasks.task import Encoded, label_logits, of_each
+from electra.tasks.text_classification import SCORE_FUNCTIONS, score_function
+from electra.validation import is_count
 
 ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
 """torch's modules that a configuration may name -> ours."""
@@ -93,7 +85,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "function_to_apply", score_functions.named(self.function_to_apply))
+        object.__setattr__(self, "function_to_apply", score_function(self.function_to_apply))
         if self.top_k is not None and not is_count(self.top_k):
             raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all texts")
         if self.objective not in (None, *OBJECTIVES):
@@ -172,10 +164,8 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
 
     def infer(self, model: nn.Module, batch: Batch) -> list[float]:
         """A score for each row."""
-        logits = model(batch).logits
-        if logits.shape[-1] != len(self.labels):
-            raise ValueError(f"the model tells {logits.shape[-1]} labels apart, its configuration {len(self.labels)}")
-        scores: list[float] = SCORE_FUNCTIONS[self.function()](logits.float())[:, self.label_number()].tolist()
+        logits = label_logits(model(batch).logits, self.labels)
+        scores: list[float] = SCORE_FUNCTIONS[self.function()](logits)[:, self.label_number()].tolist()
         return scores
 
     def decode(self, encoded: EncodedRanking, outputs: Sequence[float], tokenizer: Any) -> list[dict[str, Any]]:

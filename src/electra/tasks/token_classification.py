@@ -18,9 +18,10 @@ from electra.metrics.entity_metrics import EntityOutcomes
 from electra.nn.losses import IGNORED
 from electra.tasks.inputs.texts import Words, read_single_text, read_words
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
-from electra.tasks.label_tasks import ClassificationTask
+from electra.tasks.labelled_task import ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
 from electra.tasks.outputs.entities import STRATEGIES, entities, without
-from electra.tasks.task import Column, TrainingBatch, TrainingItem, label_of, of_each, suggestion
+from electra.tasks.task import label_logits, of_each
+from electra.validation import choose_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         strategy = str(self.aggregation_strategy).lower()
         if strategy not in STRATEGIES:
             raise ValueError(
-                f"aggregation_strategy={self.aggregation_strategy!r} is unknown{suggestion(strategy, STRATEGIES)}"
+                f"aggregation_strategy={self.aggregation_strategy!r} is unknown{choose_one_of(strategy, STRATEGIES)}"
             )
         object.__setattr__(self, "aggregation_strategy", strategy)
         object.__setattr__(self, "delimiter", " " if self.delimiter is None else self.delimiter)
@@ -131,7 +132,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
 
     def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
         """[row's tokens, K] for each row: probabilities, float32."""
-        scores = self.check_outputs(model(batch).logits).softmax(-1).cpu()
+        scores = label_logits(model(batch).logits, self.labels).softmax(-1).cpu()
         return [row.numpy() for row in batch.layout.split(scores)]
 
     def decode(self, encoded: EncodedTokens, outputs: Sequence[np.ndarray], tokenizer: Any) -> list[dict[str, Any]]:

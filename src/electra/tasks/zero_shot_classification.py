@@ -13,7 +13,7 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.tasks.inputs.pairs import PairedTask, token_ids
 from electra.tasks.inputs.texts import read_single_text
-from electra.tasks.task import Encoded, of_each
+from electra.tasks.task import Encoded, label_logits, of_each
 
 TEMPLATE = "This example is {}."
 
@@ -114,9 +114,7 @@ class ZeroShotClassification(PairedTask[EncodedText]):
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
         """[2] for each row: the logits of contradiction and entailment."""
-        logits = model(batch).logits.float()
-        if logits.shape[-1] != len(self.labels):
-            raise ValueError(f"the model tells {logits.shape[-1]} labels apart, its configuration {len(self.labels)}")
+        logits = label_logits(model(batch).logits, self.labels)
         entailment, contradiction = self.outputs()
         both: list[list[float]] = logits[:, [contradiction, entailment]].tolist()
         return both

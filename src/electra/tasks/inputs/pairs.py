@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any, ClassVar, TypeVar
 
 from electra.batch import Row
-from electra.tasks.inputs.sequences import check_truncation
+from electra.tasks.inputs.texts import check_truncation
 from electra.tasks.task import Encoded, Task, of_each
 from electra.text.encode.row_encoding import kept_lengths
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from electra.tasks.inputs.texts import read_ranking
-from electra.tasks.task import finite
+from electra.validation import as_number
 
-_number = partial(finite, what="how relevant a text is,")
+_number = partial(as_number, name="the relevance of a text")
 
 
 @dataclass(frozen=True)
