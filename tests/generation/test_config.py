@@ -11,7 +11,8 @@ import torch
 import transformers
 
 from electra import ElectraConfig, ElectraForCausalLM
-from electra.generation.generation_config import DEFAULTS, FIELDS, GenerationConfig
+from electra.generation.generation_config import GenerationConfig
+from electra.generation.generation_options import DEFAULTS, FIELDS
 from tests.parity.twins import SIZES
 
 SAID: dict[str, Any] = {
@@ -75,7 +76,7 @@ def test_a_model_has_what_its_configuration_says() -> None:
 
 
 def test_files_and_options_that_are_no_config(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"GenerationConfig has no option 'beams'.*did you mean 'num_beams'"):
+    with pytest.raises(ValueError, match=r"GenerationConfig has no option 'beams'\. Did you mean num_beams\?"):
         GenerationConfig(beams=3)
     with pytest.raises(ValueError, match="max_new_tokens is 0"):
         GenerationConfig(max_new_tokens=0)

@@ -16,7 +16,7 @@ IDS = torch.tensor([[5, 9, 4], [7, 7, 8]])
 MODEL = redraw(ElectraForCausalLM(ElectraConfig(**SIZES, is_decoder=True))).eval()
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown": ({"max_new_token": 3}, r"generate\(\) has no option 'max_new_token': did you mean 'max_new_tokens'"),
+    "unknown": ({"max_new_token": 3}, r"generate\(\) has no option 'max_new_token'\. Did you mean max_new_tokens\?"),
     "nothing like it": ({"zzz": 3}, r"no option 'zzz'. There is attention_mask, bad_words_ids"),
     "assisted": ({"assistant_model": MODEL}, r"generate\(\) does not take assistant_model="),
     "prompt lookup": ({"prompt_lookup_num_tokens": 3}, "does not take prompt_lookup_num_tokens=3"),

@@ -131,7 +131,7 @@ def test_a_hole_makes_room_for_the_answer(ours: Any, theirs: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_new_token": 3}, "text-generation has no option 'max_new_token': did you mean 'max_new_tokens'"),
+        ({"max_new_token": 3}, "text-generation has no option 'max_new_token'. Did you mean max_new_tokens"),
         ({"return_full_text": True, "return_tensors": True}, "return_full_text and return_tensors are given"),
         ({"return_text": True, "return_tensors": True}, "return_tensors and return_text are given"),
         ({"output_scores": True}, "output_scores: a pipeline answers with texts"),

@@ -1,8 +1,8 @@
 """Beam search: for each prompt the likeliest few texts, all continued together.
 
-The law is that of transformers 5.23, to the order of ties and the ends that it takes: of every prompt's candidates as
-many are looked at that the beams can go on even if each possible end is among the best, and only the best of them may
-finish a text.
+The algorithm is that of transformers 5.23, to the order of ties and the ends that it takes: it looks at so many
+candidates of every prompt that the beams can continue even if each possible end is among the best, and only the best of
+them may finish a text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, Kept
+from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, Record
 from electra.generation.generation_plan import Plan
 from electra.generation.stopping import Stopping
 
@@ -23,25 +23,29 @@ WORST = -1e9
 
 @dataclass(frozen=True)
 class Texts:
-    """K texts of each of B prompts, all of n columns."""
+    """K texts of each of B prompts, all of n columns.
+
+    Attributes:
+        ids: int64 [B, K, n].
+        scores: log probabilities [B, K]; with the length penalty if the texts are finished.
+        beams: the row of the network's batch in which each new token was chosen, int32 [B, K, new tokens]; -1: none.
+    """
 
     ids: Tensor
-    """int64 [B, K, n]"""
     scores: Tensor
-    """Log probabilities [B, K]; under the length penalty if the texts are finished."""
     beams: Tensor
-    """The row of the network's batch in which each new token was chosen, int32 [B, K, new tokens]; -1: none."""
 
     def take(self, order: Tensor) -> Texts:
-        """The texts that int64 [B, K'] names."""
+        """The texts at the indices int64 [B, K']."""
         return Texts(_take(self.ids, order), _take(self.scores, order), _take(self.beams, order))
 
     def append(self, tokens: Tensor, beams: Tensor) -> Texts:
-        """A column more: both [B, K]."""
+        """One more column: both [B, K]."""
         longer = torch.cat((self.beams, beams[..., None].int()), -1)
         return Texts(torch.cat((self.ids, tokens[..., None]), -1), self.scores, longer)
 
-    def and_(self, others: Texts) -> Texts:
+    def join(self, others: Texts) -> Texts:
+        """These and others, along K."""
         pairs = ((self.ids, others.ids), (self.scores, others.scores), (self.beams, others.beams))
         return Texts(*(torch.cat(pair, 1) for pair in pairs))
 
@@ -54,13 +58,17 @@ def _take(values: Tensor, order: Tensor) -> Tensor:
 class Beams:
     """The running and the finished texts of every prompt.
 
+    Args:
+        ids: int64 [B * K, n], every prompt K times.
+        plan: how to generate.
+        stopping: when a text is finished.
+
     Attributes:
         done: whether the search is over.
-        parents: int64 [B * K], the row that each running text goes on from.
+        parents: int64 [B * K], the row that each running text continues.
     """
 
     def __init__(self, ids: Tensor, plan: Plan, stopping: Stopping) -> None:
-        """ids: int64 [B * K, n], every prompt K times."""
         self.plan = plan
         self.stopping = stopping
         self.done = False
@@ -68,7 +76,7 @@ class Beams:
         ids = ids.view(len(ids) // plan.beams, plan.beams, ids.shape[1])
         scores = torch.zeros(ids.shape[:2], device=ids.device)
         none = torch.empty(*ids.shape[:2], 0, dtype=torch.int32, device=ids.device)
-        # all beams begin alike, so only the first may be continued at first
+        # all beams of a prompt are equal at first: without this, the same text would be found K times
         self.running = Texts(ids, scores.index_fill(1, torch.arange(1, plan.beams, device=ids.device), WORST), none)
         self.finished = Texts(ids, torch.full_like(scores, WORST), none)
         self._is_finished = torch.zeros_like(scores, dtype=torch.bool)
@@ -80,38 +88,38 @@ class Beams:
         return self.running.ids.flatten(0, 1)
 
     def weigh(self, logits: Tensor) -> Tensor:
-        """The scores that the rules work on: [B * K, V] -> [B * K, V]"""
+        """The scores that the rules are applied to: [B * K, V] -> [B * K, V]."""
         return logits.log_softmax(-1)
 
-    def advance(self, scores: Tensor, kept: Kept) -> None:
+    def advance(self, scores: Tensor, record: Record) -> None:
         """Choose the best continuations by the scores [B * K, V] of every beam's next token."""
         candidates = self._candidates(scores.view(*self.running.scores.shape, -1))
-        stopped = self.stopping(candidates.ids.flatten(0, 1), kept.scores).view_as(candidates.scores)
-        going_on = candidates.scores + stopped * WORST
-        best = going_on.topk(self.plan.beams).indices
+        stopped = self.stopping(candidates.ids.flatten(0, 1), record.scores).view_as(candidates.scores)
+        continued = candidates.scores + stopped * WORST
+        best = continued.topk(self.plan.beams).indices
         self._finish(candidates, stopped)
-        self.running = Texts(candidates.ids, going_on, candidates.beams).take(best)
+        self.running = Texts(candidates.ids, continued, candidates.beams).take(best)
         self.parents = self.running.beams[..., -1].flatten().long()
         self._can_improve = self._can_improve & self._may_beat_the_finished()
         enough = self._is_finished.all() & (self.plan.options.early_stopping is True)
         self.done = bool(enough | stopped.all() | ~self._can_improve.any())
 
     def _candidates(self, scores: Tensor) -> Texts:
-        """[B, K, V] -> the best texts of a token more, or some that are drawn."""
+        """[B, K, V] -> the best texts of one more token, or sampled ones."""
         beams, vocabulary = scores.shape[1:]
         totals = (scores + self.running.scores[..., None]).flatten(1)
         count = max(2, 1 + len(self.plan.ends)) * beams
         if self.plan.sampled:
-            chosen = torch.multinomial(totals.softmax(-1), count)
+            indices = torch.multinomial(totals.softmax(-1), count)
         else:
-            chosen = totals.topk(count).indices
-        parents = chosen // vocabulary
+            indices = totals.topk(count).indices
+        parents = indices // vocabulary
         first = torch.arange(len(scores), device=scores.device)[:, None] * beams
-        longer = self.running.take(parents).append(chosen % vocabulary, parents + first)
-        return Texts(longer.ids, totals.gather(1, chosen), longer.beams)
+        longer = self.running.take(parents).append(indices % vocabulary, parents + first)
+        return Texts(longer.ids, totals.gather(1, indices), longer.beams)
 
     def _finish(self, candidates: Texts, stopped: Tensor) -> None:
-        """Put the finished ones of the best candidates among the finished texts, of which the best K stay."""
+        """Add the finished ones of the best candidates to the finished texts, of which the best K stay."""
         beams = self.plan.beams
         ending = stopped & (torch.arange(stopped.shape[1], device=stopped.device) < beams)
         scores = candidates.scores / self._new_tokens(candidates) ** self._length_penalty
@@ -119,13 +127,13 @@ class Beams:
         scores = scores + (full | ~self._can_improve) * WORST + ~ending * WORST
         column = torch.zeros_like(self.finished.scores, dtype=torch.int64)
         padded = self.finished.append(column + self._padding(), column - 1)
-        both = padded.and_(Texts(candidates.ids, scores, candidates.beams))
+        both = padded.join(Texts(candidates.ids, scores, candidates.beams))
         best = both.scores.topk(beams).indices
         self.finished = both.take(best)
         self._is_finished = _take(torch.cat((self._is_finished, ending), 1), best)
 
     def _may_beat_the_finished(self) -> Tensor:
-        """Whether a prompt's best running text could still become better than its worst finished one: bool [B, 1]"""
+        """Whether a prompt's best running text could still become better than its worst finished one: bool [B, 1]."""
         length: int = self._new_tokens(self.running)
         if self.plan.options.early_stopping == "never" and self._length_penalty > 0:
             length = self.plan.max_length - self.plan.prompt_columns
@@ -136,29 +144,29 @@ class Beams:
 
     @property
     def _length_penalty(self) -> float:
-        given = self.plan.options.length_penalty
-        return 1.0 if given is None else given
+        penalty = self.plan.options.length_penalty
+        return 1.0 if penalty is None else penalty
 
     def _new_tokens(self, texts: Texts) -> int:
         return texts.ids.shape[2] - self.plan.prompt_columns
 
     def _padding(self) -> int:
-        """What follows a finished text: as in transformers, a padding token that is 0 gives way to one that ends."""
+        """What follows a finished text: as in transformers, the end token where the padding token is 0."""
         return self.plan.pad or (self.plan.ends[0] if self.plan.ends else 0)
 
-    def output(self, kept: Kept) -> GenerateBeamDecoderOnlyOutput:
-        """The best texts of every prompt, cut to the longest of them."""
+    def output(self, record: Record) -> GenerateBeamDecoderOnlyOutput:
+        """The best texts of every prompt, truncated to the longest of them."""
         best = [values[:, : self.plan.answers].flatten(0, 1) for values in vars(self.finished).values()]
         ids, scores, beams = best
         longest = int((beams >= 0).sum(1).max())
-        extra: dict[str, Any] = {} if kept.scores is None else {"sequences_scores": scores}
+        extra: dict[str, Any] = {} if record.scores is None else {"sequences_scores": scores}
         return GenerateBeamDecoderOnlyOutput(
             sequences=ids[:, : self.plan.prompt_columns + longest],
             beam_indices=beams[:, :longest],
-            scores=kept.scores,
-            logits=kept.logits,
-            attentions=kept.attentions,
-            hidden_states=kept.hidden_states,
-            past_key_values=kept.past_key_values,
+            scores=record.scores,
+            logits=record.logits,
+            attentions=record.attentions,
+            hidden_states=record.hidden_states,
+            past_key_values=record.past_key_values,
             **extra,
         )

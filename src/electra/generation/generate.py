@@ -1,4 +1,4 @@
-"""`generate`: from prompts to texts, as a method of a model."""
+"""`generate`: prompts to texts, as a method of a model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from electra.generation.beams import Beams
-from electra.generation.decoding_loop import write
+from electra.generation.decoding_loop import Reader, Rows, decode
 from electra.generation.generation_config import FILE, GenerationConfig
-from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput, Kept
-from electra.generation.generation_plan import Plan, merge, plan, special_tokens
-from electra.generation.option_checks import check_tokens
+from electra.generation.generation_options import check_tokens
+from electra.generation.generation_outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput, Record
+from electra.generation.generation_plan import Plan, make_plan, merge, special_tokens
 from electra.generation.prompt import Prompt, read_prompt
-from electra.generation.reader import Reader
-from electra.generation.rows import Rows
-from electra.generation.rules import Rule, rules
+from electra.generation.score_rules import Rule, rules_of
 from electra.generation.stopping import Criterion, Stopping
 from electra.hub.hub_names import Location, find_file
 from electra.nn.cache import KeyValueCache
@@ -38,7 +36,7 @@ class Generative(_Network):
 
     config: Any
     generation_config: GenerationConfig
-    """What `generate` does unless it is told otherwise."""
+    """The defaults of `generate`."""
 
     @classmethod
     def can_generate(cls) -> bool:
@@ -66,40 +64,45 @@ class Generative(_Network):
         tokenizer: Any = None,
         **options: Any,
     ) -> Tensor | GenerateDecoderOnlyOutput | GenerateBeamDecoderOnlyOutput:
-        """Texts that go on from prompts: int64 [B * num_return_sequences, columns], the prompts included.
+        """Continue prompts.
+
+        By default the likeliest token is taken at each step (greedily); with `do_sample=True` one is sampled, by
+        torch's global random generator; with `num_beams` above 1 it is a beam search, with both a beam search that
+        samples.
 
         >>> encoding = tokenizer(
         ...     ["the river"], padding_side="left", padding=True, return_tensors="pt"
         ... )  # doctest: +SKIP
         >>> tokenizer.batch_decode(model.generate(**encoding, max_new_tokens=20))  # doctest: +SKIP
 
-        By default the likeliest token is taken at each step (greedily); with `do_sample=True` one is drawn, by torch's
-        global random generator; with `num_beams` above 1 it is a beam search, with both a beam search that draws.
-
         Args:
             inputs: the prompts' ids, int64 [B, L], also as `input_ids`; padding belongs on the left. Without any, texts
                 begin with `bos_token_id`.
-            generation_config: options; those of the call win over them, and they over the model's own.
+            generation_config: options; those of the call override them, and they override the model's own.
             logits_processor: further functions (ids [R, n], scores [R, V]) -> scores [R, V].
             stopping_criteria: further functions (ids [R, n], scores so far or None) -> bool [R], True where a text is
                 finished.
             prefix_allowed_tokens_fn: (number of the prompt, ids [n]) -> the tokens that may follow.
             attention_mask: [B, L], 0 for padding. Default: `pad_token_id` is padding, unless it ends texts as well.
-            inputs_embeds: vectors [B, L, E] to go on from; the answer then holds the new tokens alone, or what
-                `input_ids` holds beside them.
+            token_type_ids, position_ids: [B, L].
+            inputs_embeds: vectors [B, L, E] to continue; the answer then holds the new tokens alone, or behind
+                `input_ids`.
             encoder_hidden_states, encoder_attention_mask: what cross-attention reads, [B, S, H] and [B, S].
-            past_key_values: what an earlier call has read of the prompts; it is read on from, and grows.
-            streamer: has `put(ids)` called with the prompts [B, L] and with each column [B], on the CPU, and `end()`.
+            past_key_values: what an earlier call has read of the prompts; it grows.
+            streamer: `put(ids)` is called with the prompts [B, L] and with each column [B], on the CPU, then `end()`.
             tokenizer: for `stop_strings`.
             options: the fields of `GenerationConfig`, with transformers' defaults: at most 20 new tokens, …
 
+        Returns:
+            int64 [B * num_return_sequences, columns], the prompts included; with `return_dict_in_generate` an object.
+
         Raises:
-            ValueError: an option that is unknown, not taken here or cannot be meant; prompts that end in padding; a
-                text that would be longer than the model's positions.
+            ValueError: an option that is unknown, not supported or has a value that is not allowed; prompts that end in
+                padding; a text that would be longer than the model's positions.
         """
         if inputs is not None and input_ids is not None:
             raise ValueError("the prompts are given twice, as inputs and as input_ids: give one of them")
-        given = {
+        tensors = {
             "input_ids": input_ids if inputs is None else inputs,
             "attention_mask": attention_mask,
             "token_type_ids": token_type_ids,
@@ -109,33 +112,31 @@ class Generative(_Network):
             "encoder_attention_mask": encoder_attention_mask,
             "past_key_values": past_key_values,
         }
-        how, prompt = self._prepare(given, generation_config, options)
-        if streamer is not None and how.beams > 1:
+        plan, prompt = self._prepare(tensors, generation_config, options)
+        if streamer is not None and plan.beams > 1:
             raise ValueError("a streamer shows tokens as they are chosen, and beams change their minds: num_beams=1")
-        reader, kept = Reader(self, prompt, how), Kept.asked(how.options)
-        weigh = rules(how, prompt, prefix_allowed_tokens_fn, logits_processor or ())
-        stopping = Stopping(how, tokenizer, stopping_criteria or ())
-        search = Beams(prompt.ids, how, stopping) if how.beams > 1 else Rows(prompt.ids, how, stopping)
-        write(search, reader, weigh, kept, streamer)
-        found = search.output(kept)
-        assert found.sequences is not None
-        return found if how.options.return_dict_in_generate else found.sequences
+        rules = rules_of(plan, prompt, prefix_allowed_tokens_fn, logits_processor or ())
+        stopping = Stopping(plan, tokenizer, stopping_criteria or ())
+        search = (Beams if plan.beams > 1 else Rows)(prompt.ids, plan, stopping)
+        output = decode(search, Reader(self, prompt, plan), rules, Record(plan.options), streamer)
+        assert output.sequences is not None
+        return output if plan.options.return_dict_in_generate else output.sequences
 
     def _prepare(
-        self, given: dict[str, Any], config: GenerationConfig | None, called: dict[str, Any]
+        self, tensors: dict[str, Any], config: GenerationConfig | None, call: dict[str, Any]
     ) -> tuple[Plan, Prompt]:
         """The plan, and the prompts with a row for every text that is written at a time."""
-        options = merge(self.generation_config, config, called)
+        options = merge(self.generation_config, config, call)
         check_tokens(options, self.config.vocab_size)
         ends, pad = special_tokens(options)
-        prompt = read_prompt(given, options.bos_token_id, pad, ends, next(self.parameters()).device)
-        mask_given = given["attention_mask"] is not None
-        how = plan(options, prompt, self.config.max_position_embeddings, mask_given=mask_given)
+        prompt = read_prompt(tensors, options.bos_token_id, pad, ends, next(self.parameters()).device)
+        mask_given = tensors["attention_mask"] is not None
+        plan = make_plan(options, prompt, self.config.max_position_embeddings, mask_given=mask_given)
         if not self.config.is_decoder:
             if prompt.inputs_embeds is not None:
-                raise ValueError("texts go on from inputs_embeds by a cache, which needs a decoder (is_decoder=True)")
+                raise ValueError("inputs_embeds are continued by a cache, which needs a decoder (is_decoder=True)")
             log.warning("this model is no decoder (is_decoder=False), so each step reads the whole text, both ways")
-        return how, prompt.repeat(max(how.beams, how.answers))
+        return plan, prompt.repeat(max(plan.beams, plan.answers))
 
     def prepare_inputs_for_generation(
         self,
@@ -149,18 +150,23 @@ class Generative(_Network):
     ) -> dict[str, Any]:
         """The arguments of a forward pass over the last `next_sequence_length` columns; None: over all of them.
 
-        Vectors are read in the first pass, in place of the ids. What is None is left out.
+        Vectors are read in the first pass, in place of the ids. What is None is left out. Wrappers of models (PEFT)
+        replace this method.
         """
         last = slice(None) if next_sequence_length is None else slice(-next_sequence_length, None)
-        made: dict[str, Any] = {"input_ids": None, "past_key_values": past_key_values, "attention_mask": attention_mask}
+        arguments: dict[str, Any] = {
+            "input_ids": None,
+            "past_key_values": past_key_values,
+            "attention_mask": attention_mask,
+        }
         if inputs_embeds is not None and is_first_iteration:
-            made["inputs_embeds"] = inputs_embeds[:, last]
+            arguments["inputs_embeds"] = inputs_embeds[:, last]
         else:
-            made["input_ids"] = input_ids[:, last]
+            arguments["input_ids"] = input_ids[:, last]
         for name in ("position_ids", "token_type_ids"):
             if inputs.get(name) is not None:
                 inputs[name] = inputs[name][:, last]
-        return {name: value for name, value in (made | inputs).items() if value is not None}
+        return {name: value for name, value in (arguments | inputs).items() if value is not None}
 
     def compute_transition_scores(
         self,
@@ -171,7 +177,9 @@ class Generative(_Network):
     ) -> Tensor:
         """The score of each new token, [rows, new tokens], from what `generate` returned; 0 behind a beam's end.
 
-        normalize_logits: log probabilities, where `scores` are not (without beams).
+        Args:
+            sequences, scores, beam_indices: of the output.
+            normalize_logits: make log probabilities of scores that are none (without beams).
         """
         if beam_indices is None:
             beam_indices = torch.arange(len(sequences), device=sequences.device)[:, None].expand(-1, len(scores))
@@ -179,17 +187,17 @@ class Generative(_Network):
         steps = steps.log_softmax(-1) if normalize_logits else steps
         tokens = sequences[:, sequences.shape[1] - beam_indices.shape[1] :]
         columns = torch.arange(beam_indices.shape[1], device=sequences.device)
-        found = steps[columns, beam_indices.clamp(min=0).long(), tokens]
-        return found.masked_fill(beam_indices < 0, 0.0)
+        of_tokens = steps[columns, beam_indices.clamp(min=0).long(), tokens]
+        return of_tokens.masked_fill(beam_indices < 0, 0.0)
 
     # -- beside the weights, in a folder ------------------------------------------------------------------------------
 
     def _take_generation_config(
-        self, given: Any, name_or_path: str | os.PathLike[str] | None, location: Location
+        self, config: Any, name_or_path: str | os.PathLike[str] | None, location: Location
     ) -> None:
-        """What was given, else generation_config.json of the folder or repository; without one things stay."""
-        if given is not None:
-            self.generation_config = GenerationConfig.of(given)
+        """Take this configuration, else generation_config.json of the folder or repository if there is one."""
+        if config is not None:
+            self.generation_config = GenerationConfig.of(config)
         elif name_or_path is not None and find_file(name_or_path, FILE, **location) is not None:
             self.generation_config = GenerationConfig.from_pretrained(name_or_path, **location)
 

@@ -1,4 +1,4 @@
-"""What `generate` returns where it is asked for more than the token ids, in transformers' names and order."""
+"""What `generate` returns where more than the token ids is asked for, in transformers' names and order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ModelOutput, T
 
 @dataclass
 class GenerateDecoderOnlyOutput(ModelOutput):
-    """`sequences`: int64 [rows, columns]. The others have an entry for each new token.
+    """Texts, and what led to them; all but `sequences` and the cache have an entry for each new token.
 
-    scores: what it was chosen by, [rows, V]; logits: what the network said, [rows, V]; attentions and hidden_states:
-    those of the forward pass, one for each layer.
+    Attributes:
+        sequences: int64 [rows, columns].
+        scores: after all rules, [rows, V].
+        logits: of the network, [rows, V].
+        attentions, hidden_states: of the forward pass, one for each layer.
+        past_key_values: the cache.
     """
 
     sequences: Tensor | None = None
@@ -30,10 +34,12 @@ class GenerateDecoderOnlyOutput(ModelOutput):
 
 @dataclass
 class GenerateBeamDecoderOnlyOutput(ModelOutput):
-    """`sequences`: int64 [rows, columns]; the others as in `GenerateDecoderOnlyOutput`, with a row for every beam.
+    """As `GenerateDecoderOnlyOutput`, with a row of scores for every beam.
 
-    sequences_scores: each text's log probability under the length penalty, [rows]; beam_indices: the row of `scores`
-    that each new token was chosen in, -1 behind the end, int32 [rows, new tokens].
+    Attributes:
+        sequences_scores: each text's log probability with the length penalty, [rows].
+        beam_indices: the row of `scores` in which each new token was chosen, -1 behind the end, int32 [rows, new
+            tokens].
     """
 
     sequences: Tensor | None = None
@@ -46,36 +52,28 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     past_key_values: KeyValueCache | None = None
 
 
-@dataclass
-class Kept:
-    """What is kept of the way, as the options ask; None for what is not kept."""
+class Record:
+    """What is kept of each step for the output, as the options ask; None for what is not kept."""
 
-    scores: Tensors | None = None
-    logits: Tensors | None = None
-    attentions: tuple[Tensors, ...] | None = None
-    hidden_states: tuple[Tensors, ...] | None = None
-    past_key_values: KeyValueCache | None = None
-
-    @classmethod
-    def asked(cls, options: GenerationConfig) -> Kept:
-        def empty(wanted: Any) -> tuple[()] | None:
+    def __init__(self, options: GenerationConfig) -> None:
+        def start(wanted: bool | None) -> Any:
             return () if wanted and options.return_dict_in_generate else None
 
-        return cls(
-            empty(options.output_scores),
-            empty(options.output_logits),
-            empty(options.output_attentions),
-            empty(options.output_hidden_states),
-        )
+        self.scores: Tensors | None = start(options.output_scores)
+        self.logits: Tensors | None = start(options.output_logits)
+        self.attentions: tuple[Tensors, ...] | None = start(options.output_attentions)
+        self.hidden_states: tuple[Tensors, ...] | None = start(options.output_hidden_states)
+        self.past_key_values: KeyValueCache | None = None
 
     def add(self, scores: Tensor, logits: Tensor, output: CausalLMOutputWithCrossAttentions) -> None:
-        """A step's."""
-        if self.scores is not None:
-            self.scores += (scores,)
-        if self.logits is not None:
-            self.logits += (logits,)
-        if self.attentions is not None and output.attentions is not None:
-            self.attentions += (output.attentions,)
-        if self.hidden_states is not None and output.hidden_states is not None:
-            self.hidden_states += (output.hidden_states,)
+        """Add a step: scores and logits [rows, V], and the network's output."""
+        step = {
+            "scores": scores,
+            "logits": logits,
+            "attentions": output.attentions,
+            "hidden_states": output.hidden_states,
+        }
+        for name, value in step.items():
+            if getattr(self, name) is not None and value is not None:
+                setattr(self, name, (*getattr(self, name), value))
         self.past_key_values = output.past_key_values

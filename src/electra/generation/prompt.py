@@ -1,4 +1,4 @@
-"""What a text goes on from: the ids or vectors that were given, and all that the network reads beside them."""
+"""The prompts of a call, checked: ids or vectors, and all that the network reads beside them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from electra.nn.input_checks import check_shape
 
 @dataclass(frozen=True)
 class Prompt:
-    """R rows of n ids and of L columns for the network to read: L = n, unless vectors are read in place of ids."""
+    """R rows of n ids and of L columns for the network to read: L = n, unless vectors are read in place of ids.
+
+    Attributes:
+        ids: what the answer begins with, int64 [R, n]; n = 0 where there are only vectors.
+        mask: 1, or 0 for padding, which is on the left, int64 [R, L].
+        position_ids: int64 [R, L], counted from each row's first token.
+        token_type_ids: int64 [R, L].
+        inputs_embeds: [R, L, E].
+        encoder_hidden_states: what cross-attention reads, [R, S, H].
+        encoder_attention_mask: [R, S].
+        past_key_values: what an earlier call has read of these columns.
+    """
 
     ids: Tensor
-    """What the answer begins with: int64 [R, n]; n = 0 where only vectors were given."""
     mask: Tensor
-    """1: real, 0: padding, on the left: int64 [R, L]."""
     position_ids: Tensor
-    """int64 [R, L]: counted from each row's first real token."""
     token_type_ids: Tensor | None = None
     inputs_embeds: Tensor | None = None
-    """[R, L, E]"""
     encoder_hidden_states: Tensor | None = None
-    """[R, S, H]"""
     encoder_attention_mask: Tensor | None = None
     past_key_values: KeyValueCache | None = None
-    """What an earlier call has read of these columns."""
 
     @property
     def rows(self) -> int:
@@ -42,11 +47,16 @@ class Prompt:
         return self.ids.shape[1]
 
     @property
+    def read_columns(self) -> int:
+        """How many columns the network reads."""
+        return self.mask.shape[1]
+
+    @property
     def last_position(self) -> int:
         return int(self.position_ids[:, -1].max())
 
     def repeat(self, times: int) -> Prompt:
-        """Every row so many times after one another."""
+        """Every row so many times in succession."""
         if times == 1:
             return self
         if self.past_key_values is not None:
@@ -59,16 +69,27 @@ class Prompt:
 
 
 def read_prompt(
-    given: Mapping[str, Any], bos: int | None, pad: int | None, ends: tuple[int, ...], device: torch.device
+    inputs: Mapping[str, Any], bos: int | None, pad: int | None, ends: tuple[int, ...], device: torch.device
 ) -> Prompt:
-    """The inputs of `generate`, by name, as a Prompt on `device`; an error names the input that does not fit."""
-    for name, value in given.items():
+    """The inputs of `generate` as a Prompt.
+
+    Args:
+        inputs: by name.
+        bos: what a text without a prompt begins with.
+        pad: the padding token.
+        ends: tokens that end a text.
+        device: of the network.
+
+    Raises:
+        ValueError: an input does not fit; the message names it.
+    """
+    for name, value in inputs.items():
         if value is not None and name != "past_key_values" and not isinstance(value, Tensor):
             raise ValueError(
                 f"{name} is a {type(value).__name__}: it must be a tensor; what a tokenizer made with "
                 "return_tensors='pt' is given as generate(**encoding)"
             )
-    tensors = {name: value.to(device) for name, value in given.items() if isinstance(value, Tensor)}
+    tensors = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
     ids, vectors = _ids(tensors, bos, device), tensors.get("inputs_embeds")
     shape = (ids.shape[0], ids.shape[1] if vectors is None else vectors.shape[1])
     for name in ("inputs_embeds", "encoder_hidden_states", "encoder_attention_mask"):
@@ -83,13 +104,13 @@ def read_prompt(
         vectors,
         tensors.get("encoder_hidden_states"),
         tensors.get("encoder_attention_mask"),
-        _past(given.get("past_key_values"), shape[1]),
+        _past(inputs.get("past_key_values"), shape[1]),
     )
 
 
-def _ids(given: Mapping[str, Tensor], bos: int | None, device: torch.device) -> Tensor:
+def _ids(inputs: Mapping[str, Tensor], bos: int | None, device: torch.device) -> Tensor:
     """The prompt's ids [B, n]; without any the text begins with bos, for each row of the other inputs."""
-    ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
+    ids, vectors = inputs.get("input_ids"), inputs.get("inputs_embeds")
     if ids is not None and (ids.dim() != 2 or not len(ids) or ids.is_floating_point() or ids.dtype == torch.bool):
         raise ValueError(
             f"input_ids are {ids.dtype} {list(ids.shape)}: they must be int64 or int32, [rows, columns], a row at least"
@@ -98,7 +119,7 @@ def _ids(given: Mapping[str, Tensor], bos: int | None, device: torch.device) -> 
         raise ValueError(
             f"inputs_embeds have the shape {list(vectors.shape)}: it must be [rows, columns, width], none of them 0"
         )
-    rows = next((value.shape[0] for value in (ids, vectors, *given.values()) if value is not None), 1)
+    rows = next((value.shape[0] for value in (ids, vectors, *inputs.values()) if value is not None), 1)
     if ids is not None and (ids.shape[1] or vectors is not None):
         return ids.long()
     if vectors is not None:
@@ -112,7 +133,7 @@ def _ids(given: Mapping[str, Tensor], bos: int | None, device: torch.device) -> 
 
 
 def _mask(given: Tensor | None, ids: Tensor, shape: tuple[int, int], pad: int | None, ends: tuple[int, ...]) -> Tensor:
-    """[B, L]; where none is given, padding is told by its id, unless that ends texts too."""
+    """[B, L]; without a mask, padding is recognised by its id, unless that ends texts too."""
     if given is not None:
         check_shape("attention_mask", given, shape)
         mask = (given != 0).long()
@@ -123,7 +144,7 @@ def _mask(given: Tensor | None, ids: Tensor, shape: tuple[int, int], pad: int | 
     wrong = (mask[:, -1] == 0).nonzero()
     if len(wrong):
         raise ValueError(
-            f"row {int(wrong[0])} of the prompts ends in padding, after which no text goes on: pad on the left, with "
+            f"row {int(wrong[0])} of the prompts ends in padding, which no text can continue: pad on the left, with "
             "the tokenizer's padding_side='left'"
         )
     return mask

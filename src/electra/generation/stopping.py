@@ -18,8 +18,13 @@ Criterion = Callable[[Tensor, Any], Any]
 class Stopping:
     """Whether a row is finished by any of the plan's criteria or the caller's.
 
-    pads: whether finished rows go on as padding. Without a token that ends a text they go on as they are, as in
-    transformers.
+    Args:
+        plan: how to generate.
+        tokenizer: for `stop_strings`.
+        further: the caller's criteria.
+
+    Attributes:
+        pads: whether finished rows are padded. Without a token that ends a text they continue, as in transformers.
     """
 
     def __init__(self, plan: Plan, tokenizer: Any, further: Sequence[Criterion]) -> None:
@@ -30,8 +35,8 @@ class Stopping:
             ends = torch.tensor(plan.ends)
             self.criteria.append(lambda ids, scores: torch.isin(ids[:, -1], ends.to(ids.device)))
         if plan.options.max_time is not None:
-            until = time.monotonic() + plan.options.max_time
-            self.criteria.append(lambda ids, scores: time.monotonic() > until)
+            deadline = time.monotonic() + plan.options.max_time
+            self.criteria.append(lambda ids, scores: time.monotonic() > deadline)
         if plan.options.stop_strings is not None:
             if tokenizer is None:
                 raise ValueError("stop_strings need the tokenizer: generate(…, tokenizer=tokenizer)")
@@ -46,7 +51,7 @@ class Stopping:
 
 
 class StopStrings:
-    """Whether a row's last token completes one of these strings; it may hold more than the string's end."""
+    """Whether a row's last token completes one of these strings; the token may be longer than the string's end."""
 
     def __init__(self, tokenizer: Any, texts: Sequence[str]) -> None:
         self.tokenizer = tokenizer
@@ -55,7 +60,7 @@ class StopStrings:
         self._pieces: dict[int, str] = {}
 
     def __call__(self, ids: Tensor, scores: Any) -> Tensor:
-        # a token has a character at least, so no more of them can matter
+        # a token has at least one character, so earlier ones cannot be part of a string
         finished = [self._is_finished(row) for row in ids[:, -self.longest :].tolist()]
         return torch.tensor(finished, device=ids.device)
 
@@ -65,7 +70,7 @@ class StopStrings:
         return any(text.find(stop, max(0, len(text) - len(pieces[-1]) - len(stop) + 1)) >= 0 for stop in self.texts)
 
     def _piece(self, token: int) -> str:
-        """What a token adds to a text, the space before it included."""
+        """What a token adds to a text, including the space before it."""
         if token not in self._pieces:
             word = self.tokenizer.unk_token
             (written,) = self.tokenizer.convert_ids_to_tokens([token])

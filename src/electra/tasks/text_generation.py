@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from electra.batch import Batch, Row
-from electra.generation.generation_config import FIELDS, GenerationConfig, refuse_unknown
+from electra.generation.generation_config import GenerationConfig
+from electra.generation.generation_options import FIELDS, refuse_unknown
 from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.task import Encoded, Task, of_each
 
