@@ -42,7 +42,7 @@ def test_first_and_last_column_of_sentences_between_blank_lines(tmp_path: Path) 
         {"tokens": ["I-95", "is"], "tags": ["B-LOC", "O"]},
         {"tokens": ["Ann"], "tags": ["B-PER"]},
     ]
-    assert [record.line for record in records] == [4, 7]
+    assert [record.line for record in records] == [3, 7]
 
 
 def test_the_name_of_a_sentence_is_no_word(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from electra.commands.verb import verb
+from electra.data.corpus.standard_input import with_stdin
 from electra.data.dataset.shards import Shards
 from electra.data.preparation.prepare import open_prepared
-from electra.files.standard_input import with_stdin
 from electra.files.text_files import find_text_files
 from electra.hardware import devices as hardware
 from electra.pretraining.initial_weights import check_init, check_shapes

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from electra.commands.verb import verb
 from electra.data.corpus.documents import Lines
+from electra.data.corpus.standard_input import spooled
 from electra.data.preparation.words import check_symbol
 from electra.files.atomic import write_text, writing_folder
 from electra.files.encodings import INVALID
-from electra.files.standard_input import spooled
 from electra.files.text_files import find_text_files
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import table

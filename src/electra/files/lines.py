@@ -5,13 +5,16 @@ from __future__ import annotations
 import codecs
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from electra.files.encodings import Decoding, NotTextError
-from electra.files.text_files import needed
+from electra.files.text_files import COMPRESSED
+from electra.validation import import_extra
 
 BytesRead = Callable[[int], None]
 
@@ -25,25 +28,71 @@ LARGEST_WINDOW = 2**31  # of the zstandard library, and of `zstd --long=31`
 
 
 class Line(NamedTuple):
-    """A line's number (from 1), its text, and how many places in it were no text and are U+FFFD now."""
+    """A line's number (from 1), its text, and how many places in it were not text and are U+FFFD now."""
 
     number: int
     text: str
     replaced: int = 0
 
 
+class Row(NamedTuple):
+    """One record of a file: the line on which it begins (in Parquet the row, from 1), and its values by column."""
+
+    place: int
+    values: dict[str, Any]
+    replaced: int = 0
+    """In how many places bytes that are not text were replaced by U+FFFD."""
+
+
+Refuse = Callable[[str], None]
+"""Called with the complaint about a row that cannot be used. It raises, or it returns and the row is left out."""
+
+
+def place_in(path: Path, place: int) -> str:
+    """Where a record is, as messages say it: `FILE:LINE`, or the number of the row or record where there are no lines.
+
+    Args:
+        path: the file; its suffix decides.
+        place: see `Row`.
+    """
+    match path.name.removesuffix(path.suffix if path.suffix in COMPRESSED else "").rpartition(".")[2]:
+        case "parquet":
+            return f"{path}, row {place}"
+        case "json":
+            return f"{path}, record {place}"
+    return f"{path}:{place}"
+
+
+def refuse(complaint: str) -> None:
+    """Raise the complaint: what a reader does where nothing is to be left out."""
+    raise ValueError(complaint)
+
+
 def read_lines(path: Path, decoding: Decoding | None = None, *, on_bytes: BytesRead | None = None) -> Iterator[Line]:
     """The lines of one file, without surrounding white space.
 
-    A line longer than 64 kB comes in pieces, cut between words, all with its number. `on_bytes` is told of every
-    block read how many bytes of the file it took. Raises `ValueError` naming the file, and the line where there is
-    one, for what is not text (as `decoding` has it), a compressed file that is damaged or cut short, and a file that
-    changes while it is read.
+    A line ends with a line feed, which a carriage return may precede. Where the first line of a file ends with a
+    carriage return alone, as on old Macs, every carriage return ends a line.
+
+    Args:
+        path: decompressed by its suffix (.gz, .xz, .zst).
+        decoding: how bytes become text; UTF-8 by default. A byte order mark is dropped.
+        on_bytes: called after each block that was read with its size in the file.
+
+    Returns:
+        A line longer than 64 kB comes in pieces, cut between words, all with its number.
+
+    Raises:
+        ValueError: it names the file, and the line where there is one: what is not text (as `decoding` has it), a
+            compressed file that is damaged or cut short, a file that changes while it is read.
     """
     decoding = decoding or Decoding()
-    utf_8 = codecs.lookup(decoding.encoding).name == "utf-8"
+    # What is transcoded arrives as UTF-8.
+    utf_8 = decoding.transcodes or codecs.lookup(decoding.encoding).name == "utf-8"
     lines = _split(
-        _blocks(path, on_bytes), LONGEST_LINE_BYTES, lambda line: _pieces(line, None if utf_8 else decoding.encoding)
+        _text_blocks(path, decoding, on_bytes),
+        LONGEST_LINE_BYTES,
+        lambda line: _pieces(line, None if utf_8 else decoding.encoding),
     )
     remedy = f"which cannot be cut in {decoding.encoding}: convert the file to utf-8 first"
     return _decoded(path, decoding, lines, LONGEST_LINE_BYTES, remedy, strip=True)
@@ -52,10 +101,11 @@ def read_lines(path: Path, decoding: Decoding | None = None, *, on_bytes: BytesR
 def read_whole_lines(
     path: Path, decoding: Decoding | None = None, *, on_bytes: BytesRead | None = None
 ) -> Iterator[Line]:
-    """The same, every line whole and as it stands but for its line feed; one of over 128 MB is a `ValueError`."""
-    lines = _split(_blocks(path, on_bytes), LONGEST_RECORD_BYTES, _whole)
+    """Like `read_lines`, but every line whole, with its own line end and white space; one over 128 MB is refused."""
+    decoding = decoding or Decoding()
+    lines = _split(_text_blocks(path, decoding, on_bytes), LONGEST_RECORD_BYTES, _whole, ends=True)
     remedy = "which has to be read whole: divide its text, or give it as plain text"
-    return _decoded(path, decoding or Decoding(), lines, LONGEST_RECORD_BYTES, remedy, strip=False)
+    return _decoded(path, decoding, lines, LONGEST_RECORD_BYTES, remedy, strip=False)
 
 
 def _decoded(
@@ -75,17 +125,48 @@ def _decoded(
         raise ValueError(f"{path}:{number}: {error}") from error
 
 
-def _split(blocks: Iterable[bytes], longest: int, cut: Callable[[bytes], list[bytes]]) -> Iterator[tuple[int, bytes]]:
-    """Blocks -> (number, line); a line that is too long is given out as `cut` cuts it, with the same number."""
+def _text_blocks(path: Path, decoding: Decoding, on_bytes: BytesRead | None) -> Iterator[bytes]:
+    """The decompressed bytes, in an encoding whose line ends are single bytes."""
+    blocks = _blocks(path, on_bytes)
+    return _transcoded(blocks, decoding) if decoding.transcodes else blocks
+
+
+def _transcoded(blocks: Iterator[bytes], decoding: Decoding) -> Iterator[bytes]:
+    """UTF-16 or UTF-32 -> UTF-8. What is not text is passed on as a byte that is refused or replaced with its line."""
+    decoder = codecs.getincrementaldecoder(decoding.encoding)("electra.invalid_byte")
+    try:
+        for block in blocks:
+            yield decoder.decode(block).encode("utf-8", "surrogateescape")
+        yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+    except UnicodeError as error:  # no byte order mark
+        raise NotTextError(f"{error}: give the encoding with its byte order (utf-16-le, utf-16-be)") from error
+
+
+def _as_invalid_byte(error: UnicodeError) -> tuple[str, int]:
+    """One byte that is not UTF-8, in place of what could not be decoded."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\udcff", error.end
+
+
+codecs.register_error("electra.invalid_byte", _as_invalid_byte)
+
+
+def _split(
+    blocks: Iterable[bytes], longest: int, cut: Callable[[bytes], list[bytes]], *, ends: bool = False
+) -> Iterator[tuple[int, bytes]]:
+    """Blocks -> (number, line); one that is too long is given out as `cut` cuts it, all pieces with its number.
+
+    ends: whether lines keep their line ends.
+    """
     number, waiting, size = 1, [b""], 0
-    for block in blocks:
-        first, *others = block.split(b"\n")
-        waiting.append(first)
-        size += len(first)
-        for line in others:  # its beginning ends the one before
+    for ended, rest in _ended_lines(blocks, ends):
+        for line in ended:
+            waiting.append(line)
             for piece in cut(b"".join(waiting)):
                 yield number, piece
-            number, waiting, size = number + 1, [line], len(line)
+            number, waiting, size = number + 1, [], 0
+        waiting.append(rest)
+        size += len(rest)
         if size > longest:
             *pieces, rest = cut(b"".join(waiting))
             for piece in pieces:
@@ -96,10 +177,44 @@ def _split(blocks: Iterable[bytes], longest: int, cut: Callable[[bytes], list[by
             yield number, piece
 
 
+_FIRST_END = re.compile(rb"\r{0,2}\n|\r{1,2}(?=[^\r\n])")
+"""A line feed that carriage returns may precede (two: a file that was converted to Windows' line ends twice), or
+carriage returns alone."""
+
+
+def _ended_lines(blocks: Iterable[bytes], ends: bool) -> Iterator[tuple[list[bytes], bytes]]:
+    """For each block the lines that end in it, and the beginning of the next one."""
+    blocks = iter(blocks)
+    start = b""
+    for block in blocks:
+        start += block
+        first = _FIRST_END.search(start)
+        if first or len(start) > LONGEST_LINE_BYTES:
+            break
+    else:
+        first = None if b"\r" not in start else _FIRST_END.search(start + b" ")
+    blocks = chain([start], blocks)
+    if first is None or first[0].endswith(b"\n"):
+        for block in blocks:
+            *ended, rest = block.split(b"\n")
+            yield [line + b"\n" for line in ended] if ends else ended, rest
+        return
+    # Carriage returns end lines. One at the end of a block waits for the next: a line feed may follow and belong to it.
+    held = b""
+    for block in chain(blocks, [b""]):
+        last = not block
+        block, held = held + block, b""
+        if block.endswith(b"\r") and not last:
+            block, held = block[:-1], b"\r"
+        lines = block.splitlines(keepends=True)
+        rest = lines.pop() if lines and not lines[-1].endswith((b"\r", b"\n")) else b""
+        yield lines if ends else [line.rstrip(b"\r\n") for line in lines], rest
+
+
 def _pieces(line: bytes, encoding: str | None) -> list[bytes]:
     """Cut after the last space that leaves a piece of the allowed size or, without one, between characters.
 
-    encoding: where it is not UTF-8. What cannot be cut in it is given out too long, to be refused.
+    encoding: where it is not UTF-8. What cannot be cut in it stays too long, and is refused by the caller.
     """
     pieces: list[bytes] = []
     start = 0
@@ -118,7 +233,7 @@ def _pieces(line: bytes, encoding: str | None) -> list[bytes]:
 
 
 def _half_a_character(piece: bytes, encoding: str) -> int:
-    """How many bytes at the end belong to a character that goes on; all, where what they mean depends on those before
+    """How many bytes at the end belong to an unfinished character; all, where their meaning depends on those before
     (ISO-2022's and UTF-7's shifts)."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     decoder.decode(b" ")
@@ -142,7 +257,7 @@ def _blocks(path: Path, on_bytes: BytesRead | None) -> Iterator[bytes]:
         elif path.suffix == ".xz":
             yield from _decompressed(blocks, lzma.LZMADecompressor, lzma.LZMAError)
         elif path.suffix == ".zst":
-            zstandard = needed("zstandard", "reading .zst files")
+            zstandard = import_extra("zstandard", "data", "reading .zst files")
             yield from _decompressed(
                 blocks,
                 lambda: zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj(),

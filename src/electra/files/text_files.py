@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import glob
-import importlib
 import logging
 import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from electra.files.folder_listing import Tell, Walk
+from electra.validation import import_extra
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +50,9 @@ def find_text_files(
         seen.add(file.resolve())
     # missing, they are better missed now than after hours of reading
     if any(file.suffix == ".zst" for file in files):
-        needed("zstandard", "reading .zst files")
+        import_extra("zstandard", "data", "reading .zst files")
     if any(file.suffix == PARQUET for file in files):
-        needed("pyarrow.parquet", "reading .parquet files")
+        import_extra("pyarrow.parquet", "data", "reading .parquet files")
     return tuple(files)
 
 
@@ -62,15 +61,6 @@ def kind_of(path: Path) -> str | None:
     if path.suffix == PARQUET:
         return "parquet"
     return KINDS.get((path.with_suffix("") if path.suffix in COMPRESSED else path).suffix)
-
-
-def needed(module: str, purpose: str) -> Any:
-    """A module of the extra `data`; an `ImportError` with the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        name = module.partition(".")[0]
-        raise ImportError(f"{purpose} needs {name}: pip install 'electra[data]'") from error
 
 
 def _files(path: Path, outside: PathLike | None, tell: Tell) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+
+from electra.files.lines import Line, Refuse, Row
 
 SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".train", ".testa", ".testb")
 """The last three as in eng.train of CoNLL-2003."""
@@ -17,27 +19,28 @@ ENDINGS = ("E", "S", "L", "U")
 PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
 
 
-def sentences(path: Path, file: IO[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each sentence's last line, and its `tokens` and `tags`: the first and the last column.
+def sentences(path: Path, lines: Iterable[Line], refuse_row: Refuse) -> Iterator[Row]:
+    """Each sentence's first line, and its `tokens` and `tags`: the first and the last column.
 
     Columns are separated by tabs, or else by white space. Tags of entities become IOB2, whichever of IOB1, IOB2, BIOES
     and BILOU they are in.
     """
     words: list[list[str]] = []
-    complaint, number = "", 0
-    for number, line in enumerate(_with_end(file), 1):
+    complaint, begins_at = "", 0
+    for number, line, _ in chain(lines, [Line(0, "")]):  # a blank line ends the last sentence
         if line.startswith(COMMENT):
             continue
         fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
         if any(fields) and fields[0] != DOCUMENT:
+            begins_at = begins_at if words else number
             words.append(fields)
             wrong = _wrong(fields, words[0])
             complaint = complaint or (f"{path}:{number}: {wrong}" if wrong else "")
         elif words:
             if complaint:
-                refuse(complaint)
+                refuse_row(complaint)
             else:
-                yield number - 1, {"tokens": [word for word, *_ in words], "tags": iob2([tag for *_, tag in words])}
+                yield Row(begins_at, {"tokens": [word for word, *_ in words], "tags": iob2([tag for *_, tag in words])})
             words, complaint = [], ""
 
 
@@ -64,9 +67,3 @@ def iob2(tags: Sequence[str]) -> list[str]:
         made.append(f"{'B' if begins else 'I'}-{kind}" if kind else "O")
         before, ended = kind, prefix in ENDINGS
     return made
-
-
-def _with_end(file: IO[str]) -> Iterator[str]:
-    """The lines, and a blank one that ends the last sentence."""
-    yield from file
-    yield ""

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from electra.files.lines import Refuse, Row, place_in
 
 
-def questions(path: Path, file: IO[str], refuse: Callable[[str], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+def questions(path: Path, text: str, refuse_row: Refuse) -> Iterator[Row]:
     """Each question by its number from 1: `id`, `question`, `context` and `answers`, none where it is impossible."""
     try:
-        articles = json.load(file)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+        articles = json.loads(text)
+    except (ValueError, RecursionError) as error:  # not JSON, or a number of thousands of digits
+        raise ValueError(f"{path}: not JSON ({error}): save it again") from error
     articles = articles.get("data") if isinstance(articles, Mapping) else articles
     number = 0
     for paragraph in _paragraphs(path, articles):
         for question in paragraph["qas"]:
             number += 1
             if isinstance(question, Mapping) and "question" in question:
-                yield number, _columns(question, paragraph["context"])
+                yield Row(number, _columns(question, paragraph["context"]))
             else:
-                refuse(f"{path}:{number}: the question has no 'question' in it")
+                refuse_row(f"{place_in(path, number)}: the question has no 'question' in it")
 
 
 def _paragraphs(path: Path, articles: Any) -> Iterator[Mapping[str, Any]]:
@@ -37,11 +39,11 @@ def _paragraphs(path: Path, articles: Any) -> Iterator[Mapping[str, Any]]:
         yield from paragraphs
 
 
-def _is_paragraph(given: Any) -> bool:
-    return isinstance(given, Mapping) and isinstance(given.get("qas"), list) and isinstance(given.get("context"), str)
+def _is_paragraph(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("qas"), list) and isinstance(value.get("context"), str)
 
 
 def _columns(question: Mapping[str, Any], context: str) -> dict[str, Any]:
     answers = [] if question.get("is_impossible") else question.get("answers")
-    found = {"id": question.get("id"), "question": question["question"], "context": context, "answers": answers}
-    return {name: value for name, value in found.items() if value is not None}
+    columns = {"id": question.get("id"), "question": question["question"], "context": context, "answers": answers}
+    return {name: value for name, value in columns.items() if value is not None}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from electra.files import lines as text_lines
+from electra.files.delimited import read_delimited
 from electra.files.encodings import Decoding
-from electra.files.lines import BytesRead, Line, read_lines
-from electra.files.tables import Text, read_json_lines, read_parquet, read_table
+from electra.files.json_lines import read_json_lines
+from electra.files.lines import BytesRead, Line, Row, place_in, read_lines
+from electra.files.parquet import column_types, read_parquet
 from electra.files.text_files import PathLike, find_text_files, kind_of
 
 Progress = Callable[[int, int], None]
@@ -19,12 +21,13 @@ Progress = Callable[[int, int], None]
 LONGEST_DOCUMENT = 2**20
 """Characters after which a document is ended, so that a file without blank lines needs no more memory than another."""
 
-_RECORDS: dict[str, Callable[[Path, str, Decoding, BytesRead | None], Iterator[Text]]] = {
-    "jsonl": read_json_lines,
-    "csv": read_table,
-    "tsv": partial(read_table, tabs=True),
-    "parquet": read_parquet,
-}
+
+class Text(NamedTuple):
+    """The text of one record, the line (of a Parquet file: the row) on which it begins, and its replaced places."""
+
+    line: int
+    text: str
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,48 @@ def _documents(file: Path, decoding: Decoding, text_field: str, count: BytesRead
     if kind == "text":
         yield from _split(file, read_lines(file, decoding, on_bytes=count))
         return
-    for record in _RECORDS[kind or ""](file, text_field, decoding, count):
-        yield from documents_in(record, file)
+    for text in _texts(file, kind, text_field, decoding, count):
+        yield from documents_in(text, file)
+
+
+def _texts(file: Path, kind: str | None, field: str, decoding: Decoding, count: BytesRead) -> Iterator[Text]:
+    """The text of every record, which has to be a string."""
+    rows: Iterator[Row]
+    if kind == "parquet":
+        rows = read_parquet(file, decoding, columns=[_text_column(file, field)], on_bytes=count)
+    elif kind == "jsonl":
+        rows = read_json_lines(file, decoding, on_bytes=count)
+    else:
+        rows = read_delimited(file, decoding, delimiter="\t" if kind == "tsv" else ",", on_bytes=count)
+    for place, values, replaced in rows:
+        if field not in values:
+            raise ValueError(_missing(place_in(file, place), field, values))
+        text = values[field]
+        if not isinstance(text, str):
+            raise ValueError(
+                f"{place_in(file, place)}: {field!r} is {text!r:.60}, not text: every record needs one (it may be "
+                "empty)"
+            )
+        yield Text(place, text, replaced)
+
+
+def _text_column(file: Path, field: str) -> str:
+    """The column of a Parquet file with the text; it is looked at before the first row, as there may be none."""
+    kinds = column_types(file)
+    if field not in kinds:
+        raise ValueError(_missing(str(file), field, kinds))
+    if "string" not in kinds[field]:
+        raise ValueError(
+            f"{file}: the column {field!r} holds {kinds[field]}, not text: name another (--text-field, text_field)"
+        )
+    return field
+
+
+def _missing(where: str, field: str, present: Iterable[str]) -> str:
+    return (
+        f"{where}: there is no field {field!r}, only {', '.join(map(str, present))}: name the one with the text "
+        "(--text-field, text_field)"
+    )
 
 
 def documents_in(record: Text, source: Path) -> Iterator[Document]:

@@ -20,13 +20,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from electra.data.corpus.documents import Document, documents_in
+from electra.data.corpus.documents import Document, Text, documents_in
 from electra.data.dataset.shards import Shards, ShardWriter
 from electra.data.preparation.example_sets import HELD_OUT, TRAIN, ExampleSets, check_enough, files_of
 from electra.data.preparation.prepare import DESCRIPTION, Recipe, recipe_of
 from electra.files.atomic import write_text
 from electra.files.resumable_folder import MARK, clear, require_replaceable, resumable_folder
-from electra.files.tables import Text
 from electra.files.text_files import PathLike
 from electra.text.tokenizer import ElectraTokenizer
 

@@ -18,7 +18,8 @@ import zstandard
 
 from electra.data.corpus import documents
 from electra.data.corpus.documents import Document, read_documents
-from electra.files import lines, tables
+from electra.files import delimited, lines
+from electra.files import parquet as parquet_files
 
 TEXTS = ["One line.\n\n  and another", 'Second, with "quotes"\r\nand – a dash', "", "Third"]
 LINES = [["One line.", "and another"], ['Second, with "quotes"', "and – a dash"], ["Third"]]
@@ -99,7 +100,7 @@ def test_quotes_mean_nothing_in_tsv(tmp_path: Path) -> None:
 def test_parquet_is_read_row_group_by_row_group(
     tmp_path: Path, kind: arrow.DataType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "PARQUET_ROWS", 2)
+    monkeypatch.setattr(parquet_files, "BATCH_ROWS", 2)
     texts = [*TEXTS, *(f"number {i}" for i in range(10))]
     path = as_parquet(tmp_path / "a.parquet", arrow.array(texts).cast(kind), row_group_size=3)
     seen: list[tuple[int, int]] = []
@@ -151,7 +152,7 @@ def test_bad_tables_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unclosed_quote_does_not_take_in_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (lines, tables):
+    for module in (lines, delimited):
         monkeypatch.setattr(module, "LONGEST_RECORD_BYTES", 2**20)
     path = write(tmp_path / "a.csv", 'text\n"begins\n' + "and goes on\n" * 100_000)
     fails(path, "a.csv:2: a record of over 1 MB begins here", "quote")

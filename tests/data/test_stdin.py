@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from electra.files import standard_input as stdin
-from electra.files.standard_input import spooled, with_stdin
+from electra.data.corpus import standard_input as stdin
+from electra.data.corpus.standard_input import spooled, with_stdin
 
 
 class Terminal(io.BytesIO):
