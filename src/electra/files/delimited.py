@@ -101,9 +101,7 @@ def _cells(
             begins_at = begins_at or first
             if lines.mixes_line_ends:
                 # A line feed that belongs to a cell cannot be told from the second half of a line end.
-                refuse_row(
-                    f"{path}:{first}: some lines end with a carriage return alone, others with a line feed: {ENDS}"
-                )
+                refuse_row(f"{path}:{first}: {MIXED_ENDS}")
             elif row:
                 yield first, row, replaced
 
