@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from electra import validation
+from electra.validation import require_type
 
 
 def refused(check: object, *arguments: object) -> str:
@@ -62,3 +67,48 @@ def test_a_package_that_is_broken_itself_is_not_called_missing(tmp_path: Path, m
     monkeypatch.delitem(sys.modules, "half_installed", raising=False)
     with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
         validation.import_extra("half_installed", "train", "scores")
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "words"),
+    [
+        ("2", int | None, "a whole number or None"),
+        (True, int, "a whole number"),
+        (1.5, int, "a whole number"),
+        (math.nan, float, "a finite number"),
+        (True, float | None, "a finite number or None"),
+        ("0.5", float, "a finite number"),
+        (1, bool, "True or False"),
+        ("no", bool, "True or False"),
+        (1, str | Sequence[str], "a string or a list of strings"),
+        ("ab", Sequence[str], "a list of strings"),
+        (["a", 1], tuple[str, ...], "a list of strings"),
+        (["a"], Sequence[int], "a list of whole numbers"),
+        ("worst", int | Literal["best"] | None, "a whole number, 'best' or None"),
+        ([], Mapping[str, Any], "a dict"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_the_annotation(value: object, annotation: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'x is {value!r}: it must be {words}')}$"):
+        require_type("x", value, annotation)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (2, int | None),
+        (np.int64(2), int),
+        (None, int | None),
+        (1, float),
+        (np.float32(0.5), float),
+        (np.True_, bool),
+        ("a", str | Sequence[str]),
+        (("a", "b"), Sequence[str]),
+        (["a"], tuple[str, ...]),
+        ("best", int | Literal["best"] | None),
+        ({}, Mapping[str, Any]),
+        (object(), Any),
+    ],
+)
+def test_a_value_of_the_annotated_type_is_accepted(value: object, annotation: Any) -> None:
+    require_type("x", value, annotation)

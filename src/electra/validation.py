@@ -6,11 +6,12 @@ The lowest module of the package: everything may import it, and it imports nothi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 
 def require(holds: bool, name: str, value: object, allowed: str, remedy: str = "") -> None:
@@ -54,6 +55,57 @@ def require_positive(name: str, value: object) -> None:
 def require_fraction(name: str, value: object) -> None:
     """Refuse what is not a number from 0 to 1, both included."""
     require(is_number(value) and 0 <= value <= 1, name, value, "a number from 0 to 1")  # type: ignore[operator]
+
+
+def require_type(name: str, value: object, annotation: Any) -> None:
+    """Refuse what is not of an annotated type.
+
+    Args:
+        name: the argument, flag or field as the user knows it.
+        value: what came.
+        annotation: a resolved type hint: bool, int, float, str, None, `Any`, `Literal[…]`, sequences, mappings, and
+            unions of these. An int is a float too, True and False are neither; a float is finite.
+
+    Raises:
+        ValueError: `NAME is VALUE: it must be TYPE`, the type in words.
+    """
+    require(_is_of_type(value, annotation), name, value, _type_in_words(annotation))
+
+
+def _is_of_type(value: object, annotation: Any) -> bool:
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(_is_of_type(value, one) for one in arguments)
+    if origin is Literal:
+        return any(value == one and isinstance(value, type(one)) for one in arguments)
+    if origin in _NUMBERS:
+        return _NUMBERS[origin](value)
+    if origin is None or origin is NoneType:
+        return value is None
+    if origin is Any or not isinstance(origin, type):
+        return True  # type variables too
+    if issubclass(origin, (list, tuple)) or origin is Sequence:
+        items = arguments[:1] or (Any,)
+        return isinstance(value, (list, tuple)) and all(_is_of_type(item, items[0]) for item in value)
+    return isinstance(value, origin)
+
+
+def _type_in_words(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if origin in (Union, UnionType):
+        words = [_type_in_words(one) for one in arguments]
+        return f"{', '.join(words[:-1])} or {words[-1]}"
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin in _WORDS:
+        return _WORDS[origin]
+    if origin is None or origin is NoneType:
+        return "None"
+    if origin is Sequence or (isinstance(origin, type) and issubclass(origin, (list, tuple))):
+        plural = {"a string": "strings", "a whole number": "whole numbers", "a finite number": "finite numbers"}
+        item = plural.get(_type_in_words(arguments[0]), "") if arguments else ""
+        return f"a list of {item}" if item else "a list"
+    return "a dict" if origin is Mapping or origin is dict else f"a {getattr(origin, '__name__', origin)}"
 
 
 def is_whole(value: object) -> bool:
@@ -125,3 +177,15 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
 
 _PACKAGES = {"sklearn": "scikit-learn"}
 """The package that a module is installed by, where the names differ."""
+
+_NUMBERS: dict[Any, Callable[[object], bool]] = {
+    bool: lambda value: isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"),  # NumPy's are no bool
+    int: is_whole,
+    float: lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value),
+}
+_WORDS: dict[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a string",
+}

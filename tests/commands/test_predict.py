@@ -356,7 +356,7 @@ def test_bad_options_and_files_are_refused(folder: str, tagger: str, write: Writ
         ValueError, match=r"token-classification has no option 'top_k'\. Choose one of aggregation_strategy"
     ):
         predict_file(PredictConfig(tagger, file, top_k=3))
-    with pytest.raises(ValueError, match="top_k=0"):  # what is given as 0 is given
+    with pytest.raises(ValueError, match="top_k is 0"):  # what is given as 0 is given
         predict_file(PredictConfig(folder, file, top_k=0))
     with pytest.raises(ValueError, match="text-classification has no option 'multi_label'"):
         predict_file(PredictConfig(folder, file, multi_label=True))

@@ -254,7 +254,7 @@ def test_a_bad_labelled_example_is_named(tokenizer: Any, task: Any, example: Any
 
 
 def test_an_unknown_objective_is_refused() -> None:
-    with pytest.raises(ValueError, match="objective='listwize': choose of pointwise, pairwise, listwise, margin-mse"):
+    with pytest.raises(ValueError, match="objective is 'listwize': choose one of pointwise, pairwise"):
         TextRanking(objective="listwize")
 
 

@@ -80,7 +80,7 @@ def test_a_long_text_is_cut_and_a_choice_never(folder: Path, ours: Any) -> None:
         ({"text": "a", "question": "b", "choices": ["b", "c"]}, {}, "beside 'choices' there must be"),
         ({"text": " ", "choices": ["b", "c"]}, {}, "the text is empty"),
         ("a", {}, "expected a dict with 'text' and 'choices', got str 'a'"),
-        ({"text": "a", "choices": ["b", "c"]}, {"top_k": 0}, "top_k=0: a number from 1 on"),
+        ({"text": "a", "choices": ["b", "c"]}, {"top_k": 0}, "top_k is 0: it must be 1 or more"),
     ],
 )
 def test_bad_examples_are_refused(ours: Any, example: Any, options: dict[str, Any], message: str) -> None:

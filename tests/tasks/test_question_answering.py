@@ -198,7 +198,7 @@ def test_a_long_question_is_cut_and_may_leave_less_than_the_stride(tokenizer: An
         assert ask("cat " * words, context)["answer"] == "paris"
     assert ask("cat " * 30, context, doc_stride=63)["answer"] == "paris"
     assert ask("cat " * 99, context, max_question_len=10)["answer"] == "paris"
-    assert "1 of 1 questions were longer than 10 tokens and were cut to that" in caplog.text
+    assert "1 of 1 questions were longer than 10 tokens and were truncated" in caplog.text
 
 
 def test_a_short_context_has_fewer_answers_than_asked_for(tokenizer: Any) -> None:
@@ -221,15 +221,15 @@ def test_a_short_context_has_fewer_answers_than_asked_for(tokenizer: Any) -> Non
         (([{"question": "q", "context": "c"}, {"context": "c"}],), {}, "example 1: expected a dict with 'question'"),
         ((), {"question": "q"}, "expected a dict with 'context'"),
         ((), {"question": ["q", "r"], "context": ["c"]}, "2 of 'question' and 1 of 'context': give equally many"),
-        (("q", "c"), {"question": "q"}, "was given 'question' twice"),
-        (("q", "c", "d"), {}, "called with an example or many, or question and context; it was given 3"),
-        ((), {}, "was given nothing to work on"),
-        (("q", "c"), {"top_k": 0}, "top_k=0: at least 1"),
-        (("q", "c"), {"max_answer_len": 0}, "max_answer_len=0"),
-        (("q", "c"), {"max_question_len": 0}, "max_question_len=0"),
+        (("q", "c"), {"question": "q"}, "got 'question' twice"),
+        (("q", "c", "d"), {}, "called with an example or many, or question and context, not with 3 arguments"),
+        ((), {}, "got no input"),
+        (("q", "c"), {"top_k": 0}, "top_k is 0: it must be a whole number, 1 or more"),
+        (("q", "c"), {"max_answer_len": 0}, "max_answer_len is 0"),
+        (("q", "c"), {"max_question_len": 0}, "max_question_len is 0"),
         (("q", "c"), {"max_seq_len": POSITIONS + 1}, "the model reads at most 64 tokens"),
-        (("q", "c"), {"max_seq_len": 20, "doc_stride": 20}, "rows of 20 tokens can share 0 to 19"),
-        (("q", "c"), {"doc_stride": -1}, "doc_stride=-1"),
+        (("q", "c"), {"max_seq_len": 20, "doc_stride": 20}, "doc_stride is 20: it must be from 0 to 19"),
+        (("q", "c"), {"doc_stride": -1}, "doc_stride is -1"),
         (
             ("a " * 30, "c"),
             {"max_seq_len": 33},

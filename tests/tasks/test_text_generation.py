@@ -132,10 +132,10 @@ def test_a_hole_makes_room_for_the_answer(ours: Any, theirs: Any) -> None:
     ("options", "message"),
     [
         ({"max_new_token": 3}, "text-generation has no option 'max_new_token'. Did you mean max_new_tokens"),
-        ({"return_full_text": True, "return_tensors": True}, "return_full_text and return_tensors are given"),
-        ({"return_text": True, "return_tensors": True}, "return_tensors and return_text are given"),
+        ({"return_full_text": True, "return_tensors": True}, "return_full_text and return_tensors exclude each other"),
+        ({"return_text": True, "return_tensors": True}, "return_tensors and return_text exclude each other"),
         ({"output_scores": True}, "output_scores: a pipeline answers with texts"),
-        ({"handle_long_generation": "cut"}, "handle_long_generation='cut': it is 'hole'"),
+        ({"handle_long_generation": "cut"}, "handle_long_generation is 'cut': choose one of hole"),
         ({"tokenizer_encode_kwargs": {"stride": 3}}, "tokenizer_encode_kwargs has 'stride'"),
         ({"handle_long_generation": "hole", "max_new_tokens": 64}, "64 new tokens leave no room"),
         ({"num_return_sequences": 2, "do_sample": False}, "num_return_sequences is 2, and the likeliest"),

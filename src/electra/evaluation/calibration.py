@@ -70,7 +70,7 @@ def _(task: TextClassification, examples: Sequence[Any], answers: Sequence[Any])
 @calibration.register
 def _(task: TokenClassification, examples: Sequence[Any], answers: Sequence[Any]) -> Calibration | None:
     """The probability of the predicted label of each word."""
-    words = [word for pair in zip(answers, examples, strict=True) for word in task.words_said(*pair)]
+    words = [word for pair in zip(answers, examples, strict=True) for word in task.word_labels(*pair)]
     expected = [task.labels[tag] for example in examples for tag in task.target(example)]
     correct = [label == tag for (label, _), tag in zip(words, expected, strict=True)]
     return _calibration([score for _, score in words], correct)

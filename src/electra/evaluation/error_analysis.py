@@ -100,7 +100,7 @@ def _(task: TextClassification, example: Any, answer: Any, correct: float) -> Ca
 def _(task: TokenClassification, example: Any, answer: Any, correct: float) -> Case:
     """The errors of the words that are most confident, in sum. Entities are marked whole, other labels where wrong."""
     words = read_words(example, str(task.delimiter))
-    predicted, tags = task.words_said(answer, example), [task.labels[i] for i in task.target(example)]
+    predicted, tags = task.word_labels(answer, example), [task.labels[i] for i in task.target(example)]
     spans = [(start, start + len(word)) for start, word in zip(words.starts, words.words, strict=True)]
     badness = sum(score for (label, score), tag in zip(predicted, tags, strict=True) if label != tag)
     if all(label == OUTSIDE or label[1:2] == "-" for label in task.labels):

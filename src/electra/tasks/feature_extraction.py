@@ -1,4 +1,4 @@
-"""Feature extraction: the encoder's vector for every token of a text."""
+"""Feature extraction: the encoder's hidden state of every token of a text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from electra.tasks.task import Encoded, Task, of_each
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureExtraction(Task[Encoded]):
-    """A text -> its tokens' vectors, `[1][tokens][hidden_size]`, [CLS] and [SEP] included.
+    """Compute the encoder's hidden states of a text.
+
+    An example is a string, or a dict with `text` and, for a pair, `text_pair`.
+
+    Returns:
+        list | torch.Tensor: nested lists `[1][tokens][hidden_size]`, [CLS] and [SEP] included; with `return_tensors` a
+            float32 tensor `[1, tokens, hidden_size]`.
 
     Attributes:
-        truncation: what to do with a text longer than `max_length`: True cuts it, False is an error.
-        return_tensors: answer with a float32 tensor `[1, tokens, hidden_size]` in place of nested lists.
+        max_length: the longest sequence in tokens. Default: as the model was fine-tuned, else what it reads.
+        truncation: for a text longer than `max_length`: True, "longest_first", "only_first" and "only_second" truncate
+            it, False raises an error.
+        return_tensors: return a tensor in place of nested lists.
     """
 
     name: ClassVar[str] = "feature-extraction"
@@ -38,7 +46,7 @@ class FeatureExtraction(Task[Encoded]):
         return encode_texts(of_each(read_text, examples), tokenizer, self.max_length, self.truncation)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
-        """[row's tokens, H] for each row, float32."""
+        """[sequence's tokens, H] for each sequence, float32."""
         encoder = getattr(model, "electra", model)  # a model with a head has the encoder under this name
         hidden = encoder(batch).last_hidden_state.float().cpu()
         return [row.numpy() for row in batch.layout.split(hidden)]

@@ -1,4 +1,4 @@
-"""Filling masks: which tokens does the generator expect in place of [MASK]?"""
+"""Masked-language modelling: which tokens does the generator expect in place of [MASK]?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from electra.batch import Batch
 from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize
 from electra.tasks.task import Task, of_each
-from electra.validation import is_count
+from electra.validation import require_count
 
 log = logging.getLogger("electra")
 
@@ -23,15 +23,20 @@ Choice = tuple[float, int]
 
 @dataclass(frozen=True, kw_only=True)
 class FillMask(Task[EncodedTokens]):
-    """A text with [MASK] -> the likeliest tokens, `[{"score", "token", "token_str", "sequence"}]`, best first.
+    """Predict the tokens in place of [MASK], with a generator.
 
-    A text with several masks gives such a list for each, every mask judged on its own. A text longer than the model is
-    read in overlapping windows.
+    An example is a string with one [MASK] or several, each predicted on its own. A text longer than the model reads is
+    split into overlapping windows.
+
+    Returns:
+        list[dict] | list[list[dict]]: the most probable tokens `{"score", "token", "token_str", "sequence"}`, best
+            first; a list of such lists for a text with several masks.
 
     Attributes:
+        max_length: the longest sequence in tokens. Default: what the model reads.
         top_k: how many tokens for each mask.
-        targets: answer with these tokens only. One that is not in the vocabulary stands for its first piece.
-        stride: how many tokens neighbouring windows of a long text share; None: a quarter of a window.
+        targets: choose among these tokens only. One that is not in the vocabulary is replaced by its first piece.
+        stride: how many tokens neighbouring windows of a long text share. Default: a quarter of a window.
     """
 
     name: ClassVar[str] = "fill-mask"
@@ -41,20 +46,19 @@ class FillMask(Task[EncodedTokens]):
     top_k: int = 5
     targets: str | Sequence[str] | None = None
     stride: int | None = None
-    # both are found by `for_tokenizer`, and are no options
+    # set by `for_tokenizer`; not options
     target_ids: tuple[int, ...] | None = field(default=None, metadata={"derived": True})
     mask_token_id: int = field(default=103, metadata={"derived": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_count(self.top_k):
-            raise ValueError(f"top_k={self.top_k!r}: ask for at least 1 token")
+        require_count("top_k", self.top_k)
 
     def for_tokenizer(self, tokenizer: Any) -> Self:
         if tokenizer.mask_token_id is None:
-            raise ValueError("the tokenizer has no mask token, so there is nothing to fill")
-        chosen = None if self.targets is None else target_ids(self.targets, tokenizer)
-        return replace(super().for_tokenizer(tokenizer), target_ids=chosen, mask_token_id=tokenizer.mask_token_id)
+            raise ValueError("the tokenizer has no mask token: fill-mask needs one, such as [MASK]")
+        targets = None if self.targets is None else target_ids(self.targets, tokenizer)
+        return replace(super().for_tokenizer(tokenizer), target_ids=targets, mask_token_id=tokenizer.mask_token_id)
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedTokens]:
         def encode(tokens: Tokens) -> EncodedTokens:
@@ -65,7 +69,7 @@ class FillMask(Task[EncodedTokens]):
         return of_each(encode, tokenize(of_each(read_single_text, examples), tokenizer))
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[list[Choice]]]:
-        """For each row, for each of its masks: the best tokens. The vocabulary is scored at the masks only."""
+        """The best tokens for each mask of each sequence. Logits over the vocabulary are computed at the masks only."""
         masks = (batch.input_ids == self.mask_token_id).nonzero()[:, 0]
         probabilities = vocabulary_scores(model, batch, masks).float().softmax(-1)
         if self.target_ids is not None:
@@ -103,14 +107,14 @@ class FillMask(Task[EncodedTokens]):
 
 
 def vocabulary_scores(model: nn.Module, batch: Batch, positions: Tensor) -> Tensor:
-    """Logits over the vocabulary at some tokens only: positions [M] -> [M, V]"""
+    """Compute logits over the vocabulary at some tokens only: positions [M] -> [M, V]."""
     hidden = model.electra(batch).last_hidden_state[positions]  # type: ignore[operator]
     scores: Tensor = model.predict_words(hidden)  # type: ignore[operator]
     return scores
 
 
 def target_ids(targets: str | Sequence[str], tokenizer: Any) -> tuple[int, ...]:
-    """The tokens that stand for some words, each once."""
+    """The ids of some words, each once; a word outside the vocabulary is replaced by its first piece."""
     vocabulary = tokenizer.get_vocab()
     found: dict[int, None] = {}
     for target in [targets] if isinstance(targets, str) else targets:
@@ -119,10 +123,10 @@ def target_ids(targets: str | Sequence[str], tokenizer: Any) -> tuple[int, ...]:
             continue
         pieces = tokenizer.encode(target, add_special_tokens=False)
         if not pieces:
-            log.warning("the target %r has no token: it is left out", target)
+            log.warning("the target %r has no token and is ignored", target)
             continue
         piece = tokenizer.convert_ids_to_tokens(pieces[0])
-        log.warning("the target %r is not in the vocabulary: %r stands for it", target, piece)
+        log.warning("the target %r is not in the vocabulary: it is replaced by %r", target, piece)
         found[pieces[0]] = None
     if not found:
         raise ValueError(f"targets={targets!r}: none of them has a token in the vocabulary")

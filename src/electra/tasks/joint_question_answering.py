@@ -1,4 +1,4 @@
-"""Question answering by Google's head: the end depends on the start, and whether there is an answer is judged."""
+"""Question answering with Google's joint head: P(end | start), and a score for there being no answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_ANSWER_THRESHOLD = -2.75
 
 @dataclass(frozen=True)
 class Beams:
-    """What the head says of a row: spans `first`, `last`, `score` [n], and the probability of no answer."""
+    """The head's output for a sequence: spans `first`, `last`, `score` [n], and the probability of no answer."""
 
     first: np.ndarray
     last: np.ndarray
@@ -32,11 +32,18 @@ class Beams:
 
 @dataclass(frozen=True, kw_only=True)
 class JointQuestionAnswering(QuestionAnswering):
-    """As `QuestionAnswering`, with other scores: P(there is an answer) P(start) P(end, given the start).
+    """Question answering with Google's joint head: the score is P(answerable) P(start) P(end | start).
 
-    Only spans that begin at one of the `beam_size` best starts, and end at one of its best ends, are looked at
-    (google-research/electra finetune/qa/qa_tasks.py). The score of no answer is the head's own, of the window that is
-    surest of an answer; 0 for a head that does not judge it.
+    Only spans that start at one of the `beam_size` best starts, and end at one of its best ends, are considered
+    (google-research/electra finetune/qa/qa_tasks.py). The score of no answer is the head's own, of the window that most
+    probably has an answer; 0 for a head that does not compute it.
+
+    Returns:
+        dict | list[dict]: as `QuestionAnswering`.
+
+    Attributes:
+        no_answer_threshold: for the head's logit of there being no answer. Default: as fine-tuning chose it, else
+            Google's -2.75.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("joint-question-answering",)
@@ -45,13 +52,13 @@ class JointQuestionAnswering(QuestionAnswering):
     no_answer_threshold: float = NO_ANSWER_THRESHOLD
 
     def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
-        """The beams of each row."""
-        said = model(batch)
-        scores = (said.start_top_log_probs[:, :, None] + said.end_top_log_probs).float().exp().cpu().numpy()
-        firsts = said.start_top_index[:, :, None].expand_as(said.end_top_index).cpu().numpy()
-        lasts = said.end_top_index.cpu().numpy()
-        judged = said.impossible_logits
-        impossible = [0.0] * len(scores) if judged is None else judged.float().sigmoid().tolist()
+        """The beams of each sequence."""
+        output = model(batch)
+        scores = (output.start_top_log_probs[:, :, None] + output.end_top_log_probs).float().exp().cpu().numpy()
+        firsts = output.start_top_index[:, :, None].expand_as(output.end_top_index).cpu().numpy()
+        lasts = output.end_top_index.cpu().numpy()
+        logits = output.impossible_logits
+        impossible = [0.0] * len(scores) if logits is None else logits.float().sigmoid().tolist()
         return [
             Beams(first.ravel(), last.ravel(), score.ravel() * (1 - nothing), nothing)
             for first, last, score, nothing in zip(firsts, lasts, scores, impossible, strict=True)
@@ -61,8 +68,8 @@ class JointQuestionAnswering(QuestionAnswering):
         first, last = output.first - context.start, output.last - context.start
         inside = (first >= 0) & (last < context.stop - context.start)
         allowed = np.flatnonzero(inside & (last >= first) & (last - first < self.max_answer_len))
-        chosen = allowed[np.lexsort((last[allowed], first[allowed], -output.score[allowed]))][:count]
-        spans = [Span(int(first[i]), int(last[i]), float(output.score[i])) for i in chosen]
+        best = allowed[np.lexsort((last[allowed], first[allowed], -output.score[allowed]))][:count]
+        spans = [Span(int(first[i]), int(last[i]), float(output.score[i])) for i in best]
         return output.impossible, spans
 
     def no_answer_odds(self, impossible: float, best: float) -> float:

@@ -147,7 +147,7 @@ class LabelledTask(Task[E]):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationTask(LabelledTask[E]):
-    """A task that is learnt from labelled examples and tells labels apart.
+    """A classification task that is learnt from labelled examples.
 
     Attributes:
         labels: the labels' names, in the order of the network's outputs.

@@ -1,4 +1,4 @@
-"""Multiple choice: which of several texts goes on from a text, or answers a question?"""
+"""Multiple choice: which of several texts continues a text, or answers a question?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from electra.tasks.inputs.pairs import PairedTask
 from electra.tasks.inputs.texts import read_choices
 from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem, label_fields, label_of
 from electra.tasks.task import Encoded, of_each
-from electra.validation import is_count
+from electra.validation import is_count, require
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,21 @@ class EncodedChoices(Encoded):
 
 @dataclass(frozen=True, kw_only=True)
 class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
-    """A text and choices -> `[{"label", "choice", "score"}]`, best first.
+    """Choose among several continuations of a text, or answers to a question.
 
-    `label` is the choice's number, from 0 on; the scores are probabilities and add up to 1. The example is a dict with
-    `choices` and with `text` (or `question`, or `context`), and each choice is a row of its own:
-    `[CLS] text [SEP] choice [SEP]`, as for SWAG. With both `context` and `question` a row is
-    `[CLS] context [SEP] question choice [SEP]`, as for RACE. What a row has no room for is taken from the first of its
-    two texts, not from a choice. An example to learn from has a `label` too: the number of the right choice, from 0
-    on, or its letter, from A on.
+    An example is a dict with `choices` and with `text` (or `question`, or `context`). Each choice is a sequence of its
+    own: `[CLS] text [SEP] choice [SEP]`, as for SWAG. With both `context` and `question` it is `[CLS] context [SEP]
+    question choice [SEP]`, as for RACE. What is too long is taken from the first of the two texts, not from a choice.
+    To learn from, an example has a `label` too: the number of the right choice, from 0, or its letter, from A.
+
+    Returns:
+        list[dict]: `[{"label", "choice", "score"}]`, best first. `label` is the choice's number, from 0; the scores are
+            probabilities and add up to 1.
 
     Attributes:
+        max_length: the longest sequence in tokens. Default: as the model was fine-tuned, else what it reads.
         truncation: True is "only_first"; see `PairedTask`.
-        top_k: how many choices to return; None: all.
+        top_k: how many choices to return. Default: all.
     """
 
     name: ClassVar[str] = "multiple-choice"
@@ -50,8 +53,8 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
     usual_length: ClassVar[int] = 512
     columns: ClassVar[tuple[Column, ...]] = (
         Column("choices", ("choices", "options", "endings"), "the choices"),
-        Column("text", ("text", "sentence"), "the text that is gone on from", required=False),
-        Column("context", ("context", "article", "passage"), "the text that is asked about", required=False),
+        Column("text", ("text", "sentence"), "the text to continue", required=False),
+        Column("context", ("context", "article", "passage"), "the text that the question is about", required=False),
         Column("question", ("question",), "the question", required=False),
         Column("label", ("label", "answer"), "the number of the right choice"),
     )
@@ -60,12 +63,11 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.top_k is not None and not is_count(self.top_k):
-            raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all choices")
+        require(self.top_k is None or is_count(self.top_k), "top_k", self.top_k, "1 or more, or None for all choices")
 
     @classmethod
     def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A question that is empty is none."""
+        """As in the base class; an empty question counts as none."""
         return {key: value for key, value in values.items() if key != "question" or value != ""}
 
     @classmethod
@@ -77,12 +79,12 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
         return {**label_fields(("LABEL_0",)), "problem_type": None}
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedChoices]:
-        found = of_each(read_choices, examples)
-        made = self.pair_each([each.text for each in found], [each.seconds for each in found], tokenizer)
-        return [EncodedChoices(*rows, each.choices) for rows, each in zip(made, found, strict=True)]
+        read = of_each(read_choices, examples)
+        encoded = self.pair_each([each.text for each in read], [each.seconds for each in read], tokenizer)
+        return [EncodedChoices(*rows, each.choices) for rows, each in zip(encoded, read, strict=True)]
 
     def infer(self, model: nn.Module, batch: Batch) -> list[float]:
-        """A number for each row, comparable with those of the same example."""
+        """A logit for each sequence, to compare with those of the same example."""
         logits: list[float] = model(batch, num_choices=1).logits[:, 0].float().tolist()
         return logits
 
@@ -111,8 +113,8 @@ class MultipleChoice(PairedTask[EncodedChoices], LabelledTask[EncodedChoices]):
         return replace(self, top_k=1)
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> ChoiceOutcomes:
-        said = np.array([answers[0]["label"] for answers in predictions])
-        return ChoiceOutcomes(said, np.array(of_each(right_choice, examples)))
+        predicted = np.array([answers[0]["label"] for answers in predictions])
+        return ChoiceOutcomes(predicted, np.array(of_each(right_choice, examples)))
 
 
 def right_choice(example: Any) -> int:

@@ -1,4 +1,4 @@
-"""Question answering: which words of a context answer a question?"""
+"""Question answering: the words of a context that answer a question."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from electra.tasks.inputs.token_offsets import Tokens, tokenize
 from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem
 from electra.tasks.outputs.spans import Span, best_spans
 from electra.tasks.task import Encoded, of_each
-from electra.validation import is_count
+from electra.validation import require, require_count
 
 log = logging.getLogger("electra")
 
@@ -29,49 +29,55 @@ MAX_LENGTH = 384
 """Google's and transformers' row for a question and a window of its context."""
 DOC_STRIDE = 128
 SCORED_ANSWER_TOKENS = 30
-"""The longest answer that counts in SQuAD's figures: Google's configure_finetuning.py, and transformers' run_qa.py."""
+"""The longest answer for SQuAD's metrics: Google's configure_finetuning.py, and transformers' run_qa.py."""
 SMALLEST = 1e-12
-"""A probability that is none, in logarithms."""
+"""The least probability whose logarithm is taken."""
 IMPOSSIBLE = {"true": True, "1": True, "false": False, "0": False}
-"""What `is_impossible` may be; in CSV files it is a string."""
+"""The values of `is_impossible`; in CSV files it is a string."""
 
 
 @dataclass(frozen=True)
 class EncodedQuestion(Encoded):
-    """A row for each window of the context: `[CLS] question [SEP] window [SEP]`."""
+    """A sequence for each window of the context: `[CLS] question [SEP] window [SEP]`."""
 
     context: Tokens
     windows: tuple[tuple[int, int], ...]
-    """From which to which token of the context each row reads."""
+    """The first token of the context in each sequence, and the one after the last."""
     begins: int
-    """The place in every row of its window's first token."""
+    """The position of the window's first token in every sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionAnswering(LabelledTask[EncodedQuestion]):
-    """A question and a context -> `{"score", "start", "end", "answer"}`, or a list of these, best first.
+    """Find the words of a context that answer a question.
 
-    `start` and `end` are characters of the context. Within a window of the context, a start's probability times its
-    end's is the score of a span; answers that read the same, upper and lower case aside, add up, also those of a span
-    that two windows share, so that a score may exceed 1: transformers 4.57's contract.
+    An example is a dict with `question` and `context`. Within a window of the context, the score of a span is the
+    probability of its start times that of its end. Answers with the same text, upper and lower case aside, are summed,
+    also those of a span that two windows share, so a score may exceed 1: transformers 4.57's contract.
+
+    To learn from, an example has `answers` too: a list of `{"text", "answer_start"}`, where `answer_start` is the
+    character at which the answer starts, or SQuAD's `{"text": [...], "answer_start": [...]}`; an empty list if the
+    context has no answer. The first answer is learnt. Windows without all of it, and those of contexts without an
+    answer, have [CLS] as start and end, as in Google's qa_tasks.py.
+
+    Returns:
+        dict | list[dict]: `{"score", "start", "end", "answer"}`, with `top_k` above 1 a list of these, best first.
+            `start` and `end` are characters of the context.
 
     Attributes:
-        max_length: the longest row in tokens; a longer context is read in windows. Default: 384, or what the model
-            reads.
+        max_length: the longest sequence in tokens; a longer context is read in windows. Default: as the model was
+            fine-tuned, else 384, or less if the model reads less.
         max_seq_len: transformers' name for `max_length`.
-        top_k: how many answers: 1 gives a dict, more a list, which is shorter where the context has fewer spans.
-        doc_stride: how many tokens neighbouring windows share; None: 128, or half a row if that is less. Beside a
-            question that leaves no more than so many tokens of a row, half of what it leaves.
+        top_k: how many answers: 1 returns a dict, more a list, which is shorter if the context has fewer spans.
+        doc_stride: how many tokens neighbouring windows share. Default: 128, or half a sequence if that is less.
+            Beside a question that leaves no more than that for the context, half of what it leaves.
         max_answer_len: the longest answer in tokens.
-        max_question_len: a longer question is cut to so many tokens.
-        handle_impossible_answer: that the context does not answer the question is an answer too: an empty one.
+        max_question_len: a longer question is truncated to this many tokens.
+        handle_impossible_answer: an empty answer competes with the others. Default: False, but True for a model that
+            was fine-tuned on questions without answers.
         align_to_words: extend answers to whole words.
-        no_answer_threshold: in scores, no answer is given where its log odds against the best answer are above this.
-
-    An example to learn from has `answers` too: a list of `{"text", "answer_start"}`, the character at which each
-    begins, or SQuAD's `{"text": [...], "answer_start": [...]}`; an empty one where the context has no answer. The first
-    is learnt. Windows without all of it, and those of contexts without an answer, have theirs at [CLS], as in Google's
-    qa_tasks.py.
+        no_answer_threshold: the answer is empty if the log odds of there being none, against the best answer, are above
+            this. Default: as fine-tuning chose it, else 0.
     """
 
     name: ClassVar[str] = "question-answering"
@@ -95,7 +101,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
     handle_impossible_answer: bool = False
     align_to_words: bool = True
     no_answer_threshold: float = 0.0
-    # whether an answer says how likely it is that there is none: for scores
+    # whether answers have the log odds of there being none, for scores
     judging: bool = field(default=False, metadata={"derived": True})
 
     def __post_init__(self) -> None:
@@ -104,13 +110,11 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
             object.__setattr__(self, "max_seq_len", None)
         super().__post_init__()
         for name in ("top_k", "max_answer_len", "max_question_len"):
-            if not is_count(getattr(self, name)):
-                raise ValueError(f"{name}={getattr(self, name)!r}: at least 1 is needed")
-        if self.doc_stride is not None and not 0 <= self.doc_stride < self.max_length:
-            raise ValueError(
-                f"doc_stride={self.doc_stride}: neighbouring windows in rows of {self.max_length} tokens can share "
-                f"0 to {self.max_length - 1}"
-            )
+            require_count(name, getattr(self, name))
+        shareable = f"from 0 to {self.max_length - 1}, as a sequence has {self.max_length} tokens"
+        require(
+            self.doc_stride is None or 0 <= self.doc_stride < self.max_length, "doc_stride", self.doc_stride, shareable
+        )
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -130,7 +134,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         given = example.pop("is_impossible", False)
         impossible = IMPOSSIBLE.get(str(given).strip().lower())
         if impossible is None:
-            raise ValueError(f"'is_impossible' is true or false (or 1 or 0), not {given!r}")
+            raise ValueError(f"is_impossible is {given!r}: it must be true, false, 1 or 0")
         if impossible:
             example["answers"] = []
         read_question(example)
@@ -140,7 +144,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         }
 
     def arrange(self, inputs: Any) -> Any:
-        """Questions of one context, or a context for each of them, may be given as lists under their names."""
+        """Accept lists of questions and contexts under their names; a single one is used for all of the other."""
         return spread(inputs) if isinstance(inputs, Mapping) else inputs
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedQuestion]:
@@ -151,7 +155,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         cut = sum(len(ids) > self.max_question_len for ids in questions)
         if cut:
             most = self.max_question_len
-            log.warning("%d of %d questions were longer than %d tokens and were cut to that", cut, len(found), most)
+            log.warning("%d of %d questions were longer than %d tokens and were truncated", cut, len(found), most)
 
         def encode(pair: tuple[Question, Sequence[int]]) -> EncodedQuestion:
             example, question = pair
@@ -163,7 +167,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         room = self.max_length - SPECIAL_TOKENS - len(question)
         if room < 1:
             raise ValueError(
-                f"a question of {len(question)} tokens leaves no room for its context in a row of {self.max_length}: "
+                f"a question of {len(question)} tokens leaves no room for the context in {self.max_length} tokens: "
                 "give a smaller max_question_len or a larger max_seq_len"
             )
         for name, tokens in (("question", question), ("context", context.ids)):
@@ -175,17 +179,17 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         return EncodedQuestion(rows, 0, context, windows, len(question) + 2)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
-        """[row's tokens, 2] for each row: logits of being the answer's first and its last token, float32."""
+        """[sequence's tokens, 2] for each sequence: start and end logits, float32."""
         output = model(batch)
         logits = torch.stack([output.start_logits, output.end_logits], -1).float().cpu()
         return [row.numpy() for row in batch.layout.split(logits)]
 
     def best(self, output: Any, context: slice, count: int) -> tuple[float, list[Span]]:
-        """The score of no answer, and a window's `count` best spans, from what `infer` gave for its row."""
+        """The score of no answer, and a window's `count` best spans, from the output for its sequence."""
         return best_spans(output, context, self.max_answer_len, count)
 
     def decode(self, encoded: EncodedQuestion, outputs: Sequence[Any], tokenizer: Any) -> Any:
-        # neighbours often grow into the same words, so more spans are looked at than asked for: transformers' count
+        # spans often extend to the same words, so more than asked for are considered: transformers' count
         count = 2 * self.top_k + 10 if self.align_to_words else self.top_k
         bounds = _whole_words(encoded.context) if self.align_to_words else encoded.context.spans
         impossible: list[float] = []
@@ -205,13 +209,13 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         return found[0] if self.top_k == 1 else found[: self.top_k]
 
     def _judged(self, answers: Sequence[dict[str, Any]], impossible: float) -> dict[str, Any]:
-        """The best answer, and as `no_answer` the log odds of there being none."""
+        """The best answer, with the log odds of there being none as `no_answer`."""
         nothing: dict[str, Any] = {"score": 0.0, "start": 0, "end": 0, "answer": ""}
         best = max([*answers, nothing], key=lambda answer: answer["score"])
         return {**best, "no_answer": self.no_answer_odds(impossible, float(best["score"]))}
 
     def no_answer_odds(self, impossible: float, best: float) -> float:
-        """The logarithm of how much likelier no answer is than the best answer."""
+        """The log odds of no answer against the best answer."""
         return math.log(max(impossible, SMALLEST)) - math.log(max(best, SMALLEST))
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
@@ -231,15 +235,15 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> AnswerOutcomes:
         expected = [[answer.text for answer in found] for found in of_each(read_answers, examples)]
-        said = [answer["answer"] for answer in predictions]
+        texts = [answer["answer"] for answer in predictions]
         odds = [answer["no_answer"] for answer in predictions]
-        # where every question has an answer, none is held back
+        # SQuAD 1.1: where every question has an answer, no threshold applies
         threshold = self.no_answer_threshold if not all(expected) else math.inf
-        return AnswerOutcomes.of(said, odds, expected, threshold)
+        return AnswerOutcomes.of(texts, odds, expected, threshold)
 
 
 def _labelled(encoded: EncodedQuestion, answer: Answer | None) -> list[TrainingItem]:
-    """A window with the answer's first and last column, or [CLS] twice where it has not all of it."""
+    """Label each window with the answer's first and last position; without all of it, [CLS] twice."""
     tokens = None if answer is None else _tokens_of(answer, encoded.context)
     made = []
     for row, (start, stop) in zip(encoded.rows, encoded.windows, strict=True):
@@ -251,7 +255,7 @@ def _labelled(encoded: EncodedQuestion, answer: Answer | None) -> list[TrainingI
 
 
 def _tokens_of(answer: Answer, context: Tokens) -> tuple[int, int]:
-    """The first and the last token that the answer has characters of."""
+    """The first and the last token that overlap the answer."""
     end = answer.start + len(answer.text)
     touched = [i for i, (start, stop) in enumerate(context.spans) if start < end and stop > answer.start]
     if not touched:
@@ -260,7 +264,7 @@ def _tokens_of(answer: Answer, context: Tokens) -> tuple[int, int]:
 
 
 def _add(answers: dict[str, dict[str, Any]], context: str, start: int, end: int, span: Span) -> None:
-    """Count a span to the answer that reads like it, or make it a new one."""
+    """Add a span's score to the answer with the same text, or add a new answer."""
     text = context[start:end]
     if text.lower() in answers:
         answers[text.lower()]["score"] += span.score
@@ -269,7 +273,7 @@ def _add(answers: dict[str, dict[str, Any]], context: str, start: int, end: int,
 
 
 def _whole_words(tokens: Tokens) -> list[tuple[int, int]]:
-    """For each token the characters of the word that it belongs to."""
+    """The characters of each token's word."""
     assert tokens.words is not None
     bounds: dict[int, tuple[int, int]] = {}
     for word, (start, end) in zip(tokens.words, tokens.spans, strict=True):
@@ -278,9 +282,12 @@ def _whole_words(tokens: Tokens) -> list[tuple[int, int]]:
 
 
 def spread(columns: Mapping[str, Any]) -> Any:
-    """A dict in which some values are lists -> a dict for each of their items, the other values repeated.
+    """Make a dict of lists a list of dicts; values that are not lists are repeated.
 
-    A dict without lists is returned as it is; lists of different lengths are a `ValueError`.
+    A dict without lists is returned as it is.
+
+    Raises:
+        ValueError: the lists have different lengths.
     """
     lists = {name: value for name, value in columns.items() if isinstance(value, (list, tuple))}
     if not lists:

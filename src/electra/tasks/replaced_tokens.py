@@ -1,4 +1,4 @@
-"""Replaced-token detection: which tokens of a text does the discriminator take for a generator's?"""
+"""Replaced-token detection: which tokens of a text were replaced, according to the discriminator?"""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from electra.batch import Batch
 from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.inputs.token_offsets import EncodedTokens, in_windows, tokenize
 from electra.tasks.task import Task, of_each
+from electra.validation import require_fraction
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplacedTokens(Task[EncodedTokens]):
-    """A text -> for each of its tokens `{"token", "start", "end", "score", "replaced"}`.
+    """Detect replaced tokens, with a discriminator.
 
-    `start` and `end` are characters of the text, `score` is the probability that the token was replaced. A text longer
-    than the model is read in overlapping windows, so no token is left out.
+    An example is a string. A text longer than the model reads is split into overlapping windows, so that every token
+    gets a score.
+
+    Returns:
+        list[dict]: for each token `{"token", "start", "end", "score", "replaced"}`. `start` and `end` are characters of
+            the text, `score` is the probability that the token was replaced.
 
     Attributes:
-        threshold: the score from which on a token counts as replaced, 0 to 1.
-        stride: how many tokens neighbouring windows of a long text share; None: a quarter of a window.
+        max_length: the longest sequence in tokens. Default: what the model reads.
+        threshold: tokens with at least this score count as replaced, 0 to 1.
+        stride: how many tokens neighbouring windows of a long text share. Default: a quarter of a window.
     """
 
     name: ClassVar[str] = "replaced-token-detection"
@@ -35,15 +41,14 @@ class ReplacedTokens(Task[EncodedTokens]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold={self.threshold}: a probability, from 0 to 1")
+        require_fraction("threshold", self.threshold)
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedTokens]:
-        found = tokenize(of_each(read_single_text, examples), tokenizer)
-        return [in_windows(tokens, tokenizer, self.max_length, self.stride) for tokens in found]
+        texts = of_each(read_single_text, examples)
+        return [in_windows(tokens, tokenizer, self.max_length, self.stride) for tokens in tokenize(texts, tokenizer)]
 
     def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
-        """[row's tokens] for each row: the probabilities, float32."""
+        """[sequence's tokens] for each sequence: probabilities, float32."""
         scores = model(batch).logits.float().sigmoid().cpu()
         return [row.numpy() for row in batch.layout.split(scores)]
 

@@ -1,8 +1,8 @@
-"""What a model is for: the protocol of a task.
+"""The protocol of a task: options, and the way from examples to token ids and from the network's outputs to answers.
 
 A task is a frozen dataclass. Its fields are its options, so `dataclasses.replace` changes one and a misspelt option is
-an error. `encode` turns examples into rows of token ids, `infer` runs the network over a batch of rows, `decode` puts
-the rows' outputs together to the answer of the example. Everything that knows one task from another is in this folder.
+an error. `encode_all` turns examples into sequences of token ids, `infer` runs the network on a batch of sequences,
+`decode` combines the outputs for an example's sequences into its answer. Everything task-specific is in this folder.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_type_hints
 
 from torch import Tensor, nn
 
 from electra.batch import Batch, Row
 from electra.config import ElectraConfig
-from electra.validation import choose_one_of, is_count
+from electra.validation import choose_one_of, is_count, require, require_type
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 class ExampleError(ValueError):
-    """An example that a task cannot use. `index` counts the given examples from 0, `problem` says what is wrong."""
+    """An example that a task cannot use.
+
+    Attributes:
+        index: which of the examples, counted from 0.
+        problem: what is wrong with it.
+    """
 
     def __init__(self, index: int, problem: str) -> None:
         super().__init__(f"example {index}: {problem}")
@@ -32,19 +38,24 @@ class ExampleError(ValueError):
 
 
 def of_each(function: Callable[[Given], Made], examples: Iterable[Given]) -> list[Made]:
-    """`function` of every example; its `ValueError` becomes an `ExampleError` that says which one."""
-    made = []
+    """Apply a function to every example; its `ValueError` becomes an `ExampleError` with the example's index."""
+    results = []
     for index, example in enumerate(examples):
         try:
-            made.append(function(example))
+            results.append(function(example))
         except ValueError as error:
             raise ExampleError(index, str(error)) from error
-    return made
+    return results
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An example, ready for the network: its rows, and how many of its tokens had to be left out of them."""
+    """An example, ready for the network.
+
+    Attributes:
+        rows: its sequences of token ids: one, or several for long texts, choices and rankings.
+        cut_tokens: how many of its tokens were truncated.
+    """
 
     rows: tuple[Row, ...]
     cut_tokens: int
@@ -55,108 +66,136 @@ E = TypeVar("E", bound=Encoded)
 
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC, Generic[E]):
-    """What every task has. `E` is what it makes of an example.
+    """The base class of the tasks.
+
+    `E` is the class of an encoded example. Subclasses document under "Returns" what a pipeline of the task returns for
+    one example, and under "Attributes" the task's options.
 
     Attributes:
-        max_length: the longest row in tokens, [CLS] and [SEP] included.
+        max_length: the longest sequence in tokens, [CLS] and [SEP] included.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[str]
-    """Name of the class in `electra.models` that answers this task."""
+    """Name of the class in `electra.models` that has the task's head."""
     parts: ClassVar[tuple[str, ...]] = ()
-    """What an example is made of where a call may give that apart, as in `answer(question=…, context=…)`."""
+    """The parts of an example that a call may name one by one, as in `answer(question=…, context=…)`."""
     one_is_bare: ClassVar[bool] = False
-    """Whether a list of one example is answered like the example itself, as transformers does in some tasks."""
+    """Whether a list of one example is answered like the example alone, as transformers does for some tasks."""
 
     max_length: int = 512
 
     def __post_init__(self) -> None:
-        if not is_count(self.max_length, 3):
-            raise ValueError(f"max_length={self.max_length!r}: a row needs at least 3 tokens ([CLS], a token, [SEP])")
+        require(is_count(self.max_length, 3), "max_length", self.max_length, "3 tokens or more: [CLS], a token, [SEP]")
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
-        """The task as a model of this configuration does it; `options` are the task's fields."""
+        """The task with the defaults of a model's configuration, and with these options."""
         return cls(max_length=config.max_position_embeddings).with_options(**options)
 
     def with_options(self, **options: Any) -> Self:
-        """The same task with other options; an unknown one is a `ValueError` with a suggestion."""
+        """A copy with other options.
+
+        Raises:
+            ValueError: an unknown option (the message suggests the nearest), or a value that is not allowed.
+        """
         if not options:
             return self
         allowed = [field.name for field in fields(self) if not field.metadata.get("derived")]
-        for option in options:
+        hints = _type_hints(type(self))
+        for option, value in options.items():
             if option not in allowed:
                 raise ValueError(f"{self.name} has no option {option!r}{choose_one_of(option, allowed)}")
+            require_type(option, value, hints[option])
         return replace(self, **options)
 
     def for_tokenizer(self, tokenizer: Any) -> Self:
-        """The same task with what depends on the tokenizer worked out, once for many examples."""
+        """A copy for a tokenizer: what depends on the tokenizer is computed once for many examples."""
         longest = int(tokenizer.model_max_length)
         return self if self.max_length <= longest else replace(self, max_length=longest)
 
     @property
     def rows_of_each(self) -> int:
-        """How many rows every example becomes, where the options say so."""
+        """How many sequences each example becomes, as far as the options determine it."""
         return 1
 
     def encode(self, example: Any, tokenizer: Any) -> E:
-        """One example's rows."""
+        """Encode one example."""
         return self.encode_all([example], tokenizer)[0]
 
     @classmethod
-    def read_call(cls, given: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """What a pipeline is called with -> its inputs, and its options."""
-        return read_call(cls.name, cls.parts, given, named)
+    def read_call(cls, arguments: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Separate the arguments of a pipeline's call into inputs and options."""
+        return read_call(cls.name, cls.parts, arguments, named)
 
     def arrange(self, inputs: Any) -> Any:
-        """A call's inputs -> an example (a string or a dict), or a list or another iterable of examples."""
+        """Bring a call's inputs into the form of an example (a string or a dict) or an iterable of examples."""
         return inputs
 
     def present(self, answer: Any, example: Any, options: Mapping[str, Any]) -> Any:
-        """The answer for an example that was given alone, in transformers' shape; `options` are the call's own."""
+        """The answer to an example that was given alone, in transformers' shape; `options` are the call's own."""
         return answer
 
     @abstractmethod
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[E]:
-        """The rows of every example. One that cannot be used is an `ExampleError`."""
+        """Encode examples.
+
+        Raises:
+            ExampleError: an example that the task cannot use.
+        """
 
     @abstractmethod
     def infer(self, model: nn.Module, batch: Batch) -> Sequence[Any]:
-        """What the network says of each row, off the device: one entry for each row of the (ragged) batch.
+        """Run the network.
 
-        An entry is whatever `decode` reads: scores, or tokens that were written on after the row.
+        Args:
+            model: a model with the task's head.
+            batch: a ragged batch on the model's device.
+
+        Returns:
+            An entry for each sequence, on the CPU: whatever `decode` reads, such as scores or generated tokens.
         """
 
     @abstractmethod
     def decode(self, encoded: E, outputs: Sequence[Any], tokenizer: Any) -> Any:
-        """The answer for an example from what `infer` gave for its rows: plain dicts, lists, strings and numbers."""
+        """Compute an example's answer from the entries that `infer` returned for its sequences.
+
+        Returns:
+            Plain dicts, lists, strings and numbers.
+        """
+
+
+@cache
+def _type_hints(task: type[Task[Any]]) -> dict[str, Any]:
+    return get_type_hints(task)
 
 
 def read_call(
-    task: str, parts: Sequence[str], given: Sequence[Any], named: Mapping[str, Any]
+    task: str, parts: Sequence[str], arguments: Sequence[Any], named: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """A call's positional and named arguments -> its inputs, and its options.
+    """Separate the positional and named arguments of a pipeline's call into inputs and options.
 
     One positional argument, or `inputs=…`, is an example or many. Where an example has `parts`, these can be given
-    instead, by position or by name: the inputs are then a dict of them. Too many, none, or one that comes twice is a
-    `ValueError`.
+    instead, by position or by name: the inputs are then a dict of them.
+
+    Raises:
+        ValueError: too many arguments, none, or one that is given twice.
     """
     options = dict(named)
     by_name = {part: options.pop(part) for part in parts if part in options}
-    if len(given) == 1 and not by_name:
-        return given[0], options
-    if not given and not by_name and "inputs" in options:
+    if len(arguments) == 1 and not by_name:
+        return arguments[0], options
+    if not arguments and not by_name and "inputs" in options:
         return options.pop("inputs"), options
     allowed = f"an example or many, or {' and '.join(parts)}" if parts else "an example or many"
-    if len(given) > len(parts):
-        raise ValueError(f"{task} is called with {allowed}; it was given {len(given)} arguments")
-    by_place = dict(zip(parts, given, strict=False))
+    if len(arguments) > len(parts):
+        raise ValueError(f"{task} is called with {allowed}, not with {len(arguments)} arguments")
+    by_place = dict(zip(parts, arguments, strict=False))
     for part in by_place.keys() & by_name.keys():
-        raise ValueError(f"{task} was given {part!r} twice, by its place and by its name")
+        raise ValueError(f"{task} got {part!r} twice, by position and by name")
     if not by_place and not by_name:
-        raise ValueError(f"{task} was given nothing to work on: call it with {allowed}")
+        raise ValueError(f"{task} got no input: call it with {allowed}")
     return by_place | by_name, options
 
 

@@ -19,7 +19,7 @@ from electra.metrics import task_metrics as metrics
 from electra.tasks.inputs.texts import Text, check_truncation, encode_texts, read_text
 from electra.tasks.labelled_task import WHOLE, ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
 from electra.tasks.task import Encoded, label_logits, of_each
-from electra.validation import as_number, is_count
+from electra.validation import as_number, is_count, require, require_one_of
 
 PAIRS = {
     "text": "text_pair",
@@ -29,7 +29,7 @@ PAIRS = {
     "premise": "hypothesis",
     "question": "sentence",
 }
-"""What a file calls a text, and what it calls the second of a pair."""
+"""A column's name for the first text of a pair, and for the second."""
 SCORE_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "softmax": lambda logits: logits.softmax(-1),
@@ -45,19 +45,28 @@ TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassification(ClassificationTask[Encoded]):
-    """A text or a pair -> `{"label", "score"}`, or a list of these, best first.
+    """Classify a text or a pair of texts, or compute a number for it (regression).
+
+    An example is a string, or a dict with `text` and, for a pair, `text_pair`.
+
+    Returns:
+        dict | list[dict]: `{"label", "score"}`, the label with the highest score; with `top_k` a list of these, best
+            first. As in transformers, a pipeline called with one string returns a list of one.
 
     Attributes:
-        problem_type: "single_label_classification", "multi_label_classification" or "regression"; None: regression for
-            one label, else a single label.
-        top_k: "best": the best label alone, a dict. A number: a list of so many. None: a list of all.
-        function_to_apply: what makes scores of the network's outputs: "softmax", "sigmoid", "none", or "default":
-            sigmoid for one label or several labels at once, softmax for one of several, none for regression.
-        truncation: what to do with a text longer than `max_length`: True (as "longest_first"), "only_first" and
-            "only_second" cut it, False is an error.
-        decision_threshold: of several labels, those whose score is at least this are said, in scores of such answers.
-        multi_hot: of several labels, an example to learn from has a 0 or 1 for each, in their order, and not the names
-            of its own.
+        max_length: the longest sequence in tokens. Default: as the model was fine-tuned, else what it reads.
+        labels: the names of the model's outputs. Default: the model's `id2label`.
+        problem_type: "single_label_classification", "multi_label_classification" or "regression". Default: the
+            model's; without one, regression for one output, else a single label.
+        top_k: "best": a dict with the best label. A number: a list of that many. None: a list of all.
+        function_to_apply: computes scores from logits: "softmax", "sigmoid", "none", or "default": sigmoid for one
+            output or several labels at once, softmax for a single label, none for regression.
+        truncation: for a text longer than `max_length`: True (same as "longest_first"), "only_first" and "only_second"
+            truncate it, False raises an error.
+        decision_threshold: with several labels at once, those with at least this score are predicted (for scores only;
+            a pipeline returns all scores).
+        multi_hot: with several labels at once, the labels of an example to learn from are a list of 0 and 1, one for
+            each label in their order, not a list of names.
     """
 
     name: ClassVar[str] = "text-classification"
@@ -80,10 +89,10 @@ class TextClassification(ClassificationTask[Encoded]):
         super().__post_init__()
         check_truncation(self.truncation)
         object.__setattr__(self, "function_to_apply", score_function(self.function_to_apply))
-        if self.problem_type not in (None, *PROBLEM_TYPES):
-            raise ValueError(f"problem_type={self.problem_type!r}: choose of {', '.join(PROBLEM_TYPES)}")
-        if self.top_k not in ("best", None) and not is_count(self.top_k):
-            raise ValueError(f"top_k={self.top_k!r}: a number from 1 on, None for all labels, or 'best' for one dict")
+        if self.problem_type is not None:
+            require_one_of("problem_type", self.problem_type, PROBLEM_TYPES)
+        allowed = self.top_k in ("best", None) or is_count(self.top_k)
+        require(allowed, "top_k", self.top_k, "1 or more, None for all labels, or 'best' for one dict")
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -97,10 +106,10 @@ class TextClassification(ClassificationTask[Encoded]):
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        """Several labels for each if one is a list, regression if they are fractions, else a label for each.
+        """Infer the problem type: several labels if one is a list, regression for fractions, else a single label.
 
-        With `labels` or `problem_type` among the options, that is what the examples have. Lists are of names, or all of
-        one length with a 0 or 1 for each label.
+        `labels` and `problem_type` in the options decide where they are given. Lists hold names, or all of them a 0 or
+        1 for each label.
         """
         found = of_each(_label, examples)
         if options.get("problem_type") == "regression":
@@ -117,13 +126,13 @@ class TextClassification(ClassificationTask[Encoded]):
             return cls(labels=("LABEL_0",), problem_type="regression").with_options(**options)
         names = _in_order(set(found))
         if len(names) < 2:
-            said = f"all have the label {names[0]!r}" if names else "are none"
-            raise ValueError(f"the {len(found)} examples {said}: a classifier learns to tell at least two labels apart")
+            only = f"all have the label {names[0]!r}" if names else "have no label"
+            raise ValueError(f"the {len(found)} examples {only}: a classifier needs at least two labels")
         return cls(labels=names, problem_type="single_label_classification").with_options(**options)
 
     @property
     def problem(self) -> str:
-        """The problem type, worked out."""
+        """The problem type, the default resolved."""
         return self.problem_type or ("regression" if len(self.labels) == 1 else "single_label_classification")
 
     def config_fields(self) -> dict[str, Any]:
@@ -133,7 +142,7 @@ class TextClassification(ClassificationTask[Encoded]):
         return encode_texts(of_each(_read, examples), tokenizer, self.max_length, self.truncation)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
-        """[K] scores for each row."""
+        """[K] scores for each sequence."""
         logits = label_logits(model(batch).logits, self.labels)
         function = self.function_to_apply if self.function_to_apply != "default" else self._usual_function()
         scores: list[list[float]] = SCORE_FUNCTIONS[str(function)](logits).tolist()
@@ -168,7 +177,7 @@ class TextClassification(ClassificationTask[Encoded]):
         return TrainingBatch.of(items, {"labels": labels})
 
     def target(self, example: Any) -> int | float | tuple[float, ...]:
-        """What the network should say of a labelled example: a label's number, a number, or 0 and 1 for each label."""
+        """The target of a labelled example: a label's index, a number, or 0 and 1 for each label."""
         label = label_of(example, "label", "labels")
         if self.problem == "single_label_classification":
             return self.label_index(label)
@@ -188,12 +197,14 @@ class TextClassification(ClassificationTask[Encoded]):
         return tuple(map(float, label))
 
     def _numbers(self, label: Any) -> float | tuple[float, ...]:
-        """A number for each of the network's outputs; a number by itself where there is one."""
+        """The targets of a regression: a number for each output; for one output the number alone."""
         what = "the label of a regression"
         if len(self.labels) == 1:
             return as_number(label, what)
         if not isinstance(label, (list, tuple)) or len(label) != len(self.labels):
-            raise ValueError(f"{what} on {len(self.labels)} outputs is a list of so many numbers, not {label!r}")
+            raise ValueError(
+                f"{what} on {len(self.labels)} outputs is {label!r}: it must be a list with a number for each output"
+            )
         return tuple(as_number(each, what) for each in label)
 
     def for_scoring(self) -> Self:
@@ -206,8 +217,8 @@ class TextClassification(ClassificationTask[Encoded]):
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
         expected = np.array(of_each(self.target, examples))
         if self.problem == "single_label_classification":
-            said = np.array([self.labels.index(answer["label"]) for answer in predictions])
-            return metrics.LabelOutcomes(said, expected, self.labels)
+            predicted = np.array([self.labels.index(answer["label"]) for answer in predictions])
+            return metrics.LabelOutcomes(predicted, expected, self.labels)
         if self.problem == "multi_label_classification":
             scores = np.array([self._by_label(answers) for answers in predictions])
             return metrics.SetOutcomes(scores >= self.decision_threshold, expected.astype(bool), self.labels)
@@ -221,21 +232,21 @@ class TextClassification(ClassificationTask[Encoded]):
 
 
 def _read(example: Any) -> Text:
-    """A text or a pair; `[[text, pair]]` too, which is how transformers wrote a pair once, and reads to this day."""
+    """Read a text or a pair; also `[[text, pair]]`, transformers' older form of a pair."""
     if isinstance(example, (list, tuple)) and len(example) == 1 and isinstance(example[0], (list, tuple)):
         example = dict(zip(("text", "text_pair"), example[0], strict=False))
     return read_text(example)
 
 
 def _in_order(labels: set[Any]) -> tuple[str, ...]:
-    """Names in a lasting order: numbers by size, the rest by alphabet."""
+    """Names in a reproducible order: numbers by value, the rest by alphabet."""
     if all(isinstance(label, int) for label in labels):
         return tuple(map(str, sorted(labels)))
     return tuple(sorted(set(map(str, labels))))
 
 
 def _label(example: Any) -> Any:
-    """What an example is labelled with; NaN and an empty string, which tables have where there is nothing, are none."""
+    """An example's label; NaN and an empty string, which tables have in empty cells, are refused."""
     label = label_of(example, "label", "labels")
     for one in label if isinstance(label, (list, tuple)) else (label,):
         if (isinstance(one, float) and math.isnan(one)) or (isinstance(one, str) and not one.strip()):
@@ -249,7 +260,7 @@ def _is_bits(label: Any) -> bool:
 
 
 def _is_of_places(label: Any) -> bool:
-    """Whether it is a list of 0 and 1 that are no names: one comes twice, or they are fractions or truth values."""
+    """Whether it is a list of 0 and 1 that cannot be names: one comes twice, or they are floats or bools."""
     return _is_bits(label) and (len({*label}) < len(label) or any(isinstance(one, (float, bool)) for one in label))
 
 
@@ -260,12 +271,12 @@ def _are_multi_hot(labels: Sequence[Any]) -> bool:
 
 
 def _places(labels: Sequence[Any]) -> tuple[str, ...]:
-    """Names for labels that have none: from 0 on."""
+    """Names for labels without names: their numbers, from 0."""
     return tuple(map(str, range(next(len(label) for label in labels if isinstance(label, (list, tuple))))))
 
 
 def _names(label: Any) -> Sequence[Any]:
-    """The names of an example's labels; a string is one, as in fastText's files."""
+    """The names of an example's labels; a string is a single name, as in fastText's files."""
     if isinstance(label, str):
         return (label,)
     if not isinstance(label, (list, tuple)):
@@ -278,7 +289,7 @@ def _names(label: Any) -> Sequence[Any]:
 
 
 def _are_numbers(labels: Sequence[Any]) -> bool:
-    """Whether most are fractions (in CSV files these are strings), or some are and the others whole numbers."""
+    """Whether most are fractions (in CSV files: strings), or some are fractions and the others whole numbers."""
     fractions = sum(isinstance(each, float) or bool(FRACTION.fullmatch(str(each))) for each in labels)
     whole = sum(bool(WHOLE.fullmatch(str(each))) for each in labels)
     return 2 * fractions > len(labels) or (fractions > 0 and fractions + whole == len(labels))
@@ -287,6 +298,5 @@ def _are_numbers(labels: Sequence[Any]) -> bool:
 def score_function(function: str | None) -> str:
     """One of CHOICES, in lower case; None is "default", anything else a `ValueError`."""
     name = str(function or "default").lower()
-    if name not in CHOICES:
-        raise ValueError(f"function_to_apply={name!r}: choose of {', '.join(CHOICES)}")
+    require_one_of("function_to_apply", name, CHOICES)
     return name

@@ -1,4 +1,4 @@
-"""Text generation: how a decoder goes on from a text."""
+"""Text generation: continuations of a text, by a decoder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from electra.generation.generation_config import GenerationConfig
 from electra.generation.generation_options import FIELDS, refuse_unknown
 from electra.tasks.inputs.texts import read_single_text
 from electra.tasks.task import Encoded, Task, of_each
+from electra.validation import require_one_of
 
-# transformers 5.23, for what neither the call nor the model says; without sampling there is no temperature
+# transformers 5.23, for what neither the call nor the model sets; without sampling there is no temperature
 DEFAULTS: dict[str, Any] = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
 
 ARGUMENTS = ("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer")
-"""What `generate` takes beside the fields of its config, and a pipeline may be given."""
+"""Arguments of `generate` beside the fields of its config that a pipeline accepts."""
 
 _REFUSED = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
 
-# A prompt is alone in its batch where these are given: they count its padding, or see the batch.
+# With these options each prompt is a batch of its own: they count its padding, or see the whole batch.
 _ALONE = (
     *("max_length", "min_length", "forced_bos_token_id", "no_repeat_ngram_size", "stop_strings", "max_time"),
     *("logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"),
@@ -33,29 +34,35 @@ _ALONE = (
 
 @dataclass(frozen=True)
 class EncodedPrompt(Encoded):
-    """A prompt in one row."""
+    """A prompt as one sequence."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextGeneration(Task[EncodedPrompt]):
-    """A text -> texts that go on from it, `[{"generated_text"}]`, as many as `num_return_sequences`.
+    """Generate continuations of a text, with a decoder.
 
-    Every option of `generate` is one of the task too (`max_new_tokens`, `do_sample`, `num_beams`, …). By default it
-    samples at a temperature of 0.7, at most 256 tokens or as many as the model has positions for. `max_length` is
-    `generate`'s: of the whole text, in tokens.
+    An example is a string, the prompt. Every option of `generate` is one of the task too (`max_new_tokens`,
+    `do_sample`, `num_beams`, …). By default it samples at a temperature of 0.7, at most 256 tokens or as many as the
+    model has positions for. `max_length` is `generate`'s: of the whole text, in tokens.
+
+    Returns:
+        list[dict]: `[{"generated_text"}]`, as many as `num_return_sequences`; with `return_tensors`
+            `[{"generated_token_ids"}]`.
 
     Attributes:
+        max_length: the longest text in tokens, prompt included. Default: what the model reads.
         return_full_text: put the prompt before the answer. Default: True.
         return_tensors: answer with `{"generated_token_ids"}`, the prompt's included.
         return_text: answer with the text, which is the default.
         prefix: a text to put before every prompt; it is not in the answer.
         stop_sequence: stop after any of these strings; `stop_strings` of `generate`.
-        add_special_tokens: put the prompt between [CLS] and [SEP], as the tokenizer does unless it is told otherwise.
-        truncation: cut a prompt to `max_length`, or to the model's positions.
-        handle_long_generation: "hole" cuts off a prompt's beginning where there is no room for the answer.
-        skip_special_tokens, clean_up_tokenization_spaces: how the answer is made a text; see the tokenizer's `decode`.
+        add_special_tokens: put the prompt between [CLS] and [SEP], as the tokenizer does by default.
+        truncation: truncate a prompt to `max_length`, or to the model's positions.
+        handle_long_generation: "hole" drops the beginning of a prompt that leaves no room for the answer.
+        skip_special_tokens: leave special tokens out of the answer.
+        clean_up_tokenization_spaces: remove spaces before punctuation; see the tokenizer's `decode`.
         tokenizer_encode_kwargs: `add_special_tokens` and `truncation` in a dict of their own.
     """
 
@@ -80,18 +87,18 @@ class TextGeneration(Task[EncodedPrompt]):
     def __post_init__(self) -> None:
         super().__post_init__()
         names = ("return_full_text", "return_tensors", "return_text")
-        said = [name for name in names if getattr(self, name) is not None]
-        if len(said) > 1:
-            raise ValueError(f"{' and '.join(said)} are given: the answer is the one or the other, so give one of them")
-        if self.handle_long_generation not in (None, "hole"):
-            raise ValueError(f"handle_long_generation={self.handle_long_generation!r}: it is 'hole' or not given")
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them")
+        if self.handle_long_generation is not None:
+            require_one_of("handle_long_generation", self.handle_long_generation, ("hole",))
 
     def with_options(self, **options: Any) -> Self:
-        """The same task with other options: its own, or `generate`'s."""
+        """A copy with other options: its own, or `generate`'s."""
         inner = options.get("tokenizer_encode_kwargs") or {}
         for name in inner:
             if name not in ("add_special_tokens", "truncation"):
-                raise ValueError(f"tokenizer_encode_kwargs has {name!r}: add_special_tokens and truncation are taken")
+                raise ValueError(f"tokenizer_encode_kwargs has {name!r}: choose one of add_special_tokens, truncation")
         options |= inner
         generates = {name: value for name, value in options.items() if name in (*FIELDS, *ARGUMENTS)}
         own = {name: value for name, value in options.items() if name not in generates}
@@ -122,13 +129,13 @@ class TextGeneration(Task[EncodedPrompt]):
         def encode(pair: tuple[str, list[int]]) -> EncodedPrompt:
             text, ids = pair
             if not ids:
-                raise ValueError("the prompt has no token to go on from: give a text, or add_special_tokens=True")
+                raise ValueError("the prompt has no token: give a text, or add_special_tokens=True")
             return EncodedPrompt((Row(self._with_room(ids)),), 0, text)
 
         return of_each(encode, list(zip(texts, found["input_ids"], strict=True)))
 
     def _with_room(self, ids: list[int]) -> list[int]:
-        """The prompt's last tokens, where the answer has to have room beside it."""
+        """Drop the prompt's beginning, as far as the answer needs the room."""
         if self.handle_long_generation is None:
             return ids
         new = self.generate.get("max_new_tokens")
@@ -140,7 +147,7 @@ class TextGeneration(Task[EncodedPrompt]):
         return ids[-(self.max_length - new) :] if len(ids) + new > self.max_length else ids
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[list[int]]]:
-        """For each row its answers: token ids, the prompt's included."""
+        """The answers for each sequence: token ids, the prompt's included."""
         rows = list(batch.layout.split(batch.input_ids))
         options = self._options(model)
         answers: list[list[list[int]]] = [[] for _ in rows]
@@ -150,25 +157,25 @@ class TextGeneration(Task[EncodedPrompt]):
                 answers[i] = answer
         return answers
 
-    def _said(self, model: Any) -> dict[str, Any]:
-        """`generate`'s options that the call or the model says."""
+    def _settings(self, model: Any) -> dict[str, Any]:
+        """The options of `generate` that the call or the model sets."""
         config = self.generate.get("generation_config")
         of_config = {} if config is None else GenerationConfig.of(config).to_diff_dict()
         return {**model.generation_config.to_diff_dict(), **of_config, **self.generate}
 
     def _ends(self, model: Any) -> tuple[int, ...]:
-        ends = self._said(model).get("eos_token_id")
+        ends = self._settings(model).get("eos_token_id")
         return () if ends is None else (ends,) if isinstance(ends, int) else tuple(ends)
 
     def _options(self, model: Any) -> dict[str, Any]:
-        """What `generate` is called with: what was given, and the defaults for what the model does not say either."""
-        said = self._said(model)
-        added = {name: value for name, value in DEFAULTS.items() if name not in said}
-        if "max_length" in said:
+        """The arguments of `generate`: the call's, and defaults for what the model does not set either."""
+        settings = self._settings(model)
+        added = {name: value for name, value in DEFAULTS.items() if name not in settings}
+        if "max_length" in settings:
             added.pop("max_new_tokens", None)
-        if not (said | added).get("do_sample"):
+        if not (settings | added).get("do_sample"):
             added.pop("temperature", None)
-        if "pad_token_id" not in said and self.tokenizer.pad_token_id is not None:
+        if "pad_token_id" not in settings and self.tokenizer.pad_token_id is not None:
             added["pad_token_id"] = self.tokenizer.pad_token_id
         if self.stop_sequence is not None:
             added["stop_strings"] = self.stop_sequence
@@ -177,16 +184,16 @@ class TextGeneration(Task[EncodedPrompt]):
     def _together(
         self, rows: Sequence[Tensor], options: Mapping[str, Any], model: Any
     ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Which rows go into one batch, and what is to be changed for them.
+        """Group the sequences into batches, each with the options that differ for it.
 
-        A row is answered as if it were alone: it is, where an option would count the padding, and where there is not
-        room for the default of new tokens.
+        Each sequence must get the answer that it would get alone. So it is alone if an option counts the padding, or if
+        it has less room than the default number of new tokens.
         """
-        said = {**self._said(model), **options}
+        settings = {**self._settings(model), **options}
         rooms = [int(model.config.max_position_embeddings) + 1 - len(row) for row in rows]
-        default = DEFAULTS["max_new_tokens"] if "max_new_tokens" not in self._said(model) else 0
-        tight = {i for i, room in enumerate(rooms) if said.get("max_new_tokens") and 0 < room < default}
-        alone = range(len(rows)) if any(said.get(name) for name in _ALONE) else sorted(tight)
+        default = DEFAULTS["max_new_tokens"] if "max_new_tokens" not in self._settings(model) else 0
+        tight = {i for i, room in enumerate(rooms) if settings.get("max_new_tokens") and 0 < room < default}
+        alone = range(len(rows)) if any(settings.get(name) for name in _ALONE) else sorted(tight)
         for i in alone:
             yield [i], {"max_new_tokens": rooms[i]} if i in tight else {}
         if others := [i for i in range(len(rows)) if i not in alone]:
@@ -210,7 +217,7 @@ class TextGeneration(Task[EncodedPrompt]):
 def _generate(
     model: Any, rows: Sequence[Tensor], options: Mapping[str, Any], ends: tuple[int, ...]
 ) -> list[list[list[int]]]:
-    """Go on from rows of ids; each row's answers, as long as they would be if the row were alone."""
+    """Generate from sequences of ids; answers end where they would end if each sequence were alone."""
     lengths = [len(row) for row in rows]
     longest = max(lengths)
     ids = pad_sequence([row.flip(0) for row in rows], batch_first=True).flip(1)
@@ -225,5 +232,5 @@ def _generate(
 
 
 def _new_tokens(ids: Sequence[int], ends: tuple[int, ...]) -> int:
-    """How many tokens there are up to the first that ends the text, and with it."""
+    """Count the tokens up to and including the first end token."""
     return next((count for count, token in enumerate(ids, start=1) if token in ends), len(ids))

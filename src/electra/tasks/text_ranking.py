@@ -1,4 +1,4 @@
-"""Text ranking: a cross-encoder reads a query beside each of many texts, and says how well they go together."""
+"""Text ranking: a cross-encoder scores the relevance of each text to a query."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from electra.tasks.inputs.texts import read_ranking
 from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem, label_fields
 from electra.tasks.task import Encoded, label_logits, of_each
 from electra.tasks.text_classification import SCORE_FUNCTIONS, score_function
-from electra.validation import is_count
+from electra.validation import choose_one_of, is_count, require, require_one_of
 
 ACTIVATIONS = {"Identity": "none", "Sigmoid": "sigmoid", "Softmax": "softmax"}
-"""torch's modules that a configuration may name -> ours."""
+"""torch's modules that a configuration may name, and the score functions here."""
 OBJECTIVES = ("pointwise", "pairwise", "listwise", "margin-mse")
 
 
@@ -36,26 +36,30 @@ class EncodedRanking(Encoded):
 
 @dataclass(frozen=True, kw_only=True)
 class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
-    """A query and texts -> `[{"corpus_id", "score"}]`, best first; `corpus_id` is a text's number, from 0 on.
+    """Rank texts by their relevance to a query, with a cross-encoder.
 
-    A row is `[CLS] query [SEP] text [SEP]`; where it is too long, the longer of the two is cut.
+    An example is a dict with `query` and `texts`, a list. A sequence is `[CLS] query [SEP] text [SEP]`; if it is too
+    long, the longer of the two is truncated. To learn from, an example has `labels` too, a number for each text, 0 for
+    one that is not relevant, or the `scores` that a teacher gave them.
+
+    Returns:
+        list[dict]: `[{"corpus_id", "score"}]`, best first; `corpus_id` is the text's number, from 0. With
+            `return_documents`, `text` too.
 
     Attributes:
+        max_length: the longest sequence in tokens. Default: as the model was fine-tuned, else what it reads.
         truncation: True is "longest_first"; see `PairedTask`.
-        top_k: how many texts to return; None: all.
+        top_k: how many texts to return. Default: all.
         return_documents: add each text as `text`.
-        function_to_apply: what makes scores of the network's outputs: "sigmoid", "softmax", "none", or "default": what
-            the configuration names as its `sentence_transformers` activation, else sigmoid for one label and softmax
-            for several.
-        label: by whose score to rank, a label's name or number. Default: the only label, or the second of two.
-        objective: what is learnt of examples. "pointwise": of each text whether it is relevant (binary cross-entropy,
-            of two outputs cross-entropy); "pairwise": of each pair which is the more relevant (RankNet); "listwise":
-            a softmax over a query's texts; "margin-mse": a teacher's differences. Default: "margin-mse" with scores of
-            a teacher, else "listwise" where every query has a relevant text and another, or some label is above 1, else
-            "pointwise".
-
-    An example to learn from has `labels` too, a number for each of the texts, 0 for one that is not relevant, or the
-    `scores` that a teacher gave them.
+        function_to_apply: computes scores from logits: "sigmoid", "softmax", "none", or "default": the
+            `sentence_transformers` activation of the configuration, else sigmoid for one output and softmax for
+            several.
+        label: the output to rank by, a label's name or number. Default: the only one, or the second of two.
+        objective: what is learnt from examples. "pointwise": for each text whether it is relevant (binary
+            cross-entropy, for two outputs cross-entropy); "pairwise": for each pair which is more relevant (RankNet);
+            "listwise": a softmax over a query's texts; "margin-mse": a teacher's differences. Default: "margin-mse"
+            with scores of a teacher, else "listwise" if every query has a relevant text and another, or some label is
+            above 1, else "pointwise".
     """
 
     name: ClassVar[str] = "text-ranking"
@@ -86,10 +90,9 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "function_to_apply", score_function(self.function_to_apply))
-        if self.top_k is not None and not is_count(self.top_k):
-            raise ValueError(f"top_k={self.top_k}: a number from 1 on, or None for all texts")
-        if self.objective not in (None, *OBJECTIVES):
-            raise ValueError(f"objective={self.objective!r}: choose of {', '.join(OBJECTIVES)}")
+        require(self.top_k is None or is_count(self.top_k), "top_k", self.top_k, "1 or more, or None for all texts")
+        if self.objective is not None:
+            require_one_of("objective", self.objective, OBJECTIVES)
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
@@ -112,7 +115,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
 
     @classmethod
     def gather(cls, examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-        """Lines of one query and one text each are one example for each query."""
+        """Combine lines of one query and one text each into one example for each query."""
         return gathered(examples)
 
     @classmethod
@@ -123,16 +126,16 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
             return task
         if all(each.teacher for each in known):
             return replace(task, objective="margin-mse")
-        told_apart = [any(each.labels) and len(set(each.labels)) > 1 for each in known]
-        graded = any(max(each.labels) > 1 for each in known)  # more than pointwise can learn
-        listwise = all(told_apart) or (graded and any(told_apart))
+        contrasts = [any(each.labels) and len(set(each.labels)) > 1 for each in known]
+        graded = any(max(each.labels) > 1 for each in known)  # pointwise learns labels from 0 to 1 only
+        listwise = all(contrasts) or (graded and any(contrasts))
         return replace(task, objective="listwise" if listwise else "pointwise")
 
     def config_fields(self) -> dict[str, Any]:
         return {**label_fields(self.labels), "problem_type": None}
 
     def function(self) -> str:
-        """Which of SCORE_FUNCTIONS makes the scores."""
+        """The name of the score function, the default resolved."""
         if self.function_to_apply != "default":
             return str(self.function_to_apply)
         if self.activation is None:
@@ -140,30 +143,30 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
         name = self.activation.rsplit(".", 1)[-1]
         if name not in ACTIVATIONS or not self.activation.startswith("torch."):
             raise ValueError(
-                f"the configuration's activation is {self.activation!r}; there is {', '.join(ACTIVATIONS)} of "
-                f"torch.nn: give function_to_apply ({', '.join(SCORE_FUNCTIONS)})"
+                f"the activation in config.json is {self.activation!r}: choose one of {', '.join(ACTIVATIONS)} of "
+                f"torch.nn, or give function_to_apply ({', '.join(SCORE_FUNCTIONS)})"
             )
         return ACTIVATIONS[name]
 
     def label_number(self) -> int:
-        """By which of the network's outputs to rank."""
+        """The index of the output to rank by."""
         if self.label is None:
             if len(self.labels) > 2:
-                raise ValueError(f"the model tells {len(self.labels)} labels apart: say with label=… whose score ranks")
+                raise ValueError(f"the model has {len(self.labels)} labels: name the one to rank by with label=…")
             return len(self.labels) - 1
         if self.label in self.labels:
             return self.labels.index(str(self.label))
         if isinstance(self.label, int) and 0 <= self.label < len(self.labels):
             return self.label
-        raise ValueError(f"label={self.label!r} is none of the model's: {', '.join(map(repr, self.labels))}")
+        raise ValueError(f"label is {self.label!r}{choose_one_of(self.label, self.labels)}")
 
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[EncodedRanking]:
-        found = of_each(read_ranking, examples)
-        made = self.pair_each([each.query for each in found], [each.texts for each in found], tokenizer)
-        return [EncodedRanking(*rows, each.texts) for rows, each in zip(made, found, strict=True)]
+        read = of_each(read_ranking, examples)
+        encoded = self.pair_each([each.query for each in read], [each.texts for each in read], tokenizer)
+        return [EncodedRanking(*rows, each.texts) for rows, each in zip(encoded, read, strict=True)]
 
     def infer(self, model: nn.Module, batch: Batch) -> list[float]:
-        """A score for each row."""
+        """A score for each sequence."""
         logits = label_logits(model(batch).logits, self.labels)
         scores: list[float] = SCORE_FUNCTIONS[self.function()](logits)[:, self.label_number()].tolist()
         return scores
@@ -174,7 +177,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
         return [{"corpus_id": i, "score": outputs[i], **text} for i, text in zip(order, texts, strict=True)]
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
-        """Items of one text with its label, of two (the better one first, and by how much) or of all of a query."""
+        """Items of one text, of two (the more relevant first, with the difference) or of all texts of a query."""
         known = of_each(lambda example: read_relevance(example, self.objective), examples)
         encoded = self.encode_all(examples, tokenizer)
         made = of_each(lambda pair: self._items(*pair), zip(encoded, known, strict=True))
@@ -190,12 +193,12 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
         if self.objective == "listwise":
             total = sum(values)
             return [TrainingItem(rows, tuple(value / total for value in values))] if total else []
-        scores = known.teacher or values  # a teacher may well find the less relevant of two texts the better one
+        scores = known.teacher or values  # which may order a pair the other way round
         better = [(i, j) for i, j in permutations(range(len(rows)), 2) if values[i] > values[j]]
         return [TrainingItem((rows[i], rows[j]), (scores[i] - scores[j],)) for i, j in better]
 
     def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
-        """Labels: `targets`, float32: the numbers of every item, one after the other."""
+        """Labels: `targets`, float32: the numbers of every item, concatenated."""
         targets = torch.tensor([number for item in items for number in item.labels])
         return TrainingBatch.of(items, {"targets": targets})
 
@@ -216,8 +219,9 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> RankingOutcomes:
         expected = of_each(lambda example: read_relevance(example, None), examples)
-        said = [{each["corpus_id"]: each["score"] for each in ranking} for ranking in predictions]
-        return RankingOutcomes.of([[by[i] for i in range(len(by))] for by in said], [each.labels for each in expected])
+        by_text = [{each["corpus_id"]: each["score"] for each in ranking} for ranking in predictions]
+        scores = [[by[i] for i in range(len(by))] for by in by_text]
+        return RankingOutcomes.of(scores, [each.labels for each in expected])
 
 
 def _activation(config: ElectraConfig) -> str | None:

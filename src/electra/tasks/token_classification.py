@@ -21,26 +21,33 @@ from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows
 from electra.tasks.labelled_task import ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
 from electra.tasks.outputs.entities import STRATEGIES, entities, without
 from electra.tasks.task import label_logits, of_each
-from electra.validation import choose_one_of
+from electra.validation import require, require_one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenClassification(ClassificationTask[EncodedTokens]):
-    """A text, or a list of words -> the entities found, each a dict.
+    """Label the tokens of a text, such as the named entities in it.
 
-    Without aggregation `{"entity", "score", "index", "word", "start", "end"}` for every token, with it
-    `{"entity_group", "score", "word", "start", "end"}`; `start` and `end` are characters of the text (of the words
-    joined by `delimiter`). A text longer than the model is read in overlapping windows, so no token is left out.
+    An example is a string, a list of words, or a dict with `text` or `tokens`. A text longer than the model reads is
+    split into overlapping windows, so that every token gets a label.
+
+    Returns:
+        list[dict]: without aggregation `{"entity", "score", "index", "word", "start", "end"}` for every token, with it
+            `{"entity_group", "score", "word", "start", "end"}` for every entity. `start` and `end` are characters of
+            the text (of the words joined by `delimiter`).
 
     Attributes:
-        aggregation_strategy: "none", "simple", "first", "average" or "max": see `entities`.
-        ignore_labels: labels that are left out of the answer.
-        stride: how many tokens neighbouring windows of a long text share; None: a quarter of a window.
-        is_split_into_words: what is given are lists of words. A dict with the key `tokens` always is such a list.
-        delimiter: what to join words with.
-        offset_mapping: the characters of each token, `(start, end)`, in place of the tokenizer's: for a text, or a list
-            of these for a list of texts. [CLS] and [SEP] have an entry too, as in what a tokenizer returns. A dict
-            with the key `offset_mapping` says the same.
+        max_length: the longest sequence in tokens; longer texts are read in windows. Default: as the model was
+            fine-tuned, else what it reads.
+        labels: the names of the model's outputs. Default: the model's `id2label`.
+        aggregation_strategy: "none", "simple", "first", "average" or "max"; see `electra.tasks.outputs.entities`.
+        ignore_labels: labels that are left out of the answer, a list of names.
+        stride: how many tokens neighbouring windows of a long text share. Default: a quarter of a window.
+        is_split_into_words: inputs are lists of words. A dict with the key `tokens` always is.
+        delimiter: joins words to the text that `start` and `end` refer to.
+        offset_mapping: the characters of each token, `(start, end)`, in place of the tokenizer's: for one text, or a
+            list of these for a list of texts. [CLS] and [SEP] have an entry too, as in a tokenizer's output. A dict
+            with the key `offset_mapping` does the same.
     """
 
     name: ClassVar[str] = "token-classification"
@@ -61,10 +68,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
     def __post_init__(self) -> None:
         super().__post_init__()
         strategy = str(self.aggregation_strategy).lower()
-        if strategy not in STRATEGIES:
-            raise ValueError(
-                f"aggregation_strategy={self.aggregation_strategy!r} is unknown{choose_one_of(strategy, STRATEGIES)}"
-            )
+        require_one_of("aggregation_strategy", strategy, STRATEGIES)
         object.__setattr__(self, "aggregation_strategy", strategy)
         object.__setattr__(self, "delimiter", " " if self.delimiter is None else self.delimiter)
 
@@ -75,32 +79,31 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
 
     @classmethod
     def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Words and tags are lists of strings; a string, as CSV files have it, is a list with spaces in between."""
+        """Read words and tags: lists of strings, or strings that are split at spaces, as CSV files have them."""
         example = {key: value.split() if isinstance(value, str) else value for key, value in values.items()}
         for key, value in example.items():
-            if not isinstance(value, list):
-                raise ValueError(f"{key!r} is to be a list of words, not {value!r}")
+            require(isinstance(value, list), key, value, "a list of words")
         return {key: [str(word) for word in value] for key, value in example.items()}
 
     @classmethod
     def gather(cls, examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-        """A sentence without words does no harm among others; with nothing else there is nothing to learn or score."""
+        """Keep sentences without words; refuse examples none of which has a word."""
         if not any(example["tokens"] for example in examples):
             raise ValueError("no sentence has a word")
         return super().gather(examples)
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
-        """The labels of examples `{"tokens", "tags"}`; O comes first. `labels` among the options are what they have."""
+        """Collect the labels of examples `{"tokens", "tags"}`, O first, unless the options have `labels`."""
         if "labels" in options:
             return cls().with_options(**options)
         found = {str(tag) for tags in of_each(_tags, examples) for tag in tags}
         if len(found) < 2:
-            raise ValueError(f"the examples' tags are {sorted(found)}: a classifier learns to tell at least two apart")
+            raise ValueError(f"the examples' tags are {sorted(found)}: a classifier needs at least two")
         return cls(labels=tuple(sorted(found, key=lambda tag: (tag != OUTSIDE, tag)))).with_options(**options)
 
     def arrange(self, inputs: Any) -> Any:
-        """A list of words is one text if texts are given as words; offsets go with the text that they are of."""
+        """Recognise a list of words as one text if texts are lists of words; put offsets beside their texts."""
         lists = isinstance(inputs, (list, tuple))
         if lists and self.is_split_into_words and not all(isinstance(text, (list, tuple, Mapping)) for text in inputs):
             inputs = [inputs]
@@ -131,7 +134,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         return read_words(example, str(self.delimiter)) if split else read_single_text(example)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[np.ndarray]:
-        """[row's tokens, K] for each row: probabilities, float32."""
+        """[sequence's tokens, K] for each sequence: probabilities, float32."""
         scores = label_logits(model(batch).logits, self.labels).softmax(-1).cpu()
         return [row.numpy() for row in batch.layout.split(scores)]
 
@@ -141,18 +144,18 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         return without(found, self.ignore_labels)
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
-        """An item for every window, its labels -100 but for each word's first token, in the window that judges it."""
+        """An item for every window; -100 except for each word's first token, in the window that scores it."""
         targets = of_each(self.target, examples)
         encoded = self.encode_all([{"tokens": example["tokens"]} for example in examples], tokenizer)
         return [item for e, target in zip(encoded, targets, strict=True) for item in _labelled(e, target)]
 
     def training_batch(self, items: Sequence[TrainingItem]) -> TrainingBatch:
-        """Labels: int64 [T], -100 where none counts."""
+        """Labels: int64 [T], -100 where ignored."""
         labels = torch.tensor([label for item in items for label in item.labels])
         return TrainingBatch.of(items, {"labels": labels}, int((labels != IGNORED).sum()))
 
     def target(self, example: Any) -> list[int]:
-        """The numbers of a labelled example's tags, one for each word."""
+        """The indices of a labelled example's tags, one for each word."""
         words, tags = read_words(example).words, _tags(example)
         if len(words) != len(tags):
             raise ValueError(f"{len(words)} tokens and {len(tags)} tags: each token has a tag")
@@ -162,16 +165,16 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         return replace(self, aggregation_strategy="none", ignore_labels=())
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
-        """Of entities where the labels are of the kind O, B-PER, I-PER; else of each word's label."""
+        """Compare entities if the labels are like O, B-PER, I-PER; else each word's label."""
         expected = of_each(self.target, examples)
         each = zip(predictions, examples, strict=True)
-        predicted = [[label for label, _ in self.words_said(*pair)] for pair in each]
+        predicted = [[label for label, _ in self.word_labels(*pair)] for pair in each]
         if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
             return EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
         numbers = [[self.labels.index(tag) for tag in tags] for tags in predicted]
         return metrics.word_outcomes(numbers, expected, self.labels)
 
-    def words_said(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[tuple[str, float]]:
+    def word_labels(self, tokens: Sequence[dict[str, Any]], example: Any) -> list[tuple[str, float]]:
         """Each word's label and its probability: its first token's, in the answer that `for_scoring()` gave.
 
         A word without tokens (control characters) has the first label, with certainty.

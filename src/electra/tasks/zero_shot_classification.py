@@ -1,4 +1,4 @@
-"""Zero-shot classification: does a text entail that it is of a label, according to a model of entailment?"""
+"""Zero-shot classification with a model of natural-language inference."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ TEMPLATE = "This example is {}."
 
 @dataclass(frozen=True)
 class EncodedText(Encoded):
-    """A row for each label: `[CLS] text [SEP] hypothesis [SEP]`."""
+    """A sequence for each label: `[CLS] text [SEP] hypothesis [SEP]`."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotClassification(PairedTask[EncodedText]):
-    """A text and labels that the model was never taught -> `{"sequence", "labels", "scores"}`, best first.
+    """Classify texts by labels that the model was not trained on, with a model of natural-language inference.
 
-    The model has learnt natural-language inference: whether a hypothesis follows from a text. A text that is too long
-    is cut, a hypothesis is not.
+    For each label the model scores whether the text entails a hypothesis such as "This example is sport.". An example
+    is a string. A text that is too long is truncated, a hypothesis is not.
+
+    Returns:
+        dict: `{"sequence", "labels", "scores"}`: the text, the labels, best first, and their scores.
 
     Attributes:
+        max_length: the longest sequence in tokens. Default: as the model was fine-tuned, else what it reads.
         truncation: True is "only_first"; see `PairedTask`.
         candidate_labels: the labels, a list or a string with commas between them.
-        hypothesis_template: the hypothesis, with {} where a label goes.
-        multi_label: judge every label for itself, by entailment against contradiction. Otherwise, and with more than
-            one label, the labels share a probability of 1 between them, by entailment alone.
-        entailment_label: the name of the model's label for entailment. Default: the one that begins with "entail".
+        hypothesis_template: the hypothesis, with {} in place of the label.
+        multi_label: score every label on its own, by entailment against contradiction. Otherwise, if there are several
+            labels, their scores are a softmax over their entailment logits.
+        entailment_label: the name of the model's label for entailment. Default: the one that starts with "entail".
     """
 
     name: ClassVar[str] = "zero-shot-classification"
@@ -48,7 +52,7 @@ class ZeroShotClassification(PairedTask[EncodedText]):
     hypothesis_template: str = TEMPLATE
     multi_label: bool = False
     entailment_label: str | None = None
-    # the model's own labels, from its configuration
+    # the model's own labels, from its configuration; not an option
     labels: tuple[str, ...] = field(default=("entailment", "contradiction"), metadata={"derived": True})
 
     def __post_init__(self) -> None:
@@ -60,22 +64,22 @@ class ZeroShotClassification(PairedTask[EncodedText]):
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
         labels = tuple(config.id2label[i] for i in range(config.num_labels))
         task = cls(max_length=config.max_position_embeddings, labels=labels).with_options(**options)
-        task.outputs()  # refuses a model that has not learnt inference before it is loaded
+        task.outputs()  # refuses a model of another task before it is loaded
         return task
 
     @classmethod
-    def read_call(cls, given: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """As in transformers, `sequences` may be given by that name, and the labels by their place, after them."""
+    def read_call(cls, arguments: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """As in transformers: `sequences` by that name, and the labels as second positional argument."""
         options = {("inputs" if name == "sequences" else name): value for name, value in named.items()}
-        if len(given) == 2 and "candidate_labels" not in options:
-            options["candidate_labels"] = given[1]
-            given = given[:1]
-        return super().read_call(given, options)
+        if len(arguments) == 2 and "candidate_labels" not in options:
+            options["candidate_labels"] = arguments[1]
+            arguments = arguments[:1]
+        return super().read_call(arguments, options)
 
     def outputs(self) -> tuple[int, int]:
-        """Which of the model's labels mean entailment and contradiction.
+        """The indices of the model's labels for entailment and contradiction.
 
-        Where no label is named contradiction it is the first or, if that is entailment, the last: transformers' rule.
+        If no label is named contradiction, it is the first or, if that is entailment, the last: transformers' rule.
         """
         names = [name.lower() for name in self.labels]
         wanted = self.entailment_label
@@ -87,14 +91,14 @@ class ZeroShotClassification(PairedTask[EncodedText]):
                 f"the model's labels are {', '.join(map(repr, self.labels))}: "
                 + (f"none is {wanted!r}" if wanted is not None else "none begins with 'entail'")
                 + ". Zero-shot classification needs a model of natural-language inference, with two labels or more; "
-                "say with entailment_label=… which of them it is"
+                "name it with entailment_label=…"
             )
         named = [i for i, name in enumerate(names) if name.startswith("contra")]
         return found[0], named[0] if named else (len(names) - 1 if found[0] == 0 else 0)
 
     def for_tokenizer(self, tokenizer: Any) -> Self:
         if not self.candidate_labels:
-            raise ValueError("there are no labels to choose from: give candidate_labels, such as ['sport', 'politics']")
+            raise ValueError("candidate_labels is empty: give labels to choose from, such as ['sport', 'politics']")
         return super().for_tokenizer(tokenizer)
 
     @property
@@ -113,7 +117,7 @@ class ZeroShotClassification(PairedTask[EncodedText]):
         return of_each(encode, texts)
 
     def infer(self, model: nn.Module, batch: Batch) -> list[list[float]]:
-        """[2] for each row: the logits of contradiction and entailment."""
+        """[2] for each sequence: the logits of contradiction and entailment."""
         logits = label_logits(model(batch).logits, self.labels)
         entailment, contradiction = self.outputs()
         both: list[list[float]] = logits[:, [contradiction, entailment]].tolist()
@@ -142,15 +146,17 @@ def _read_labels(labels: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(labels, str):
         return tuple(label.strip() for label in labels.split(",") if label.strip())
     if not isinstance(labels, Sequence) or not all(isinstance(label, str) for label in labels):
-        raise ValueError(f"candidate_labels={labels!r}: a list of strings, or a string with commas between the labels")
+        raise ValueError(
+            f"candidate_labels is {labels!r}: it must be a list of strings, or a string with commas between the labels"
+        )
     return tuple(labels)
 
 
 def _check_template(template: str) -> None:
-    """Refuse a template that does not put the label into one place."""
+    """Refuse a template without exactly one place for the label."""
     try:
         places = template.format("\N{SYMBOL FOR NULL}").count("\N{SYMBOL FOR NULL}")
     except (ValueError, LookupError, AttributeError):
         places = 0
     if places != 1:
-        raise ValueError(f"hypothesis_template={template!r}: {{}} must say, once, where the label goes")
+        raise ValueError(f"hypothesis_template is {template!r}: it must contain {{}} once, in place of the label")

@@ -74,11 +74,11 @@ E = TypeVar("E", bound=Encoded)
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTask(Task[E]):
-    """A task that reads one text beside each of several others, every pair in a row of its own.
+    """A task that reads one text together with each of several others, every pair a sequence of its own.
 
     Attributes:
-        truncation: what to do with a pair longer than `max_length`: "longest_first", "only_first" and "only_second" cut
-            it, True cuts it as is usual for the task, False is an error.
+        truncation: for a pair longer than `max_length`: "longest_first", "only_first" and "only_second" truncate it,
+            True truncates it as the task does by default, False raises an error.
     """
 
     usual_truncation: ClassVar[str] = "only_first"
