@@ -12,6 +12,7 @@ from tokenizers import normalizers, pre_tokenizers
 
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.tokenizer_folder import CONFIG, SPECIAL_TOKENS, TOKENIZER, VOCABULARY
+from electra.text.training.vocabulary import read_vocabulary
 
 from .conftest import reference_of
 from .nasty import TEXTS
@@ -179,3 +180,28 @@ def test_nothing_is_left_of_a_save_that_fails(
 
 def test_unset_log_level_is_left_alone() -> None:
     assert logging.getLogger("electra").level == logging.NOTSET
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["서울", "がっこう", "ガ", "हिन्दी", "ภาษาที่", "தமிழ்", "שָׁלוֹם", "مُحَمَّد", "việt", "cafe\u0301", "ё", "й", "ά"],
+)
+def test_one_word_tells_that_accents_were_kept(word: str, tmp_path: Path) -> None:
+    """Stripping decomposes text and drops marks, so such a word of the vocabulary would never be found."""
+    words = ["the", "fox", "dog", *(f"w{number}" for number in range(500)), word]
+    (tmp_path / VOCABULARY).write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]), encoding="utf-8"
+    )
+    tokenizer = ElectraTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.casing is not None
+    assert tokenizer.casing.effective.strip_accents is False
+    assert tokenizer.tokenize(f"the {word}") == ["the", word]
+    assert read_vocabulary(tmp_path / VOCABULARY).tokenize(word) == [word]
+
+
+@pytest.mark.parametrize("word", ["中文", "ᄉ", "из", "ı", "ß", "ø", "ﬁ", "😀", "½"])
+def test_what_stripping_leaves_alone_says_nothing(word: str, tmp_path: Path) -> None:
+    (tmp_path / VOCABULARY).write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", word]), encoding="utf-8"
+    )
+    assert ElectraTokenizer.from_pretrained(tmp_path).strip_accents is None

@@ -13,15 +13,20 @@ logger = logging.getLogger("electra")
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-STRAYS_SHARE = 0.01  # an uncased vocabulary may hold a few capitals (`<S>`, `[unused1]`), a cased one holds very many
+STRAY_FRACTION = 0.01
+"""An uncased vocabulary may hold a few capitals (names of special tokens), a cased one holds very many."""
 
 
 def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
     """The tokens of a vocab.txt in order.
 
-    `strict` refuses an empty line or a token that comes twice. Otherwise they stand, with one warning: of two equal
-    lines the later one counts, as in Google's code, so that a published checkpoint keeps its ids.
-    Raises ValueError, naming file and line, also for an empty file and for one that is not UTF-8.
+    Args:
+        path: the file.
+        strict: refuse an empty line or a token that occurs twice. Otherwise they are kept, with one warning: of two
+            equal lines the later one counts, as in Google's code, so that a published checkpoint keeps its ids.
+
+    Raises:
+        ValueError: the file is empty, no UTF-8, no list of tokens, or not strict; the message names file and line.
     """
     tokens = _decode(Path(path)).rstrip("\n").split("\n")
     if tokens == [""]:
@@ -35,16 +40,17 @@ def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
 
 
 def index(tokens: Sequence[str]) -> dict[str, int]:
-    """Token -> id. Of equal tokens the last counts, and a placeholder keeps the earlier one's id from being given to
-    a token that is added later."""
+    """Token -> id. Of equal tokens the last counts; a placeholder takes the earlier one's id, or a token that is added
+    later would get it."""
     last = {token: number for number, token in enumerate(tokens)}
     return {token if last[token] == number else _placeholder(number): number for number, token in enumerate(tokens)}
 
 
 def as_vocabulary(source: str | Path | Mapping[str, int] | Sequence[str] | None) -> Mapping[str, int]:
-    """Token -> id from a file's path, from tokens in order, or as it is; of None the five special tokens alone.
+    """Token -> id from a file's path, from tokens in order, or as it is; from None the five special tokens alone.
 
-    Raises ValueError where a token comes twice or the ids are not 0, 1, 2 and so on.
+    Raises:
+        ValueError: a token occurs twice, or the ids are not 0, 1, 2 and so on.
     """
     if isinstance(source, (str, Path)):
         source = read_tokens(source)
@@ -73,19 +79,26 @@ def _placeholder(number: int) -> str:
 
 
 def infer_casing(tokens: Sequence[str]) -> Casing:
-    """Which casing a vocabulary was made for: one with capitals is cased; a lower-case one with accents keeps them."""
-    words = [token.removeprefix(CONTINUATION) for token in tokens if not token.startswith(("[", "<"))]
-    words = [word for word in words if word.lower() != word.upper()]
-    few = STRAYS_SHARE * len(words)
-    if sum(word != word.lower() for word in words) > few:
+    """Which casing a vocabulary was made for.
+
+    Pieces with capitals mean a cased one. A single piece that stripping would change means that accents were kept: text
+    without marks has no such pieces, and with stripping its words would never be found. That holds for é, and for all
+    that Unicode decomposes or counts as a mark: Hangul, kana, vowel signs of Devanagari, Thai and Tamil, points.
+    """
+    pieces = [token.removeprefix(CONTINUATION) for token in tokens if not token.startswith(("[", "<"))]
+    with_case = [piece for piece in pieces if piece.lower() != piece.upper()]
+    if sum(piece != piece.lower() for piece in with_case) > STRAY_FRACTION * len(with_case):
         return Casing(lowercase=False)
-    return Casing(lowercase=True, strip_accents=False if sum(map(_has_accent, words)) > few else None)
+    return Casing(lowercase=True, strip_accents=False if any(map(_stripping_changes, pieces)) else None)
 
 
 def describe(casing: Casing) -> str:
+    """The casing in words, with what it is inferred from."""
     if not casing.lowercase:
         return "cased (it has upper-case letters)"
-    return "uncased" if casing.strip_accents is None else "uncased, accents kept (it has accented letters)"
+    return (
+        "uncased" if casing.strip_accents is None else "uncased, accents kept (it has letters that stripping changes)"
+    )
 
 
 def _decode(path: Path) -> str:
@@ -115,5 +128,6 @@ def _complaint(path: str | Path, tokens: Sequence[str]) -> str | None:
     return None
 
 
-def _has_accent(word: str) -> bool:
-    return any(unicodedata.category(character) == "Mn" for character in unicodedata.normalize("NFD", word))
+def _stripping_changes(piece: str) -> bool:
+    decomposed = unicodedata.normalize("NFD", piece)
+    return decomposed != piece or any(unicodedata.category(character) == "Mn" for character in piece)
