@@ -63,7 +63,12 @@ class AutoTokenizer(_NotBuilt):
             options.pop(without_effect, None)
         location = {name: options[name] for name in Location.__annotations__ if name in options}
         if not os.path.isfile(name_or_path) and find_file(name_or_path, "config.json", **location):
-            ElectraConfig.from_pretrained(name_or_path, **location)
+            try:
+                ElectraConfig.from_pretrained(name_or_path, **location)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} Its tokenizer is read by ElectraTokenizer.from_pretrained, if it is BERT's WordPiece."
+                ) from error
         return ElectraTokenizer.from_pretrained(name_or_path, **options)
 
 

@@ -105,5 +105,5 @@ def test_unicode_forms_and_digits(
 
 
 def test_an_unknown_unicode_form() -> None:
-    with pytest.raises(ValueError, match="unicode_form='NFD': allowed is None, 'NFC' or 'NFKC'"):
+    with pytest.raises(ValueError, match="unicode_form is 'NFD': choose one of None, NFC, NFKC"):
         train_vocabulary(["text"], size=60, unicode_form="NFD")

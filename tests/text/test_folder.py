@@ -143,7 +143,7 @@ def test_a_folder_without_a_vocabulary(tmp_path: Path) -> None:
         ElectraTokenizer.from_pretrained(tmp_path / "nowhere")
     (tmp_path / VOCABULARY).write_text("a\n")
     (tmp_path / CONFIG).write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
-    with pytest.raises(ValueError, match="BertJapaneseTokenizer, which splits words with MeCab"):
+    with pytest.raises(ValueError, match="BertJapaneseTokenizer, which separates words with MeCab"):
         ElectraTokenizer.from_pretrained(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,6 +14,7 @@ from electra.hub.hub_names import Location
 from electra.hub.push import Pushed
 from electra.text import backend as backends
 from electra.text.backend import Casing
+from electra.text.compat.older_keywords import older_keywords
 from electra.text.compat.transformers4_methods import Transformers4Methods
 from electra.text.encode.call_options import NO_LIMIT, SIDES, choice
 from electra.text.encode.row_encoding import each_text
@@ -21,6 +23,7 @@ from electra.text.text_encoder import TextEncoder
 from electra.text.tokenizer_folder import OPTIONS, VOCABULARY, load_backend, read_folder, write_folder
 from electra.text.vocab_file import as_vocabulary, vocabulary_text
 from electra.text.wordpiece_training import Learning, relearn
+from electra.validation import require
 
 
 class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
@@ -46,6 +49,8 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         clean_up_tokenization_spaces: decode without spaces before punctuation.
         split_special_tokens: treat special tokens in text as ordinary text.
         name_or_path: where it was loaded from.
+        older: keywords of other versions and models: `max_len` (model_max_length), `keep_accents` (the opposite of
+            strip_accents), `never_split` (tokens of the vocabulary that are kept whole in text).
 
     Raises:
         ValueError: a vocabulary that lacks a special token, has a token twice or an empty one, or is not UTF-8.
@@ -81,7 +86,14 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         clean_up_tokenization_spaces: bool = False,
         split_special_tokens: bool = False,
         name_or_path: str | Path = "",
+        **older: Any,
     ) -> None:
+        if older:
+            never_split, renamed = older_keywords(older, inspect.signature(type(self)).parameters)
+            model_max_length = renamed.get("model_max_length", model_max_length)
+            strip_accents = renamed.get("strip_accents", strip_accents)
+        else:
+            never_split = []
         files = {"vocab_file": vocab_file, "tokenizer_file": tokenizer_file}
         sources = {"vocab": vocab, **files, "tokenizer_object": tokenizer_object}
         named = [name for name, source in sources.items() if source is not None]
@@ -106,6 +118,10 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
             dict(zip(ROLES, special, strict=True)),
             [*extra_special_tokens, *additional_special_tokens],
         )
+        if never_split:
+            missing = [token for token in never_split if not self._knows(token)]
+            require(not missing, "never_split", missing, "tokens of the vocabulary", "add_tokens adds others")
+            self.add_tokens([AddedToken(token, single_word=True, normalized=False) for token in never_split])
         if backend.post_processor is None:
             backends.set_template(backend, self.cls_token, self.sep_token)
         self.padding_side = choice("padding_side", padding_side or _side(backend.padding), SIDES)

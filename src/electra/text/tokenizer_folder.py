@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,12 +15,19 @@ from electra.files.json_objects import object_text, read_object
 from electra.hub.hub_names import Location, find_file
 from electra.text.backend import Casing, build_backend, casing_of, is_stock, no_panics
 from electra.text.special_tokens import EXTRA, EXTRA_BEFORE_V5, ROLES
+from electra.text.tokenizer_fields import (
+    check_added_tokens,
+    check_costs,
+    check_fields,
+    refuse_other_class,
+    stated_length,
+)
 from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
 
 logger = logging.getLogger("electra")
 
 TOKENIZER, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
-SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
+SPECIAL_TOKENS, ADDED_TOKENS, MODEL = "special_tokens_map.json", "added_tokens.json", "config.json"
 OPTIONS = (
     "model_max_length",
     "model_input_names",
@@ -53,23 +60,22 @@ def read_folder(
         return _from_file(Path(name_or_path).expanduser(), keywords), {}
     paths = {
         name: find_file(name_or_path, name, **location)
-        for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
+        for name in (TOKENIZER, VOCABULARY, CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, MODEL)
     }
-    special, stated, added = (
-        {} if path is None else read_object(path)
-        for path in (paths[SPECIAL_TOKENS], paths[CONFIG], paths[ADDED_TOKENS])
-    )
-    config = {**special, **stated}
+    config = {**_read(paths[SPECIAL_TOKENS], check_fields), **_read(paths[CONFIG], check_fields)}
+    added = _read(paths[ADDED_TOKENS], check_added_tokens)
+    model = _read(paths[MODEL])
+    length = stated_length(config.get("model_max_length"), config.get("max_len"), model.get("max_position_embeddings"))
+    config["model_max_length"] = length
     tokenizer_path, vocabulary_path = paths[TOKENIZER], paths[VOCABULARY]
     if tokenizer_path is not None:
         backend = read_backend(tokenizer_path)
         _warn_of_contradictions(tokenizer_path, backend, config)
-    elif config.get("tokenizer_class") == "BertJapaneseTokenizer":
-        raise ValueError(
-            f"{name_or_path} has a BertJapaneseTokenizer, which splits words with MeCab and is not supported; "
-            "save it as a tokenizer.json, or split the words first and pass is_split_into_words=True with vocab.txt"
-        )
     elif vocabulary_path is not None:
+        refuse_other_class(name_or_path, config)
+        refuse_other_class(name_or_path, model)  # some folders name it only there
+        if config.get("keep_accents") is not None:
+            config.setdefault("strip_accents", not config["keep_accents"])
         backend = _from_vocabulary(vocabulary_path, {**config, **keywords})
     else:
         raise OSError(
@@ -77,7 +83,22 @@ def read_folder(
             "a model's folder needs one of the two beside its config.json"
         )
     _add_tokens(backend, config.get("added_tokens_decoder") or {}, added)
-    return backend, _settings(config)
+    settings = _settings(config)
+    if tokenizer_path is None:  # a tokenizer.json says itself how text is separated
+        settings |= {
+            name: config[name] for name in ("never_split", "do_basic_tokenize") if config.get(name) is not None
+        }
+    return backend, settings
+
+
+def _read(
+    path: Path | None, check: Callable[[Path, Mapping[str, Any]], None] = lambda path, values: None
+) -> dict[str, Any]:
+    if path is None:
+        return {}
+    values = read_object(path)
+    check(path, values)
+    return values
 
 
 def read_backend(path: Path) -> Tokenizer:
@@ -88,11 +109,13 @@ def read_backend(path: Path) -> Tokenizer:
     """
     try:
         with no_panics(f"reading {path}"):
-            return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            backend = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except OSError:
         raise
     except Exception as error:
         raise ValueError(f"{path}: not a whole tokenizer.json ({error}); download or save it again") from error
+    check_costs(path, backend)
+    return backend
 
 
 def load_backend(tokenizer_object: Tokenizer | None, tokenizer_file: str | Path | None) -> Tokenizer:
@@ -153,7 +176,8 @@ def _configuration(backend: Tokenizer, special_tokens: Mapping[str, str], option
         **flags,
         **dict.fromkeys(ROLES),
         **special_tokens,
-        **options,
+        # transformers' number for "no limit" is left out: whoever reads the folder then takes the model's positions
+        **{name: value for name, value in options.items() if name != "model_max_length" or stated_length(value)},
     }
 
 
@@ -168,7 +192,7 @@ def _from_file(path: Path, keywords: Mapping[str, Any]) -> Tokenizer:
 
 def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     tokens = read_tokens(path, strict=False)
-    stated = {field: config[flag] for flag, field in CASING.items() if flag in config}
+    stated = _stated_casing(config)
     if "lowercase" in stated:
         casing = Casing(**stated)
     else:
@@ -182,11 +206,17 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     return build_backend(index(tokens), casing, str(plain_token(config.get("unk_token")) or "[UNK]"))
 
 
+def _stated_casing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a Casing that a configuration states; null says something of strip_accents alone."""
+    stated = {field: config[flag] for flag, field in CASING.items() if flag in config}
+    return {field: value for field, value in stated.items() if value is not None or field == "strip_accents"}
+
+
 def _warn_of_contradictions(path: Path, backend: Tokenizer, config: Mapping[str, Any]) -> None:
     casing = casing_of(backend)
     if casing is None:
         return
-    stated = replace(casing, **{field: config[flag] for flag, field in CASING.items() if flag in config})
+    stated = replace(casing, **_stated_casing(config))
     if stated.effective != casing.effective:
         logger.warning("%s: %s says %s, but %s says %s, which is used", path.parent, CONFIG, stated, TOKENIZER, casing)
 

@@ -28,7 +28,13 @@ def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
     Raises:
         ValueError: the file is empty, no UTF-8, no list of tokens, or not strict; the message names file and line.
     """
-    tokens = _decode(Path(path)).rstrip("\n").split("\n")
+    text = _decode(Path(path))
+    if text.lstrip().startswith("{") and '"' in text[:200] and Path(path).suffix == ".json":
+        raise ValueError(
+            f"{path}: this is JSON, and a vocabulary is a text file with one token per line; a tokenizer.json is "
+            "read by ElectraTokenizer(tokenizer_file=…)"
+        )
+    tokens = text.rstrip("\n").split("\n")
     if tokens == [""]:
         raise ValueError(f"{path}: the vocabulary is empty; it needs one token per line")
     complaint = _complaint(path, tokens)

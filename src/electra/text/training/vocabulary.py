@@ -13,6 +13,7 @@ from electra.text.backend import Casing, build_backend, build_normalizer
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.vocab_file import SPECIAL_TOKENS, describe, infer_casing, read_tokens
 from electra.text.wordpiece_training import Learning, learn_tokens
+from electra.validation import require_one_of
 
 logger = logging.getLogger("electra")
 
@@ -25,12 +26,27 @@ def read_vocabulary(
     chinese_chars: bool = True,
     model_max_length: int | None = None,
 ) -> ElectraTokenizer:
-    """The tokenizer of a vocab.txt.
+    """The tokenizer of a vocab.txt, or of a tokenizer.json.
 
-    Casing that is not given is inferred from the vocabulary, and logged. Raises ValueError, naming the file and the
-    line or the tokens, for a file that is empty, not UTF-8, has an empty line or a token twice, or lacks one of
-    [PAD], [UNK], [CLS], [SEP], [MASK].
+    Args:
+        path: the file.
+        lowercase: lowercase text. Default: inferred from the vocabulary, and logged.
+        strip_accents: é becomes e. Default: inferred, or if lowercasing.
+        chinese_chars: every CJK ideograph is a word.
+        model_max_length: tokens that the model takes; None for no limit.
+
+    Raises:
+        ValueError: the file is empty, not UTF-8, has an empty line or a token twice, or lacks one of [PAD], [UNK],
+            [CLS], [SEP], [MASK]; the message names the file and the line or the tokens.
     """
+    if Path(path).suffix == ".json":
+        return ElectraTokenizer(
+            tokenizer_file=path,
+            do_lower_case=lowercase,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=None if chinese_chars else False,
+            model_max_length=model_max_length,
+        )
     tokens = read_tokens(path)
     missing = [token for token in SPECIAL_TOKENS if token not in tokens]
     if missing:
@@ -63,20 +79,28 @@ def train_vocabulary(
     unicode_form: str | None = None,
     split_digits: bool = False,
 ) -> ElectraTokenizer:
-    """Learn a WordPiece vocabulary of at most `size` tokens, the five special ones included.
+    """Learn a WordPiece vocabulary. The same texts give the same vocabulary in every process.
 
-    The same texts give the same vocabulary in every process.
+    Args:
+        texts: they are read twice: a list, or an object whose `__iter__` starts again; an iterator is kept in memory.
+        size: tokens at most, the five special ones included.
+        lowercase: lowercase text.
+        strip_accents: é becomes e. Default: if lowercasing.
+        chinese_chars: every CJK ideograph is a word.
+        compose_accents: apply Unicode NFC first.
+        min_frequency: how often a pair of pieces must occur to be merged.
+        max_characters: the most frequent characters that are kept; words with others become [UNK]. Default: a quarter
+            of `size`, at least 256.
+        model_max_length: tokens that the model takes; None for no limit.
+        progress: show a progress bar.
+        unicode_form: "NFC" (as `compose_accents`) or "NFKC" (ﬁ and ２ become fi and 2, too), applied first. BERT
+            applies none.
+        split_digits: every digit is a word; for BERT 2024 is one word.
 
-    `texts` is read twice, so give a list, or an object whose `__iter__` starts again; an iterator is kept in memory.
-    A pair of pieces is merged when it is there `min_frequency` times. Of the characters the `max_characters` most
-    frequent are kept (default: a quarter of `size`, at least 256); words with others become [UNK].
-    `unicode_form`: "NFC" (as `compose_accents`) or "NFKC" (ﬁ and ２ become fi and 2, too) is made
-    first; BERT makes none.
-    `split_digits`: every digit is a word of its own; BERT takes 2024 for one word.
-    Raises ValueError when there is no text, `size` has no room for the characters, or `unicode_form` is another.
+    Raises:
+        ValueError: there is no text, `size` has no room for the characters, or `unicode_form` is another.
     """
-    if unicode_form not in (None, "NFC", "NFKC"):
-        raise ValueError(f"unicode_form={unicode_form!r}: allowed is None, 'NFC' or 'NFKC'")
+    require_one_of("unicode_form", unicode_form, (None, "NFC", "NFKC"))
     compose_accents = compose_accents or unicode_form == "NFC"
     casing = Casing(lowercase, strip_accents, chinese_chars, compose_accents)
     learning = Learning(size, SPECIAL_TOKENS, min_frequency, max_characters or max(size // 4, 256), progress)
@@ -88,7 +112,7 @@ def train_vocabulary(
         pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizer])
     tokens = learn_tokens(texts, normalizer, pre_tokenizer, learning)
     if len(tokens) < size:
-        logger.info("the texts give %d tokens, fewer than the %d asked for", len(tokens), size)
+        logger.info("the texts give %d tokens, fewer than the %d that were asked for", len(tokens), size)
     if unicode_form == "NFKC" or split_digits:
         backend = build_backend({token: number for number, token in enumerate(tokens)}, casing, "[UNK]")
         backend.normalizer, backend.pre_tokenizer = normalizer, pre_tokenizer
