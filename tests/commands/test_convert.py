@@ -22,7 +22,8 @@ from electra import (
     ElectraTokenizer,
 )
 from electra.cli import run
-from electra.google.conversion import ConvertConfig, convert
+from electra.commands.convert import convert
+from electra.google.convert_config import ConvertConfig
 from electra.google.tensorflow.bundle import Bundle, find_checkpoint
 from electra.training.run.checkpoints import Checkpoints
 from tests.google.google_folders import checkpoint, refused, write_vocab
@@ -293,7 +294,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.slow
 def test_a_base_sized_checkpoint_takes_20_seconds_and_twice_its_size() -> None:
     """CPU seconds, of one core: others may be at work on this machine."""
-    script = Path(__file__).parents[1] / "benchmarks" / "conversion.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "conversion.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["comes_back_to_the_same_bytes"]

@@ -17,7 +17,8 @@ from electra import (
     ElectraForPreTraining,
     ElectraForSequenceClassification,
 )
-from electra.google.conversion import ConvertConfig, convert
+from electra.commands.convert import convert
+from electra.google.convert_config import ConvertConfig
 from tests.google.google_folders import checkpoint, refused
 from tests.parity.google import SHAPES, drawn, write_checkpoint
 
@@ -25,10 +26,10 @@ from tests.parity.google import SHAPES, drawn, write_checkpoint
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"to": "onnx"}, "to is 'onnx': allowed is pytorch or tensorflow"),
-        ({"task": "ner"}, "task is 'ner': allowed is text-classification or token-classification"),
+        ({"to": "onnx"}, "to is 'onnx': choose one of pytorch, tensorflow"),
+        ({"task": "ner"}, "task is 'ner': choose one of text-classification, token-classification"),
         ({"attention_heads": 0}, "attention_heads is 0"),
-        ({"to": "tensorflow", "vocab": "v"}, "vocab is of use with a TensorFlow checkpoint only"),
+        ({"to": "tensorflow", "vocab": "v"}, "vocab applies to a TensorFlow checkpoint as the source"),
     ],
 )
 def test_options_that_are_not_allowed(options: dict[str, Any], match: str) -> None:
@@ -85,9 +86,9 @@ def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "from")
     (tmp_path / "to").mkdir()
     convert(ConvertConfig(source, tmp_path / "to"))  # an empty folder will do
-    refused(source, tmp_path / "to", "is there already: give a new or an empty folder")
+    refused(source, tmp_path / "to", "is not an empty folder: give a new or an empty folder")
     (tmp_path / "file").write_text("x")
-    refused(source, tmp_path / "file", "is there already: give a new or an empty folder")
+    refused(source, tmp_path / "file", "is not an empty folder: give a new or an empty folder")
 
 
 def test_sources_that_are_no_models(tmp_path: Path) -> None:

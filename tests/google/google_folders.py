@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from electra.google.conversion import ConvertConfig, convert
+from electra.commands.convert import convert
+from electra.google.convert_config import ConvertConfig
 from tests.parity.google import SHAPES, drawn, write_checkpoint
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electra.google.conversion import ConvertConfig, convert
+from electra.commands.convert import convert
+from electra.google.convert_config import ConvertConfig
 from electra.google.tensorflow.bundle import Bundle, find_checkpoint
 from tests.parity.google import SHAPES, drawn, write_checkpoint
 

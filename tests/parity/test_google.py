@@ -25,9 +25,10 @@ from electra import (
     ReplacedTokenDetection,
     pipeline,
 )
+from electra.commands.convert import convert
 from electra.commands.pretrain import PretrainConfig
 from electra.finetuning.learning_rates import layer_multiplier
-from electra.google.conversion import ConvertConfig, convert
+from electra.google.convert_config import ConvertConfig
 from electra.objective.masking import MaskedTokens
 from electra.pretraining.initial_weights import go_on
 from electra.training.optimizer import Adam, linear_schedule

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from electra.commands.convert import convert
 from electra.commands.pretrain import PretrainConfig, pretrain
-from electra.google.conversion import ConvertConfig, convert
+from electra.google.convert_config import ConvertConfig
 from electra.pretraining import session
 from electra.pretraining.session import Pretraining
 from electra.training.distributed.processes import Processes

@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from electra.commands.verb import verb
-from electra.google import conversion
-from electra.google.conversion import ConvertConfig
+from electra.google.convert_config import ConvertConfig
 
 
 @verb(ConvertConfig)
 def convert(config: ConvertConfig) -> dict[str, Any]:
-    """Convert a checkpoint into model folders, or model folders into a checkpoint.
+    """Convert a checkpoint into model folders, or model folders into a checkpoint, to the same bits.
+
+    TensorFlow is not needed. `output` is written whole or left as it was.
 
     Returns:
-        What was written: `output` and the networks by name.
+        What was written: folders by the networks' names, or the prefix of the checkpoint.
 
     Raises:
-        ValueError: a checkpoint, folder or value that cannot be converted; the message says why.
+        ValueError: the source is damaged (the message names the variable) or holds what has no class on the other side,
+            or the output is not empty.
         OSError: a file cannot be read or written.
     """
-    return conversion.convert(config)
+    import torch
+
+    from electra.files.atomic import writing_folder
+    from electra.google.from_tensorflow import from_tensorflow
+    from electra.google.to_tensorflow import to_tensorflow
+
+    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+        raise ValueError(f"the output {config.output} exists and is not an empty folder: give a new or an empty folder")
+    with writing_folder(config.output) as folder, torch.no_grad():
+        written = to_tensorflow(config, folder) if config.to == "tensorflow" else from_tensorflow(config, folder)
+    return {name: str(config.output / place) for name, place in written.items()}
