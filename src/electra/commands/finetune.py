@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from electra.commands.verb import verb
+from electra.files.outputs import OutputFolder, holding_folder
 from electra.finetuning.finetune_config import OF_ONE_CALL, with_new_names
 from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples, load_examples
@@ -15,7 +16,7 @@ from electra.finetuning.loss_options import balanced_weights, distilled, load_te
 from electra.finetuning.notices import without_notices
 from electra.finetuning.output.finetuning_page import SCORES
 from electra.finetuning.output.outcome import Outcome
-from electra.finetuning.output.output_folder import finish_output, write_output
+from electra.finetuning.output.output_folder import finish_output, is_replaceable, rehearse_output, write_output
 from electra.finetuning.seeds import run_seeds
 from electra.finetuning.task_network import require_peft
 from electra.finetuning.trial import run_trial
@@ -66,22 +67,39 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     config = config.with_usual(named.settings if named else {})
     with together(place, device) as processes, without_notices(not processes.first):
         report = Reporter(quiet=config.quiet or not processes.first)
-        result = _completed(config, report) if processes.first else None
-        if processes.tell(result is not None):
-            return result
-        return _fit(config, named, processes, report)
+        with _holding_output(config) if processes.first else nullcontext() as output:
+            result = _completed(config, report) if processes.first else None
+            if processes.tell(result is not None):
+                return result
+            return _fit(config, named, processes, report, output)
+
+
+def _holding_output(config: FinetuneConfig) -> AbstractContextManager[OutputFolder]:
+    """The output's place is this process's from start to end: no other fit may work on it or replace it."""
+    inputs = {name: getattr(config, name) for name in ("model", "train", "eval", "catalogue", "teacher")}
+    return holding_folder(
+        config.output,
+        inputs,
+        replaceable=lambda folder: _is_complete(config) or (config.overwrite and is_replaceable(folder)),
+    )
 
 
 def _fit(
-    config: FinetuneConfig, named: NamedTask | None, processes: Processes, report: Reporter
+    config: FinetuneConfig,
+    named: NamedTask | None,
+    processes: Processes,
+    report: Reporter,
+    output: OutputFolder | None,
 ) -> dict[str, Any] | None:
-    """Read the examples, fit every seed and, on rank 0, write the output."""
+    """Read the examples, fit every seed and, on rank 0, write the output (None in the other processes)."""
     if processes.first:
         _check_batch_size(config, processes)
         _require_packages(config)
         _rename_old_settings(config)
     examples, objective = _prepared(config, named, processes)
     _announce(examples, report)
+    if processes.first:
+        rehearse_output(config, examples)
 
     def trial(seed: int) -> Outcome:
         return run_trial(
@@ -91,9 +109,9 @@ def _fit(
     try:
         with Interruption() as interruption:
             tried = run_seeds(config, trial, report, processes)
-            if not processes.first:
+            if output is None:
                 return None
-            result = write_output(config, examples, tried, processes.device, report)
+            result = write_output(config, examples, tried, processes.device, report, output)
     finally:
         with suppress(OSError):  # it is empty when the input was refused
             config.unfinished.rmdir()
@@ -129,22 +147,27 @@ def _objective(config: FinetuneConfig, examples: Examples, device: Any) -> Objec
 
 
 def _completed(config: FinetuneConfig, report: Reporter) -> dict[str, Any] | None:
-    """The result of an output that an earlier process completed before it was killed; None where there is no output.
+    """The result of an output that an earlier process completed before it was killed; None where there is none.
 
     Only its report and the removal of the unfinished work are missing then.
-
-    Raises:
-        ValueError: the output is something else.
     """
-    output = config.output
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    if not _is_complete(config):
         return None
-    if (output / SCORES).is_file() and config.unfinished.is_dir():
-        result = json.loads((output / SCORES).read_text(encoding="utf-8"))
-        if not differences(with_new_names(result.pop("settings", {})), config.settings(), ignoring=OF_ONE_CALL):
-            finish_output(config, report)
-            return {name: value for name, value in result.items() if name != "data"}
-    raise ValueError(f"the output {output} is there already: give a new folder, or remove it first")
+    finish_output(config, report)
+    result = json.loads((config.output / SCORES).read_text(encoding="utf-8"))
+    return {name: value for name, value in result.items() if name not in ("data", "settings")}
+
+
+def _is_complete(config: FinetuneConfig) -> bool:
+    """Whether the output is that of this fit, of which a killed process left the unfinished work."""
+    scores = config.output / SCORES
+    if not (scores.is_file() and config.unfinished.is_dir()):
+        return False
+    try:
+        before = with_new_names(json.loads(scores.read_text(encoding="utf-8"))["settings"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return not differences(before, config.settings(), ignoring=OF_ONE_CALL)
 
 
 def _check_batch_size(config: FinetuneConfig, processes: Processes) -> None:

@@ -61,11 +61,18 @@ def write_text(path: PathLike, text: str) -> Path:
 
 
 @contextmanager
-def writing_folder(path: PathLike) -> Iterator[Path]:
+def writing_folder(path: PathLike, *, replacing: bool = True) -> Iterator[Path]:
     """An empty folder that becomes `path` when the block ends without an error.
 
-    A folder already at `path` is replaced, with all that it holds, only once the new one is whole. To add files to
-    a folder and keep its others, use `adding_to_folder`.
+    To add files to a folder and keep its others, use `adding_to_folder`.
+
+    Args:
+        path: the folder to write.
+        replacing: a folder already at `path` is replaced, with all that it holds, once the new one is whole; False:
+            only an empty one is.
+
+    Raises:
+        OSError: `path` cannot be written, or holds something that is not to be replaced.
     """
     path = Path(path)
     with _parents_of(path), _named(path):
@@ -76,7 +83,10 @@ def writing_folder(path: PathLike) -> Iterator[Path]:
             partial.mkdir()
             yield partial
             sync_folder_tree(partial)
-            _put(partial, path, aside=_hidden(path, "replaced"))
+            if replacing:
+                _put(partial, path, aside=_hidden(path, "replaced"))
+            else:
+                _put_if_free(partial, path)
         except BaseException:
             remove(partial)
             raise
@@ -168,6 +178,20 @@ def _put(partial: Path, path: Path, *, aside: Path) -> None:
         aside.rename(path)
         raise
     remove(aside)
+
+
+def _put_if_free(partial: Path, path: Path) -> None:
+    """Rename the folder `partial` to `path`, where nothing or an empty folder is; the system checks that in one go."""
+    if os.name == "nt":
+        with suppress(OSError):
+            path.rmdir()  # removes an empty one only; a rename there replaces nothing
+    try:
+        os.rename(partial, path)
+    except OSError as error:
+        if not path.exists():
+            raise
+        reason = "somebody else made it meanwhile, and it is left as it is: give another output"
+        raise FileExistsError(errno.EEXIST, reason, str(path)) from error
 
 
 def remove_partial_of(path: PathLike) -> None:

@@ -22,10 +22,10 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 class FolderLock:
-    """A folder that this process holds until `release`, or until the process ends, however it ends."""
+    """A folder or an output that this process holds until `release`, or until the process ends, however it ends."""
 
-    def __init__(self, folder: Path, lock: FileLock | None) -> None:
-        self._folder, self._lock = folder, lock
+    def __init__(self, lock_file: Path, holder_file: Path, lock: FileLock | None) -> None:
+        self._lock_file, self._holder_file, self._lock = lock_file, holder_file, lock
 
     def release(self) -> None:
         """Give the folder back, also one that was removed or renamed meanwhile. A second call does nothing."""
@@ -34,17 +34,18 @@ class FolderLock:
             return
         # The files go while the lock is held: a process that opens the lock file just before sees that it has no name
         # any more, and tries again.
-        for name in reversed(LOCK_FILES):
+        for path in (self._holder_file, self._lock_file):
             with suppress(OSError):
-                (self._folder / name).unlink()
+                path.unlink()
         with suppress(OSError):
             lock.release()
-        with suppress(OSError):
-            (self._folder / LOCK).unlink()  # Windows removes no open file
+        if os.name == "nt":  # Windows removes no open file
+            with suppress(OSError):
+                self._lock_file.unlink()
 
     def moved(self, folder: Path) -> None:
         """Tell the lock where its folder has been renamed to."""
-        self._folder = folder
+        self._lock_file, self._holder_file = folder / LOCK, folder / HOLDER
 
 
 def lock_folder(folder: Path, doing: str, remedy: str) -> FolderLock:
@@ -61,33 +62,57 @@ def lock_folder(folder: Path, doing: str, remedy: str) -> FolderLock:
     """
     lock = try_lock_folder(folder)
     if lock is None:
-        raise BlockingIOError(errno.EAGAIN, f"another process{_holder(folder)} {doing}: {remedy}")
+        raise BlockingIOError(errno.EAGAIN, f"another process{_holder(folder / HOLDER)} {doing}: {remedy}")
+    return lock
+
+
+def lock_output(path: Path) -> FolderLock:
+    """Hold the place of an output, whether or not something is there, for this process.
+
+    Args:
+        path: what one process at a time may write. Its parent must exist, and gets two hidden files meanwhile.
+
+    Raises:
+        BlockingIOError: another process holds it; the message has its number and its machine.
+        OSError: the parent cannot be written.
+    """
+    lock_file, holder_file = (path.with_name(f".{path.name}{kind}") for kind in LOCK_FILES)
+    lock = _try_lock(lock_file, holder_file)
+    if lock is None:
+        raise BlockingIOError(
+            errno.EAGAIN,
+            f"another process{_holder(holder_file)} writes {path}: wait until it ends, or give another output",
+        )
     return lock
 
 
 def try_lock_folder(folder: Path) -> FolderLock | None:
     """Hold an existing folder for this process; None where another process (or this one) holds it."""
-    lock = FileLock(folder / LOCK, timeout=0, is_singleton=False)
+    return _try_lock(folder / LOCK, folder / HOLDER)
+
+
+def _try_lock(lock_file: Path, holder_file: Path) -> FolderLock | None:
+    lock = FileLock(lock_file, timeout=0, is_singleton=False)
     try:
         lock.acquire()
     except Timeout:
         return None
     except NotImplementedError:
-        return FolderLock(folder, None)
+        return FolderLock(lock_file, holder_file, None)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        remove(folder / LOCK)
-        return FolderLock(folder, None)
+        remove(lock_file)
+        return FolderLock(lock_file, holder_file, None)
     # A file of its own, because Windows lets nobody read a locked one.
     with suppress(OSError):
-        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-    return FolderLock(folder, lock)
+        holder_file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    return FolderLock(lock_file, holder_file, lock)
 
 
-def _holder(folder: Path) -> str:
+def _holder(holder_file: Path) -> str:
     """` (process NUMBER on MACHINE)`, where it can be read."""
     with suppress(OSError, ValueError):
-        if holder := (folder / HOLDER).read_text(encoding="utf-8").strip():
+        if holder := holder_file.read_text(encoding="utf-8").strip():
             return f" ({holder})"
     return ""

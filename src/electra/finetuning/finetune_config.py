@@ -12,7 +12,7 @@ from electra.finetuning.learning_rates import Rates, usual_rates
 from electra.training.run.settings import Setting
 from electra.validation import did_you_mean, require, require_count, require_one_of, require_positive
 
-OF_ONE_CALL = frozenset({"device", "quiet"})
+OF_ONE_CALL = frozenset({"device", "quiet", "overwrite"})
 """Settings that change no result."""
 CHANGEABLE = frozenset({"train", "eval", "catalogue", "seeds", "restarts"}) | OF_ONE_CALL
 """Settings that change no result of a single seed. Files are compared by their content, not by name."""
@@ -99,6 +99,8 @@ class FinetuneConfig:
     """The weight of the teacher's outputs in the loss; that of the labels is 1 minus it."""
     temperature: float = 2.0
     """Of the distillation: the outputs of teacher and model are divided by it."""
+    overwrite: bool = False
+    """Replace an output that `electra finetune` wrote before; anything else that is there is never replaced."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     quiet: bool = False
