@@ -6,6 +6,7 @@ The lowest module of the package: everything may import it, and it imports nothi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -189,3 +190,12 @@ _WORDS: dict[Any, str] = {
     float: "a finite number",
     str: "a string",
 }
+
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+# Control characters, the marks that override the direction of text, lone surrogates (which UTF-8 cannot write).
+# U+200C to U+200F stay: Arabic, Hebrew, Persian and Indic spelling needs them.
+
+
+def visible(text: str) -> str:
+    """The text with each hidden character as its code point, such as `[U+202E]`."""
+    return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from electra.files.hidden_characters import visible
+from electra.validation import visible
 
 # The Hub's name of the task that each class is for; it has none for replaced-token detection.
 _PIPELINES = {

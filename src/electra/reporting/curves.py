@@ -14,8 +14,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from electra.files.hidden_characters import visible
 from electra.reporting.rendering import render
+from electra.validation import visible
 
 INSTALL = "the curves need matplotlib: pip install 'electra[report]'"
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from electra.files.hidden_characters import visible
+from electra.validation import visible
 
 
 def render(template: str, **values: object) -> Markup:
