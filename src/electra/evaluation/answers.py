@@ -1,0 +1,110 @@
+"""A model's answers to labelled examples, refused where they are NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from electra.inference.predictor import predict
+
+Counter = Callable[[int, int], None]
+
+
+class NotFiniteError(ValueError):
+    """A model computes NaN or infinity, so that its answers mean nothing."""
+
+
+def answer_all(
+    model: Any,
+    tokenizer: Any,
+    task: Any,
+    examples: Sequence[Any],
+    *,
+    name: str = "the model",
+    batch_tokens: int | None = None,
+    count: Counter = lambda done, whole: None,
+) -> list[Any]:
+    """The task's answer to each example, in order.
+
+    Args:
+        model: with the task's head.
+        tokenizer: the model's.
+        task: what the examples are for.
+        examples: the examples.
+        name: of the model, for the error.
+        batch_tokens: how many tokens go through the network at once; by default as `predict`.
+        count: called with how many of all examples are answered.
+
+    Raises:
+        NotFiniteError: an output of the network, or an answer, is NaN.
+    """
+    answers: list[Any] = []
+    with _refusing_nan(model, name):
+        for answer in predict(model, tokenizer, task, examples, batch_tokens=batch_tokens):
+            if not _is_finite(answer):
+                raise _not_finite(name)
+            answers.append(answer)
+            count(len(answers), len(examples))
+    return answers
+
+
+def require_finite_weights(model: Any, name: str) -> None:
+    """Refuse a model with a weight that is NaN or infinite.
+
+    Raises:
+        NotFiniteError: it names the weight.
+    """
+    for weight, values in model.named_parameters():
+        if not bool(torch.isfinite(values.detach().abs().sum(dtype=torch.float64))):
+            raise NotFiniteError(
+                f"{name}: the weight {weight} is NaN or infinite, so its answers mean nothing. Its training diverged, "
+                "or the file is damaged: take an earlier checkpoint, or train with a lower learning rate"
+            )
+
+
+@contextmanager
+def _refusing_nan(model: Any, name: str) -> Iterator[None]:
+    """Raise as soon as the network computes NaN; a decoder may hide it (NaN is never the highest of several scores)."""
+
+    def check(_module: Any, _inputs: Any, outputs: Any) -> None:
+        if any(bool(tensor.isnan().any()) for tensor in _tensors(outputs)):
+            raise _not_finite(name)
+
+    handle = model.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The floating-point tensors in the outputs of a model."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _is_finite(answer: Any) -> bool:
+    """Whether all numbers of an answer are finite; odds may be infinite, where there is nothing to weigh."""
+    if isinstance(answer, float):
+        return not math.isnan(answer)
+    if isinstance(answer, Mapping):
+        return all(map(_is_finite, answer.values()))
+    return all(map(_is_finite, answer)) if isinstance(answer, (list, tuple)) else True
+
+
+def _not_finite(name: str) -> NotFiniteError:
+    return NotFiniteError(
+        f"{name}: its outputs are NaN, so its answers mean nothing. Its training diverged, its weights are damaged, or "
+        "its precision is too low for it: take an earlier checkpoint, or try --dtype float32"
+    )
