@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from electra.commands.finetune import finetune
-from electra.files.outputs import holding_folder
+from electra.files.output_places import holding_folder
 from electra.finetuning.output import output_folder
 from electra.finetuning.trial import Trial
 from tests.finetuning.toy import examples, settings, write

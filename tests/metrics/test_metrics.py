@@ -13,6 +13,7 @@ from electra.metrics import confidence_intervals as certainty
 from electra.metrics.confidence_intervals import difference, intervals, paired_test
 from electra.metrics.entity_metrics import EntityOutcomes
 from electra.metrics.ranking_metrics import RankingOutcomes
+from electra.metrics.squad_metrics import AnswerOutcomes
 from electra.metrics.task_metrics import (
     ChoiceOutcomes,
     LabelOutcomes,
@@ -172,7 +173,7 @@ def test_a_score_that_some_draws_do_not_have_has_no_part_in_them() -> None:
 
 
 def test_intervals_follow_from_the_seed(draw: Draw) -> None:
-    outcomes = KINDS["choices"](30, draw)
+    outcomes = KINDS["labels"](30, draw)
     assert intervals(outcomes, resamples=20, seed=1) == intervals(outcomes, resamples=20, seed=1)
     assert intervals(outcomes, resamples=20, seed=1) != intervals(outcomes, resamples=20, seed=2)
 
@@ -210,3 +211,42 @@ def test_numbers_are_compared_by_permutation(draw: Draw) -> None:
     assert found["p"] < 0.01
     same = NumberOutcomes(truth + draw.permutation([0.1, 0.2] * 20), truth)
     assert paired_test(same, NumberOutcomes(truth + draw.permutation([0.1, 0.2] * 20), truth))["p"] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"), [(30, 30, 0.884, 1), (0, 30, 0, 0.116), (29, 30, 0.828, 0.999), (1, 1, 0.025, 1)]
+)
+def test_an_interval_of_a_fraction_is_exact(right: int, count: int, low: float, high: float) -> None:
+    """A bootstrap of 30 right answers of 30 has no wrong one in any resample."""
+    assert intervals(choices(right, count), resamples=50)["accuracy"] == pytest.approx((low, high), abs=5e-4)
+
+
+def test_perfect_scores_of_every_kind_have_room_below() -> None:
+    labels = np.array([0, 1] * 15)
+    tags = [["B-X", "I-X", "O"]] * 30
+    every = {
+        "labels": LabelOutcomes(labels, labels, ("a", "b")),
+        "words": word_outcomes([[0, 1]] * 30, [[0, 1]] * 30, ("a", "b")),
+        "sets": SetOutcomes(np.ones((30, 2), bool), np.ones((30, 2), bool), ("a", "b")),
+        "entities": EntityOutcomes(tags, tags),
+        "rankings": RankingOutcomes.of([[2.0, 1.0]] * 30, [[1.0, 0.0]] * 30),
+        "answers": AnswerOutcomes.of(["sea"] * 30, [-1.0] * 30, [["sea"]] * 30, 0.0),
+    }
+    for outcomes in every.values():
+        found = intervals(outcomes, resamples=20)
+        assert found.keys() == outcomes.scores().keys()
+        for name, (low, high) in found.items():
+            best = outcomes.scores()[name]
+            expected = 2 * 0.884 - 1 if name == "matthews" else 0.884 * best
+            assert (low, high) == pytest.approx((expected, best), rel=2e-3)
+
+
+def test_the_worst_scores_have_room_above() -> None:
+    wrong = LabelOutcomes(np.array([1, 0] * 15), np.array([0, 1] * 15), ("a", "b"))
+    found = intervals(wrong, resamples=20)
+    assert found["accuracy"] == found["f1"] == pytest.approx((0, 0.116), abs=1e-3)
+    assert found["matthews"] == pytest.approx((-1, 2 * 0.116 - 1), abs=1e-3)
+
+
+def test_numbers_have_no_best_score() -> None:
+    assert intervals(NumberOutcomes(np.arange(9.0), np.arange(9.0)), resamples=20)["pearson"] == pytest.approx((1, 1))

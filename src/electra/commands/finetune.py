@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from electra.commands.verb import verb
-from electra.files.outputs import OutputFolder, holding_folder
+from electra.files.output_places import OutputFolder, holding_folder
 from electra.finetuning.finetune_config import OF_ONE_CALL, with_new_names
 from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples, load_examples

@@ -45,7 +45,7 @@ def answer_all(
     answers: list[Any] = []
     with _refusing_nan(model, name):
         for answer in predict(model, tokenizer, task, examples, batch_tokens=batch_tokens):
-            if not _is_finite(answer):
+            if not _has_no_nan(answer):
                 raise _not_finite(name)
             answers.append(answer)
             count(len(answers), len(examples))
@@ -94,13 +94,13 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(part)
 
 
-def _is_finite(answer: Any) -> bool:
-    """Whether all numbers of an answer are finite; odds may be infinite, where there is nothing to weigh."""
+def _has_no_nan(answer: Any) -> bool:
+    """Whether no number of an answer is NaN; log odds may be infinite."""
     if isinstance(answer, float):
         return not math.isnan(answer)
     if isinstance(answer, Mapping):
-        return all(map(_is_finite, answer.values()))
-    return all(map(_is_finite, answer)) if isinstance(answer, (list, tuple)) else True
+        return all(map(_has_no_nan, answer.values()))
+    return all(map(_has_no_nan, answer)) if isinstance(answer, (list, tuple)) else True
 
 
 def _not_finite(name: str) -> NotFiniteError:

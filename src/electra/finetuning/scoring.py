@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from electra.evaluation.answers import answer_all
 from electra.finetuning.notices import without_notices
-from electra.inference.predictor import predict
 from electra.metrics.task_metrics import Outcomes
 from electra.tasks.inputs.texts import read_answers
 from electra.tasks.labelled_task import LabelledTask
@@ -31,7 +31,7 @@ def outcomes(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequ
     """
     task = task.for_scoring()
     with without_notices():
-        return task.outcomes(list(predict(model, tokenizer, task, examples)), examples)
+        return task.outcomes(answer_all(model, tokenizer, task, examples), examples)
 
 
 def score(model: Any, tokenizer: Any, task: LabelledTask[Any], examples: Sequence[Example]) -> dict[str, float]:
@@ -77,10 +77,10 @@ def with_threshold(
     """
     scoring = task.for_scoring()
     if isinstance(scoring, TextClassification) and scoring.problem == "multi_label_classification":
-        answers = list(predict(model, tokenizer, scoring, examples))
+        answers = answer_all(model, tokenizer, scoring, examples)
         name, threshold = "decision_threshold", best_decision(scoring, answers, examples, metric)
     elif isinstance(scoring, QuestionAnswering) and not all(map(read_answers, examples)):
-        answers = list(predict(model, tokenizer, scoring, examples))
+        answers = answer_all(model, tokenizer, scoring, examples)
         by = metric if metric in ("exact", "f1") else "f1"
         name, threshold = "no_answer_threshold", scoring.outcomes(answers, examples).best_threshold(by)
     else:

@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals of scores, and tests of whether one model is better than another."""
+"""Confidence intervals of scores, and tests of whether one model is better than another."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """The confidence interval of each score: what other examples of the same kind would give.
 
-    Bootstrap percentiles: the examples are sampled with replacement, `resamples` times (Efron and Tibshirani 1993,
-    "An introduction to the bootstrap", chapter 13).
+    Of a score that is a fraction of the examples, such as accuracy, it is Clopper and Pearson's exact one (1934, "The
+    use of confidence or fiducial limits illustrated in the case of the binomial"). Of other scores it is made of
+    bootstrap percentiles: the examples are sampled with replacement, `resamples` times (Efron and Tibshirani 1993, "An
+    introduction to the bootstrap", chapter 13). Where every resample has the best (or worst) possible score, which says
+    nothing of other examples, the other end is the exact one of all (or no) examples being right.
 
     Args:
         outcomes: the answers to the examples.
@@ -32,7 +35,31 @@ def intervals(
     Returns:
         (low, high) by the name of the score; scores that are NaN in every resample are missing.
     """
-    return _percentiles(outcomes.resampled(_resamples(len(outcomes), resamples, seed)), confidence)
+    found = _percentiles(outcomes.resampled(_resamples(len(outcomes), resamples, seed)), confidence)
+    proportions = outcomes.proportions()
+    for name in found:
+        bounds = outcomes.bounds(name)
+        if bounds is None:
+            continue
+        lowest, highest = bounds
+        if name in proportions and len(proportions[name]):
+            correct, count = int(proportions[name].sum()), len(proportions[name])
+        elif found[name] == (highest, highest):
+            correct, count = len(outcomes), len(outcomes)
+        elif found[name] == (lowest, lowest):
+            correct, count = 0, len(outcomes)
+        else:
+            continue
+        low, high = exact_interval(correct, count, confidence)
+        found[name] = lowest + (highest - lowest) * low, lowest + (highest - lowest) * high
+    return found
+
+
+def exact_interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a probability, from `correct` of `count` independent trials."""
+    statistics = import_extra("scipy.stats", "train", "scoring")
+    interval = statistics.binomtest(correct, count).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def difference(

@@ -74,6 +74,9 @@ class EntityOutcomes(Outcomes):
         """Whether all tags of an example are correct."""
         return np.array([list(a) == list(b) for a, b in zip(self.predicted, self.expected, strict=True)], dtype=float)
 
+    def bounds(self, name: str) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def by_class(self) -> dict[str, dict[str, float]]:
         metrics = _seqeval("metrics")
         expected, predicted = ([list(tags) for tags in side] for side in (self.expected, self.predicted))

@@ -53,6 +53,9 @@ class RankingOutcomes(Outcomes):
         picked = np.arange(len(self)) if indices is None else indices
         return {name: float(values[picked].mean()) for name, values in self.measured.items()}
 
+    def bounds(self, name: str) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def correctness(self) -> np.ndarray:
         return self.measured[self.main]
 

@@ -114,6 +114,21 @@ class AnswerOutcomes(Outcomes):
         between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2, odds[-1:] + 1])
         return float(between[best])
 
+    def proportions(self) -> dict[str, np.ndarray]:
+        exact = self._judged("exact") > 0
+        if self.answerable.all():
+            return {"exact": exact}
+        no_answer = exact[~self.answerable]  # such a question is answered rightly or not, there is nothing between
+        return {
+            "exact": exact,
+            "HasAns_exact": exact[self.answerable],
+            "NoAns_exact": no_answer,
+            "NoAns_f1": no_answer,
+        }
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        return 0.0, 100.0
+
     def correctness(self) -> np.ndarray:
         return self._judged("f1")
 

@@ -44,6 +44,14 @@ class Outcomes(ABC):
     def correctness(self) -> np.ndarray:
         """[n]: how correct each answer is by itself; higher is better."""
 
+    def proportions(self) -> dict[str, np.ndarray]:
+        """The scores that are the fraction of examples for which something holds: whether it does, bool [m]."""
+        return {}
+
+    def bounds(self, name: str) -> tuple[float, float] | None:
+        """The lowest and the highest value of a score; None where they say nothing of how many answers are correct."""
+        return None
+
     def by_class(self) -> dict[str, dict[str, float]]:
         """Precision, recall, F1 and support of each label; empty where there are no labels."""
         return {}
@@ -129,6 +137,12 @@ class LabelOutcomes(Outcomes):
         total = np.bincount(self.owner, minlength=len(self))
         return np.where(total > 0, np.bincount(self.owner, correct, minlength=len(self)) / np.maximum(total, 1), 1.0)
 
+    def proportions(self) -> dict[str, np.ndarray]:
+        return {"accuracy": self.predicted == self.expected} if self.owner is None else {}
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        return (-1.0, 1.0) if name == "matthews" else (0.0, 1.0)
+
     def by_class(self) -> dict[str, dict[str, float]]:
         metrics = sklearn_metrics()
         columns = metrics.precision_recall_fscore_support(
@@ -203,6 +217,12 @@ class SetOutcomes(Outcomes):
     def correctness(self) -> np.ndarray:
         return _correct((self.predicted == self.expected).all(-1))
 
+    def proportions(self) -> dict[str, np.ndarray]:
+        return {"accuracy": (self.predicted == self.expected).all(-1)}
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def by_class(self) -> dict[str, dict[str, float]]:
         metrics = sklearn_metrics()
         expected, predicted = self.expected.astype(int), self.predicted.astype(int)
@@ -271,6 +291,12 @@ class ChoiceOutcomes(Outcomes):
     def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         correct = self.correctness()
         return {"accuracy": np.array([correct[indices].mean() for indices in resamples])}
+
+    def proportions(self) -> dict[str, np.ndarray]:
+        return {"accuracy": self.predicted == self.expected}
+
+    def bounds(self, name: str) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def correctness(self) -> np.ndarray:
         return _correct(self.predicted == self.expected)

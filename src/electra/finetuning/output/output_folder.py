@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 from electra.config import ElectraConfig
+from electra.evaluation.answers import answer_all
 from electra.files.atomic import remove, write_text, writing
-from electra.files.outputs import OutputFolder
+from electra.files.output_places import OutputFolder
 from electra.finetuning.finetune_config import FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples
 from electra.finetuning.output.finetuning_card import fitted_card
 from electra.finetuning.output.finetuning_page import METRICS, PREDICTIONS, SCORES, write_fit_report
 from electra.finetuning.output.outcome import Outcome, without_nan
 from electra.finetuning.seeds import best, result
-from electra.inference.predictor import load, predict
+from electra.inference.predictor import load
 from electra.labelled.fitted_task import fitted_task, remember
 from electra.metrics.confidence_intervals import intervals
 from electra.metrics.task_metrics import Outcomes
@@ -147,7 +148,7 @@ def _answer(folder: Path, config: FinetuneConfig, examples: Examples, device: to
     """Let the model of a folder answer the held-out examples, and write predictions.jsonl."""
     task = fitted_task(ElectraConfig.from_pretrained(folder), str(folder)).for_scoring()
     model = load(type(task), str(folder)).to(device)
-    answers = list(predict(model, examples.tokenizer, task, examples.held_out))
+    answers = answer_all(model, examples.tokenizer, task, examples.held_out)
     outcomes = task.outcomes(answers, examples.held_out)
     _write_predictions(folder, config, examples, answers, outcomes.correctness().tolist())
     return outcomes

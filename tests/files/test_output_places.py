@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from electra.files.outputs import holding_files, holding_folder
+from electra.files.output_places import holding_files, holding_folder
 
 
 def test_a_new_folder_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
