@@ -29,7 +29,7 @@ def require(holds: bool, name: str, value: object, allowed: str, remedy: str = "
         ValueError: `NAME is VALUE: it must be ALLOWED; REMEDY`.
     """
     if not holds:
-        raise ValueError(f"{name} is {value!r}: it must be {allowed}" + (f"; {remedy}" if remedy else ""))
+        raise ValueError(f"{name} is {shown(value)}: it must be {allowed}" + (f"; {remedy}" if remedy else ""))
 
 
 def require_one_of(name: str, value: object, allowed: Iterable[Any], remedy: str = "") -> None:
@@ -38,7 +38,7 @@ def require_one_of(name: str, value: object, allowed: Iterable[Any], remedy: str
     if value not in choices:
         listed = ", ".join(map(str, choices))
         raise ValueError(
-            f"{name} is {value!r}: choose one of {listed}{did_you_mean(value, choices)}"
+            f"{name} is {shown(value)}: choose one of {listed}{did_you_mean(value, choices)}"
             + (f"; {remedy}" if remedy else "")
         )
 
@@ -88,6 +88,10 @@ def _is_of_type(value: object, annotation: Any) -> bool:
     if issubclass(origin, (list, tuple)) or origin is Sequence:
         items = arguments[:1] or (Any,)
         return isinstance(value, (list, tuple)) and all(_is_of_type(item, items[0]) for item in value)
+    if issubclass(origin, Mapping) and arguments:
+        pairs = value.items() if isinstance(value, origin) else ()
+        kinds = all(_is_of_type(k, arguments[0]) and _is_of_type(v, arguments[1]) for k, v in pairs)
+        return isinstance(value, origin) and kinds
     return isinstance(value, origin)
 
 
@@ -109,6 +113,17 @@ def _type_in_words(annotation: Any) -> str:
     return "a dict" if origin is Mapping or origin is dict else f"a {getattr(origin, '__name__', origin)}"
 
 
+def shown(value: object, most: int = 200) -> str:
+    """`repr` of a value for a message: of what is long, the beginning."""
+    if isinstance(value, int) and value.bit_length() > 4 * most:  # Python refuses to write numbers of many digits
+        return f"a number of about {int(value.bit_length() * 0.30103) + 1} digits"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
 def is_whole(value: object) -> bool:
     """Whether it is a whole number, of NumPy too; True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -120,8 +135,10 @@ def is_count(value: object, least: int = 1) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite int or float; True and False are not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a finite int or float, of NumPy too; True and False are not."""
+    if isinstance(value, Integral):
+        return not isinstance(value, bool)  # always finite, and maybe too large for math.isfinite
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def as_number(value: object, name: str) -> float:
@@ -182,7 +199,7 @@ _PACKAGES = {"sklearn": "scikit-learn"}
 _NUMBERS: dict[Any, Callable[[object], bool]] = {
     bool: lambda value: isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"),  # NumPy's are no bool
     int: is_whole,
-    float: lambda value: isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value),
+    float: is_number,
 }
 _WORDS: dict[Any, str] = {
     bool: "True or False",

@@ -169,7 +169,7 @@ def test_a_network_without_answerability(tmp_path: Path) -> None:
         ({"start_positions": torch.tensor([5, 3, 11])}, "start_positions"),
         ({"end_positions": torch.tensor([5, 3])}, "end_positions"),
         ({"is_impossible": torch.tensor([0, 2, 1])}, "is_impossible"),
-        ({"beam_size": 0}, "beam_size is 0: it must be a whole number above 0"),
+        ({"beam_size": 0}, "beam_size is 0: it must be a whole number, 1 or more"),
     ],
 )
 def test_calls_that_are_refused(changes: dict[str, Any], match: str) -> None:

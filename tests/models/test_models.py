@@ -224,7 +224,7 @@ def test_longer_rows_after_resizing_the_positions() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.resize_token_embeddings(0), "new_num_tokens is 0: it must be a whole number above 0"),
+        (lambda m: m.resize_token_embeddings(0), "new_num_tokens is 0: it must be a whole number, 1 or more"),
         (lambda m: m.resize_token_embeddings(9, pad_to_multiple_of=2.0), "pad_to_multiple_of is 2.0"),
         (lambda m: m.resize_position_embeddings(-1), "new_num_position_embeddings is -1"),
         (lambda m: m.gradient_checkpointing_enable({"reentrant": True}), "gradient_checkpointing_kwargs has 'reentr"),

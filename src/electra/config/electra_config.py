@@ -1,108 +1,71 @@
-"""ElectraConfig: what a network is made of, in transformers' field names; the presets of the paper."""
+"""ElectraConfig: the sizes and options of a network, in transformers' field names, read from and written to files."""
 
 from __future__ import annotations
 
 import copy
-import difflib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from electra.config.config_checks import check
-from electra.config.label_names import numbered_labels, numbers_of, with_all_labels, without_stale_labels
+from electra.config.config_compat import CompatibilityMethods
+from electra.config.config_fields import FIELD_NAMES
+from electra.config.label_names import numbered_labels, numbers_of, of_file, with_all_labels
 from electra.config.presets import PRESETS
 from electra.files.atomic import write_text
 from electra.files.json_objects import object_text, read_object
 from electra.hub.hub_names import find_file
-from electra.hub.push import Pushed
+from electra.validation import is_whole, require, require_one_of, require_type, shown
 
 PathLike = str | os.PathLike[str]
 
 
-@dataclass(kw_only=True, eq=False)
-class _Fields(Pushed):
-    """The fields that transformers 5.23 gives an ElectraConfig, with its defaults."""
-
-    vocab_size: int = 30522
-    """Rows of the word embeddings and of the generator's output layer."""
-    embedding_size: int = 128
-    """Width of the three embedding tables; projected to `hidden_size` where the two differ."""
-    hidden_size: int = 256
-    """Width of the encoder."""
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 4
-    """Must divide `hidden_size`."""
-    intermediate_size: int = 1024
-    """Width of the feed-forward network inside a layer."""
-    hidden_act: str = "gelu"
-    """Activation of the feed-forward networks and of the discriminator's head."""
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    """The longest row, in tokens."""
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    """Standard deviation of fresh weights."""
-    layer_norm_eps: float = 1e-12
-    summary_type: str = "first"
-    """Multiple choice only: which token stands for the row (first, last, mean, cls_index)."""
-    summary_use_proj: bool = True
-    summary_activation: str | None = "gelu"
-    summary_last_dropout: float = 0.1
-    pad_token_id: int | None = 0
-    use_cache: bool = True
-    """Decoders only: return keys and values for the next call."""
-    classifier_dropout: float | None = None
-    """Dropout before a classifier; None: `hidden_dropout_prob`."""
-    is_decoder: bool = False
-    add_cross_attention: bool = False
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    tie_word_embeddings: bool = True
-    architectures: list[str] | None = None
-    output_hidden_states: bool = False
-    output_attentions: bool = False
-    return_dict: bool = True
-    dtype: torch.dtype | str | None = None
-    chunk_size_feed_forward: int = 0
-    is_encoder_decoder: bool = False
-    id2label: dict[int, str] = field(default_factory=lambda: numbered_labels(2))
-    label2id: dict[str, int] = field(default_factory=lambda: numbers_of(numbered_labels(2)))
-    problem_type: str | None = None
-    name_or_path: str = ""
-
-
-_FIELD_NAMES = tuple(field.name for field in fields(_Fields))
-
-
-class ElectraConfig(_Fields):
+class ElectraConfig(CompatibilityMethods):
     """The configuration of an ELECTRA network, field by field transformers' ElectraConfig.
 
-    `ElectraConfig(hidden_size=768, num_labels=3)`. Keywords that are not fields are kept as attributes; these and
-    attributes that are set later are saved.
-    Old spellings are read: `torch_dtype`, `_name_or_path`. A value that no network can be built from is a ValueError
-    that names the field.
+    Keywords that are not fields are kept as attributes; these and attributes that are set later are saved. Old names
+    are read: `torch_dtype`, `_name_or_path`. Of `num_labels`, `id2label` and `label2id` one is enough.
+
+    Example:
+        >>> from electra import ElectraConfig
+        >>> config = ElectraConfig(hidden_size=768, num_attention_heads=12, num_labels=3)
+        >>> config.id2label
+        {0: 'LABEL_0', 1: 'LABEL_1', 2: 'LABEL_2'}
+        >>> ElectraConfig.preset("small").num_hidden_layers
+        12
     """
 
     model_type: ClassVar[str] = "electra"
 
     def __init__(self, **values: Any) -> None:
-        values = _modern_spelling(values)
-        own, unknown = _divide(values)
-        super().__init__(**own)
-        self._attn_implementation: str = unknown.pop("attn_implementation", None) or "sdpa"
-        for name, value in unknown.items():
-            setattr(self, name, value)
-        self.__post_init__()
+        """A configuration from its fields; those that are not given have transformers' defaults.
 
-    def __post_init__(self) -> None:
+        Args:
+            **values: fields by name, `num_labels`, `attn_implementation` ("sdpa" or "eager"), and further keys.
+
+        Raises:
+            ValueError: a field has the wrong type or an invalid value, or a key cannot be kept; the message names it.
+        """
+        fields, further = _divided(_current_names(values))
+        super().__init__(**fields)
+        self._attn_implementation: str = further.pop("attn_implementation", None) or "sdpa"
+        for name, value in further.items():
+            _check_further(name, value)
+            setattr(self, name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Check all fields, as at construction: for fields that were set one by one.
+
+        Raises:
+            ValueError: a field has the wrong type or an invalid value; the message names it.
+        """
         if isinstance(self.dtype, str):
             self.dtype = _dtype(self.dtype)
-        check(self)
+        check(self, self._attn_implementation)
 
     # -- labels -------------------------------------------------------------------------------------------------
 
@@ -121,7 +84,7 @@ class ElectraConfig(_Fields):
 
     def to_dict(self) -> dict[str, Any]:
         """Every field and every further key, as JSON can hold them."""
-        values = {name: copy.deepcopy(getattr(self, name)) for name in _FIELD_NAMES}
+        values = {name: copy.deepcopy(getattr(self, name)) for name in FIELD_NAMES}
         values |= {name: copy.deepcopy(value) for name, value in vars(self).items() if self._is_further(name)}
         values["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
         values["id2label"] = {str(i): name for i, name in self.id2label.items()}
@@ -131,7 +94,7 @@ class ElectraConfig(_Fields):
         return dict(sorted((k, v) for k, v in values.items() if v is not None or k in _KEPT_WHEN_NONE))
 
     def _is_further(self, name: str) -> bool:
-        return not name.startswith("_") and name not in _FIELD_NAMES
+        return not name.startswith("_") and name not in FIELD_NAMES
 
     def to_diff_dict(self) -> dict[str, Any]:
         """`to_dict` without the fields that every model of transformers has, where they are at their defaults."""
@@ -148,18 +111,44 @@ class ElectraConfig(_Fields):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> ElectraConfig:
-        """From a config.json's content; `overrides` win."""
+        """A configuration from the content of a config.json.
+
+        Args:
+            values: the content. Labels that contradict one another are settled by `id2label`, with a warning.
+            **overrides: fields to change.
+
+        Raises:
+            ValueError: it is that of another kind of model, or a field is invalid.
+        """
+        return cls._from_values(values, overrides, "the configuration")
+
+    @classmethod
+    def _from_values(cls, values: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> ElectraConfig:
         kind = values.get("model_type", "electra")
         if kind != "electra":
             raise ValueError(
-                f"this is the configuration of a {kind!r} model, and only 'electra' models can be read here"
+                f"this is the configuration of a {shown(kind)} model, and only 'electra' models can be read here: "
+                f"load it with transformers"
             )
         values, overrides = _renamed(values), _renamed(overrides)
-        return cls(**{**without_stale_labels(values, overrides), **overrides})
+        return cls(**{**of_file(values, overrides, source), **overrides})
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str]) -> ElectraConfig:
-        return cls.from_dict(read_object(Path(path)))
+        """A configuration from a file.
+
+        Raises:
+            ValueError: it is not valid JSON, or `from_dict` refuses its content; the message names the file.
+        """
+        return cls._from_file(Path(path), {})
+
+    @classmethod
+    def _from_file(cls, file: Path, overrides: Mapping[str, Any]) -> ElectraConfig:
+        values = read_object(file)
+        try:
+            return cls._from_values(values, overrides, str(file))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
 
     @classmethod
     def from_pretrained(
@@ -175,16 +164,23 @@ class ElectraConfig(_Fields):
         return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> ElectraConfig:
-        """Read config.json from a folder, a file or a hub name. `overrides`: fields to change.
+        """Read config.json from a folder, a file or a repository on the Hugging Face Hub.
 
-        return_unused_kwargs: return (configuration, those of the overrides that are no fields of it).
-        A folder without config.json is an OSError; a file that is no ELECTRA configuration a ValueError naming it.
+        Args:
+            pretrained_model_name_or_path: the folder, the file, or a name like "google/electra-small-discriminator".
+            subfolder, revision, cache_dir, token, local_files_only, force_download: as in `find_file`.
+            return_unused_kwargs: return (configuration, those of the overrides that are no fields of it).
+            **overrides: fields to change.
+
+        Raises:
+            OSError: there is no such folder or repository, or no config.json in it.
+            ValueError: the file is not an ELECTRA's configuration, or a field is invalid; the message names both.
         """
         name_or_path = pretrained_model_name_or_path
         path = Path(name_or_path).expanduser()
-        found: Path | None = path if path.is_file() else None
-        if found is None:
-            found = find_file(
+        file: Path | None = path if path.is_file() else None
+        if file is None:
+            file = find_file(
                 name_or_path,
                 "config.json",
                 subfolder=subfolder,
@@ -194,25 +190,25 @@ class ElectraConfig(_Fields):
                 local_files_only=local_files_only,
                 force_download=force_download,
             )
-        if found is None:
-            raise OSError(f"{name_or_path} has no config.json: it is not a model folder")
-        values = read_object(found)
+        if file is None:
+            raise OSError(_no_config(str(name_or_path), path))
+        values = read_object(file) if return_unused_kwargs else {}
         unused = {k: v for k, v in overrides.items() if return_unused_kwargs and not _is_field(k, values)}
         overrides = {k: v for k, v in overrides.items() if k not in unused}
-        try:
-            config = cls.from_dict(values, **{"name_or_path": str(name_or_path), **overrides})
-        except ValueError as error:
-            raise ValueError(f"{found}: {error}") from error
+        config = cls._from_file(file, {"name_or_path": str(name_or_path), **overrides})
         # the pair is what transformers' auto classes ask for; the type is that of every other call
         return (config, unused) if return_unused_kwargs else config  # type: ignore[return-value]
 
     def save_pretrained(
         self, save_directory: PathLike, push_to_hub: bool = False, *, repo_id: str | None = None, **push: Any
     ) -> None:
-        """Write config.json into a folder, which is made if need be.
+        """Write config.json into a folder.
 
-        push_to_hub: upload it as well, to the repository `repo_id` (default: of the folder's name); `push` are further
-        arguments of `push_to_hub`.
+        Args:
+            save_directory: the folder, which is created if it is not there.
+            push_to_hub: upload it too.
+            repo_id: the repository to upload to. Default: the folder's name.
+            **push: further arguments of `push_to_hub`.
         """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,46 +218,44 @@ class ElectraConfig(_Fields):
             self.push_to_hub(repo_id or folder.name, **push)
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Set several fields; all are checked together."""
+        """Set several fields; all are checked together, and nothing is changed if one of them is invalid."""
         present = {**self.to_dict(), "attn_implementation": self._attn_implementation}
         self.__dict__ = type(self).from_dict(present, **values).__dict__
-
-    def update_from_string(self, update_str: str) -> None:
-        """Set several fields from text: "hidden_dropout_prob=0.2,use_cache=false". Each keeps its type."""
-        pairs = [part.partition("=") for part in update_str.split(",")]
-        for name, equals, _ in pairs:
-            if not equals or name not in vars(self):
-                raise ValueError(f"{name + equals!r} is no 'field=value' of this configuration, in {update_str!r}")
-        self.update({name: _typed(name, value, getattr(self, name)) for name, _, value in pairs})
 
     # -- sizes ----------------------------------------------------------------------------------------------------
 
     @classmethod
     def preset(cls, size: str, **overrides: Any) -> ElectraConfig:
-        """The discriminator of a size: tiny, small, small++, base, large (paper, table 6); `overrides` win."""
-        if size not in PRESETS:
-            hint = difflib.get_close_matches(size, PRESETS, 1)
-            raise ValueError(
-                f"unknown size {size!r}: the sizes are {', '.join(PRESETS)}" + (f"; meant {hint[0]}?" if hint else "")
-            )
+        """The discriminator's configuration by its size (paper, table 6).
+
+        Args:
+            size: tiny (for laptops and tests), small, small++ (the published small one), base or large.
+            **overrides: fields to change. Heads and feed-forward size follow from `hidden_size`.
+        """
+        require_one_of("size", size, PRESETS)
         hidden = overrides.get("hidden_size", PRESETS[size]["hidden_size"])
         derived = {"num_attention_heads": max(1, hidden // 64), "intermediate_size": 4 * hidden}
         return cls(**{**PRESETS[size], **derived, **overrides})
 
     def generator(self, fraction: float | None = None) -> ElectraConfig:
-        """The generator's configuration that goes with this discriminator.
+        """The configuration of the generator that goes with this discriminator.
 
-        fraction: of `hidden_size`; by default `generator_hidden_size` as the preset or the file set it, else 1/4.
         The embeddings are shared, so their size stays; depth stays; heads = max(1, hidden // 64), FFN = 4 x hidden
         (google-research/electra run_pretraining.py, get_generator_config).
+
+        Args:
+            fraction: the generator's `hidden_size` as a fraction of this one's. Default: `generator_hidden_size`, as
+                the preset or the file has it, else 1/4.
         """
         if fraction is None:
-            given = getattr(self, "generator_hidden_size", getattr(self, "generator_size", 0.25))
-            fraction = float(given)
-        if not 0 < fraction <= 1:
-            raise ValueError(
-                f"generator_hidden_size is {fraction}: it is the share of hidden_size, above 0 and up to 1"
-            )
+            # Google's files have the name of the second
+            stored = getattr(self, "generator_hidden_size", getattr(self, "generator_size", 0.25))
+            try:
+                fraction = float(stored)
+            except (TypeError, ValueError):
+                fraction = stored
+        in_range = isinstance(fraction, float | int) and 0 < fraction <= 1
+        require(in_range, "generator_hidden_size", fraction, "a fraction of hidden_size, above 0 and up to 1")
         hidden = round(self.hidden_size * fraction)
         values = {name: value for name, value in self.to_dict().items() if name not in _OF_THE_DISCRIMINATOR}
         values |= {
@@ -271,36 +265,6 @@ class ElectraConfig(_Fields):
             "attn_implementation": self._attn_implementation,
         }
         return type(self).from_dict(values)
-
-    # -- small habits of transformers' configs ------------------------------------------------------------------------
-
-    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> ElectraConfig:
-        return self
-
-    def validate(self) -> None:
-        """Refuse what no network can be built from, as at construction: for fields that were set one by one."""
-        check(self)
-
-    @property
-    def torch_dtype(self) -> torch.dtype | str | None:
-        """An older name of `dtype`."""
-        return self.dtype
-
-    @torch_dtype.setter
-    def torch_dtype(self, dtype: torch.dtype | str | None) -> None:
-        self.dtype = dtype
-
-    @property
-    def use_return_dict(self) -> bool:
-        return self.return_dict
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.to_dict())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ElectraConfig) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string().rstrip()}"
@@ -317,23 +281,38 @@ _KEPT_WHEN_NONE = frozenset(
         "summary_activation",
     }
 )
-# what transformers writes only where it differs from the default
+"""Fields that are written as null, as transformers does."""
 _OF_EVERY_MODEL = frozenset(
     {
         *("output_hidden_states", "output_attentions", "return_dict", "dtype", "chunk_size_feed_forward"),
         *("is_encoder_decoder", "id2label", "label2id", "problem_type", "architectures", "_name_or_path"),
     }
 )
+"""Fields that transformers writes only where they differ from the default."""
 _OLD_NAMES = {
     "torch_dtype": "dtype",
     "_name_or_path": "name_or_path",
     "_attn_implementation": "attn_implementation",
 }
 _OF_THE_DISCRIMINATOR = frozenset({"architectures", "generator_hidden_size", "generator_size", "_name_or_path"})
+_FLAGS = frozenset({"output_hidden_states", "output_attentions", "return_dict", "use_cache", "is_decoder"})
+_FLAGS |= {"add_cross_attention", "tie_word_embeddings", "is_encoder_decoder", "chunk_size_feed_forward"}
+_FURTHER: dict[str, Any] = {"summary_first_dropout": float, "name_or_path": str}
+"""Keys that are no fields and that are read all the same."""
+_DEEPEST = 100
 
 
-def _modern_spelling(values: dict[str, Any]) -> dict[str, Any]:
-    """Old names of fields, and values that only older files hold, in today's form."""
+def _no_config(name: str, folder: Path) -> str:
+    """The error for a folder without config.json; a run's folder holds models in folders of their own."""
+    inside = [half for half in ("discriminator", "generator") if (folder / half / "config.json").is_file()]
+    if inside:
+        choice = " or ".join(str(folder / half) for half in inside)
+        return f"{name} has no config.json: it is the folder of a pretraining run. Its models are {choice}"
+    return f"{name} has no config.json: it is not a model folder"
+
+
+def _current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Old names of fields, and what follows from a part of the labels, in today's form."""
     kept = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version")}
     return with_all_labels(_renamed(kept))
 
@@ -344,32 +323,38 @@ def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     return old | {name: value for name, value in values.items() if name not in _OLD_NAMES}
 
 
-def _divide(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    own = {name: value for name, value in values.items() if name in _FIELD_NAMES}
-    return own, {name: value for name, value in values.items() if name not in _FIELD_NAMES}
+def _divided(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields, and further keys. None asks for the default of a flag, as in transformers."""
+    fields = {name: value for name, value in values.items() if name in FIELD_NAMES}
+    fields = {name: value for name, value in fields.items() if not (value is None and name in _FLAGS)}
+    # NumPy's whole numbers, which JSON files cannot hold, become Python's
+    fields = {name: int(value) if is_whole(value) else value for name, value in fields.items()}
+    return fields, {name: value for name, value in values.items() if name not in FIELD_NAMES}
+
+
+def _check_further(name: str, value: Any) -> None:
+    """Refuse a key that would hide a method, or that no file can hold."""
+    if name.startswith("__") or hasattr(ElectraConfig, name):
+        raise ValueError(f"{shown(name)} is no field of a configuration, but the name of a method: rename or remove it")
+    if name in _FURTHER:
+        require_type(name, value, _FURTHER[name])
+    _check_depth(name, value, 0)
+
+
+def _check_depth(name: str, value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"{shown(name)} is nested more than {_DEEPEST} deep: a configuration is not")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(name, inner, depth + 1)
 
 
 def _is_field(name: str, values: Mapping[str, Any]) -> bool:
     spellings = {"torch_dtype", "num_labels", "attn_implementation"}
-    return name in spellings or name in values or name in _FIELD_NAMES
-
-
-def _typed(name: str, text: str, present: Any) -> Any:
-    """A value written as text, in the type of the one that is there."""
-    if isinstance(present, bool):
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise ValueError(f"{name}={text}: it must be true or false")
-        return text.lower() in ("true", "1")
-    if isinstance(present, (int, float)):
-        try:
-            return type(present)(text)
-        except ValueError as error:
-            raise ValueError(f"{name}={text}: it must be a number, as {present} is") from error
-    return text
+    return name in spellings or name in values or name in FIELD_NAMES
 
 
 def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"dtype is {name!r}: it must be one of torch's, such as float32, float16 or bfloat16")
-    return found
+    dtype = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"dtype is {shown(name)}: it must be one of torch's, such as float32, float16 or bfloat16")
+    return dtype

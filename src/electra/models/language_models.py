@@ -98,6 +98,7 @@ class _LanguageModel(ElectraPreTrainedModel):
         self.electra = ElectraModel(config)
         self.generator_predictions = ElectraGeneratorPredictions(config)
         self.generator_lm_head = nn.Linear(config.embedding_size, config.vocab_size)
+        self.electra.tied_inside = type(self).__name__
         self.post_init()
 
     def predict_words(self, hidden: Tensor) -> Tensor:
