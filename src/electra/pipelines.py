@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from electra.inference.predictor import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.task import ExampleError, Task
+from electra.text.special_tokens import check_embeddings
 from electra.text.tokenizer import ElectraTokenizer
 
 # Options of transformers' pipelines that change no answer here: nothing is ever padded, tokenizers are always the fast
@@ -103,6 +105,7 @@ def pipeline(
     chosen = kind.from_config(config or loaded.config, **_task_options(kind, options))  # type: ignore[arg-type]
     if isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = ElectraTokenizer.from_pretrained(str(tokenizer), **hub)
+    check_embeddings(tokenizer, int(getattr(getattr(loaded, "config", None), "vocab_size", sys.maxsize)))
     if device is not None:
         loaded = loaded.to(hardware.choose(device))
     return Pipeline(chosen, loaded, tokenizer, batch_size=batch_size, batch_tokens=batch_tokens)

@@ -66,9 +66,12 @@ def predict(
 
 def _fitted(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
     """The task made ready for a tokenizer, and checked against the model."""
+    from electra.text.special_tokens import check_embeddings
+
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", sys.maxsize)
     if task.max_length > longest:
         raise ValueError(f"max_length={task.max_length}: the model reads at most {longest} tokens")
+    check_embeddings(tokenizer, getattr(getattr(model, "config", None), "vocab_size", sys.maxsize))
     return task.for_tokenizer(tokenizer)
 
 

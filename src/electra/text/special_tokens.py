@@ -307,6 +307,29 @@ class TokenTable:
             set_template(self._backend, self.cls_token, self.sep_token)
 
 
+def check_embeddings(tokenizer: Any, embeddings: int) -> None:
+    """Refuse a tokenizer with tokens that a network has no embedding for.
+
+    Args:
+        tokenizer: ElectraTokenizer, or another with `__len__` and `get_vocab`.
+        embeddings: how many token embeddings the network has (`config.vocab_size`).
+
+    Raises:
+        ValueError: the message names the first such token, and what to do.
+    """
+    if not hasattr(tokenizer, "get_vocab") or len(tokenizer) <= embeddings:
+        return
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= embeddings)
+    if beyond:
+        number, token = beyond[0]
+        others = f" and {len(beyond) - 1} more" if len(beyond) > 1 else ""
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer):,} tokens and the network {embeddings:,} token embeddings: {token!r} "
+            f"(id {number}){others} has none. Use the tokenizer that was saved with the model, or call "
+            f"model.resize_token_embeddings({len(tokenizer)}) and train the new embeddings"
+        )
+
+
 def _special(token: str | AddedToken) -> AddedToken:
     """A special token as transformers marks it: found in the text before normalization."""
     return token if isinstance(token, AddedToken) else AddedToken(token, special=True, normalized=False)

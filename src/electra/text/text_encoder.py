@@ -29,6 +29,9 @@ from electra.text.special_tokens import TokenTable
 
 logger = logging.getLogger("electra")
 
+MOSTLY_UNKNOWN = 0.5
+"""Fraction of tokens; above it the model has nothing to go by, and its answers are no answers to the text."""
+
 
 class TextEncoder(TokenTable):
     """A token table that makes rows of ids from text.
@@ -54,13 +57,13 @@ class TextEncoder(TokenTable):
 
     def _start(self) -> None:
         """Set what is not part of a pickle."""
-        self._warned_too_long = False
+        self._warned_too_long = self._warned_unknown = False
         self._lock = threading.Lock()  # truncation is a setting of the backend, not of one call to it
         _ENCODERS.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # equal before and after a call, so that what is keyed by a tokenizer's pickle is found again
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_warned_too_long")}
+        return {name: value for name, value in vars(self).items() if name != "_lock" and "_warned" not in name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -153,6 +156,7 @@ class TextEncoder(TokenTable):
         def encode(one: Any, two: Any) -> BatchEncoding:
             rows, batched = as_rows(one, two, is_split_into_words)
             encodings = self._encode_rows(rows, cut, split)
+            self._warn_unknown(encodings, rows)
             if verbose and max_length is None:
                 self._warn_too_long(encodings)
             windows, samples = windows_of(encodings, columns.overflow)
@@ -252,6 +256,39 @@ class TextEncoder(TokenTable):
                 longest,
                 self.model_max_length,
             )
+
+    def _warn_unknown(self, encodings: list[Encoding], rows: list[Any]) -> None:
+        """Warn once if most of a call's text is unknown, as of Korean under an English vocabulary."""
+        unknown_id = self.unk_token_id
+        if self._warned_unknown or unknown_id is None:
+            return
+        unknown = sum(encoding.ids.count(unknown_id) for encoding in encodings)
+        if not unknown:
+            return
+        tokens = sum(len(encoding) - sum(encoding.special_tokens_mask) for encoding in encodings)
+        if unknown > MOSTLY_UNKNOWN * tokens:
+            self._warned_unknown = True
+            logger.warning(
+                "most of the text is unknown to the tokenizer: %d of %d tokens are %s%s. Use a model whose vocabulary "
+                "was made from text like this, or check that the tokenizer is the model's and keeps what its "
+                "vocabulary has (do_lower_case, strip_accents)",
+                unknown,
+                tokens,
+                self.unk_token,
+                _example(encodings, rows, unknown_id),
+            )
+
+
+def _example(encodings: list[Encoding], rows: list[Any], unknown_id: int) -> str:
+    """The first unknown word, where it can be read off the text."""
+    for encoding, row in zip(encodings, rows, strict=True):
+        text = row[0] if isinstance(row, tuple) else row
+        if isinstance(text, str) and unknown_id in encoding.ids:
+            at = encoding.ids.index(unknown_id)
+            if encoding.sequence_ids[at] == 0:
+                start, end = encoding.offsets[at]
+                return f", such as {text[start : min(end, start + 40)]!r}"
+    return ""
 
 
 _ENCODERS: WeakSet[TextEncoder] = WeakSet()
