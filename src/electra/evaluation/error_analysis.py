@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
-from electra.metrics.entity_metrics import OUTSIDE, entities
+from electra.metrics.entity_metrics import entities
+from electra.metrics.tag_schemes import recognise_scheme
 from electra.reporting.marked_text import Mark, Part
 from electra.tasks.inputs.relevance import read_relevance
 from electra.tasks.inputs.texts import read_answers, read_choices, read_question, read_ranking, read_words
@@ -103,8 +104,9 @@ def _(task: TokenClassification, example: Any, answer: Any, correct: float) -> C
     predicted, tags = task.word_labels(answer, example), [task.labels[i] for i in task.target(example)]
     spans = [(start, start + len(word)) for start, word in zip(words.starts, words.words, strict=True)]
     badness = sum(score for (label, score), tag in zip(predicted, tags, strict=True) if label != tag)
-    if all(label == OUTSIDE or label[1:2] == "-" for label in task.labels):
-        marks = [*_entities(tags, spans, True), *_entities([label for label, _ in predicted], spans, False)]
+    if (scheme := recognise_scheme(task.labels)) is not None:
+        sides = (tags, True), ([label for label, _ in predicted], False)
+        marks = [mark for side, right in sides for mark in _entities(scheme.to_iob2(side), spans, right)]
     else:
         each = zip(spans, predicted, tags, strict=True)
         wrong = [(span, label, tag) for span, (label, _), tag in each if label != tag]

@@ -14,7 +14,7 @@ STEPS_TO_LEARN = 50
 """A fit of fewer steps is never called a failure."""
 UNLEARNT = 0.98
 """A model has learnt nothing if its loss is above this fraction of the loss at chance."""
-TELLING = ("matthews", "f1", "micro_f1", "pearson")
+TELLING = ("matthews", "f1", "word_f1", "micro_f1", "pearson")
 """Scores that are 0 or NaN where a model gives the same answer to everything."""
 
 

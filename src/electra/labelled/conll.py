@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from electra.files.lines import Line, Refuse, Row
+from electra.metrics.tag_schemes import recognise_scheme
 
 SUFFIXES = (".conll", ".bio", ".iob", ".bioes", ".train", ".testa", ".testb")
 """The last three as in eng.train of CoNLL-2003."""
@@ -14,9 +15,6 @@ DOCUMENT = "-DOCSTART-"
 """What stands in place of a word where a document begins."""
 COMMENT = "# id "
 """How a line begins that names a sentence, as in MultiCoNER's files."""
-BEGINNINGS = ("B", "S", "U")
-ENDINGS = ("E", "S", "L", "U")
-PREFIXES = {*BEGINNINGS, *ENDINGS, "I", "M"}
 
 
 def sentences(path: Path, lines: Iterable[Line], refuse_row: Refuse) -> Iterator[Row]:
@@ -53,17 +51,9 @@ def _wrong(fields: Sequence[str], first: Sequence[str]) -> str:
 
 
 def iob2(tags: Sequence[str]) -> list[str]:
-    """Tags in which every entity begins with B- and goes on with I-, from IOB1, IOB2, BIOES or BILOU.
+    """Tags in which every entity begins with B- and continues with I-, from any scheme that is recognised.
 
     Where something is no such tag (parts of speech), all are returned as they are.
     """
-    parts = [tag.partition("-") for tag in tags]
-    if not all(prefix == "O" if not dash else prefix in PREFIXES and kind for prefix, dash, kind in parts):
-        return list(tags)
-    made: list[str] = []
-    before, ended = "", True  # the type of the entity that the last word was in, and whether it ended there
-    for prefix, _, kind in parts:
-        begins = prefix in BEGINNINGS or kind != before or ended
-        made.append(f"{'B' if begins else 'I'}-{kind}" if kind else "O")
-        before, ended = kind, prefix in ENDINGS
-    return made
+    scheme = recognise_scheme(set(tags))
+    return list(tags) if scheme is None else scheme.to_iob2(tags)

@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import eq
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from electra.metrics.bootstrap_counts import f1, ratio
+from electra.metrics.tag_schemes import OUTSIDE as OUTSIDE
+from electra.metrics.tag_schemes import Place, TagScheme, begins_entity
 from electra.metrics.task_metrics import REPORT_NAMES, Outcomes, as_floats, confusion_counts
 from electra.validation import import_extra
 
 IOB2_PREFIXES = {"B", "I", "O"}
-OUTSIDE = "O"
-"""The tag of words outside of any entity."""
+BIOES_PREFIXES = {*IOB2_PREFIXES, "E", "S"}
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,29 @@ class EntityOutcomes(Outcomes):
     predicted: Sequence[Sequence[str]]
     expected: Sequence[Sequence[str]]
 
+    @classmethod
+    def of_scheme(
+        cls, predicted: Sequence[Sequence[str]], expected: Sequence[Sequence[str]], scheme: TagScheme
+    ) -> Self:
+        """Outcomes of tags in any scheme, which are brought into the spelling of IOB2 or BIOES.
+
+        In IOB1, and in schemes without beginnings, an entity begins with an inside tag: where expected tags do so, the
+        tags of both sides become IOB2, as strict counts ask for beginnings.
+        """
+        sides = predicted, expected
+        if not scheme.has_ends and any(map(_begins_inside, map(scheme.read, expected))):
+            return cls(*([scheme.to_iob2(tags) for tags in side] for side in sides))
+        return cls(*([scheme.canonical(tags) for tags in side] for side in sides))
+
     def __len__(self) -> int:
         return len(self.expected)
 
     def scores(self, indices: np.ndarray | None = None) -> dict[str, float]:
         """F1, precision and recall of whole entities, F1 as conlleval counts, and the accuracy of the tags.
 
-        The first three are strict: an entity begins with B-. conlleval also starts one at an I- that does not continue
-        an entity of its type. Tags of other schemes than IOB2 are counted as conlleval does.
+        The first three are strict: an entity begins with B-, and in BIOES ends with E- or is an S-.
+        conlleval also starts one at an I- that does not continue an entity of its type. Tags of other schemes are
+        counted as conlleval does.
         """
         metrics = _seqeval("metrics")
         picked = range(len(self)) if indices is None else indices
@@ -48,9 +64,11 @@ class EntityOutcomes(Outcomes):
         return as_floats({**scores, "accuracy": metrics.accuracy_score(expected, predicted)})
 
     def _strictness(self) -> dict[str, Any]:
-        """seqeval's arguments: strict counting, where the tags are of the scheme IOB2."""
+        """seqeval's arguments: strict counting, where the tags are of the schemes IOB2 or BIOES."""
         prefixes = {tag[:1] for tags in chain(self.predicted, self.expected) for tag in tags}
-        return {"mode": "strict", "scheme": _seqeval("scheme").IOB2} if prefixes <= IOB2_PREFIXES else {}
+        if prefixes <= IOB2_PREFIXES:
+            return {"mode": "strict", "scheme": _seqeval("scheme").IOB2}
+        return {"mode": "strict", "scheme": _seqeval("scheme").IOBES} if prefixes <= BIOES_PREFIXES else {}
 
     def resampled(self, resamples: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         """From the counts of entities of each example, strictly and as conlleval counts, and of its correct tags."""
@@ -94,6 +112,11 @@ class EntityOutcomes(Outcomes):
         expected, predicted = ([tag[2:] or tag for tag in chain(*side)] for side in (self.expected, self.predicted))
         types = sorted({*expected, *predicted}, key=lambda name: (name != OUTSIDE, name))
         return tuple(types), confusion_counts(expected, predicted, types)
+
+
+def _begins_inside(places: Sequence[Place]) -> bool:
+    """Whether an entity begins with an inside tag."""
+    return any(begins and place.letter == "I" for place, begins in zip(places, begins_entity(places), strict=True))
 
 
 def _entity_counts(expected: Sequence[str], predicted: Sequence[str], scheme: Any) -> tuple[int, int, int]:

@@ -108,7 +108,12 @@ class LabelOutcomes(Outcomes):
             matthews = metrics.matthews_corrcoef(expected, predicted, sample_weight=weights)
         accuracy = metrics.accuracy_score(expected, predicted, sample_weight=weights)
         found = {"accuracy": accuracy, "macro_f1": each.mean(), "matthews": matthews}
-        return as_floats(found | ({"f1": each[1]} if len(self.labels) == 2 else {}))
+        return as_floats(found | ({self._f1: each[1]} if len(self.labels) == 2 else {}))
+
+    @property
+    def _f1(self) -> str:
+        """The name of the second label's F1. That of words must not be taken for that of entities."""
+        return "f1" if self.owner is None else "word_f1"
 
     def _pairs(self, indices: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every pair of an expected and a predicted label that occurs, and how often.
@@ -127,7 +132,8 @@ class LabelOutcomes(Outcomes):
         count = len(self.labels)
         pairs, kinds = np.unique(self.expected * count + self.predicted, return_inverse=True)
         counts = totals(np.arange(len(self)) if self.owner is None else self.owner, kinds, len(self), resamples)
-        return label_scores(counts, pairs // count, pairs % count, count)
+        scores = label_scores(counts, pairs // count, pairs % count, count)
+        return {self._f1 if name == "f1" else name: values for name, values in scores.items()}
 
     def correctness(self) -> np.ndarray:
         """Whether a decision is correct; of several, the fraction that is (1 of none)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -13,15 +14,18 @@ from torch import nn
 from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.metrics import task_metrics as metrics
-from electra.metrics.entity_metrics import OUTSIDE as OUTSIDE
 from electra.metrics.entity_metrics import EntityOutcomes
+from electra.metrics.tag_schemes import OUTSIDE as OUTSIDE
+from electra.metrics.tag_schemes import recognise_scheme, unrecognised
 from electra.nn.losses import IGNORED
 from electra.tasks.inputs.texts import Words, read_single_text, read_words
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
 from electra.tasks.labelled_task import ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
-from electra.tasks.outputs.entities import STRATEGIES, entities, without
+from electra.tasks.outputs.entities import STRATEGIES, entities
 from electra.tasks.task import label_logits, of_each
 from electra.validation import require, require_one_of
+
+log = logging.getLogger("electra")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +144,9 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
 
     def decode(self, encoded: EncodedTokens, outputs: Sequence[np.ndarray], tokenizer: Any) -> list[dict[str, Any]]:
         scores = encoded.merge(outputs)
-        found = entities(encoded.tokens, scores, self.labels, self.aggregation_strategy, tokenizer)
-        return without(found, self.ignore_labels)
+        return entities(
+            encoded.tokens, scores, self.labels, self.aggregation_strategy, tokenizer, ignored=self.ignore_labels
+        )
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
         """An item for every window; -100 except for each word's first token, in the window that scores it."""
@@ -159,18 +164,36 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         words, tags = read_words(example).words, _tags(example)
         if len(words) != len(tags):
             raise ValueError(f"{len(words)} tokens and {len(tags)} tags: each token has a tag")
-        return [self.label_index(tag) for tag in tags]
+        return [self.label_index(tag) for tag in self._as_labels(tags)]
+
+    def _as_labels(self, tags: Sequence[Any]) -> Sequence[Any]:
+        """The tags, or the labels that mean the same where the tags are of another scheme than the labels."""
+        if all(isinstance(tag, str) and tag in self.labels for tag in tags):
+            return tags
+        names = list(map(str, tags))
+        own, other = recognise_scheme(self.labels), recognise_scheme(set(names))
+        if own is None or (other is None and set(names) != {OUTSIDE}):
+            return tags
+        return own.write(other.to_iob2(names) if other else names) or tags
 
     def for_scoring(self) -> Self:
         return replace(self, aggregation_strategy="none", ignore_labels=())
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> metrics.Outcomes:
-        """Compare entities if the labels are like O, B-PER, I-PER; else each word's label."""
+        """Compare entities if the labels are of a tag scheme, such as O, B-PER, I-PER; else each word's label.
+
+        Labels of which only some are of a scheme are compared by words, with a warning.
+        """
         expected = of_each(self.target, examples)
         each = zip(predictions, examples, strict=True)
         predicted = [[label for label, _ in self.word_labels(*pair)] for pair in each]
-        if all(label == OUTSIDE or label[1:2] == "-" for label in self.labels):
-            return EntityOutcomes(predicted, [[self.labels[i] for i in tags] for tags in expected])
+        scheme = recognise_scheme(self.labels)
+        if scheme is not None:
+            return EntityOutcomes.of_scheme(predicted, [[self.labels[i] for i in tags] for tags in expected], scheme)
+        if others := unrecognised(self.labels):
+            log.warning(
+                "the labels %s fit no tag scheme, the others do: words are scored, not entities", ", ".join(others)
+            )
         numbers = [[self.labels.index(tag) for tag in tags] for tags in predicted]
         return metrics.word_outcomes(numbers, expected, self.labels)
 

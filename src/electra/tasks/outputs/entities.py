@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from electra.metrics.tag_schemes import OUTSIDE, OUTSIDE_PLACE, Place, begins_entity, recognise_scheme
 from electra.tasks.inputs.token_offsets import Tokens
+
+Item = TypeVar("Item")
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 
@@ -36,11 +39,19 @@ class Piece:
 
 
 def entities(
-    tokens: Tokens, scores: np.ndarray, labels: Sequence[str], strategy: str, tokenizer: Any
+    tokens: Tokens,
+    scores: np.ndarray,
+    labels: Sequence[str],
+    strategy: str,
+    tokenizer: Any,
+    *,
+    ignored: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """What is found in a text: scores [tokens, K] -> dicts, those of every label.
+    """The entities of a text: scores [tokens, K] -> dicts, without those of labels or types that are `ignored`.
 
-    `none`: a dict for each token. `simple`: neighbours of the same kind are one, unless the later begins with B-.
+    Labels may be of any tag scheme, see `electra.metrics.tag_schemes`: BIO, BIOES, BILOU, BMES, `PER-B`, `b_per`.
+
+    `none`: a dict for each token. `simple`: neighbours of the same type are one, unless the later begins an entity.
     `first`, `average`, `max`: the same, after all tokens of a word were given the word's label: its first token's, that
     of the mean of their scores, or that of its surest token.
     """
@@ -57,13 +68,20 @@ def entities(
                 "end": piece.end,
             }
             for index, piece in enumerate(pieces, start=1)  # [CLS] is 0
+            if labels[piece.label] not in ignored
         ]
     join: Join = tokenizer.convert_tokens_to_string
     if strategy != "simple":
         pieces = [_word(word, strategy, join) for word in _runs(pieces, lambda i: not names[i].startswith("##"))]
-    kinds = [_prefix_and_kind(labels[piece.label]) for piece in pieces]
-    runs = _runs(pieces, lambda i: kinds[i][0] == "B" or kinds[i][1] != kinds[i - 1][1])
-    return [_entity(run, labels, join) for run in runs]
+    meaning = _meaning(labels)
+    places = [meaning[piece.label] for piece in pieces]
+    begins = begins_entity(places)
+    runs = _runs(list(zip(pieces, places, strict=True)), lambda i: begins[i] or places[i].type != places[i - 1].type)
+    return [
+        _entity([piece for piece, _ in run], group, join)
+        for run in runs
+        if (group := run[0][1].type or OUTSIDE) not in ignored or (run[0][1].type and group == OUTSIDE)
+    ]
 
 
 def _token_pieces(tokens: Tokens, names: Sequence[str], scores: np.ndarray, unknown: int) -> list[Piece]:
@@ -77,7 +95,7 @@ def _token_pieces(tokens: Tokens, names: Sequence[str], scores: np.ndarray, unkn
     ]
 
 
-def _runs(pieces: Sequence[Piece], begins: Callable[[int], bool]) -> list[list[Piece]]:
+def _runs(pieces: Sequence[Item], begins: Callable[[int], bool]) -> list[list[Item]]:
     """Cut a sequence before every piece that begins something; the first one does in any case."""
     count = 0
     numbers = []
@@ -99,23 +117,28 @@ def _word(pieces: Sequence[Piece], strategy: str, join: Join) -> Piece:
     return Piece.judged(join([piece.word for piece in pieces]), scores, pieces[0].start, pieces[-1].end)
 
 
-def _prefix_and_kind(label: str) -> tuple[str, str]:
+def _meaning(labels: Sequence[str]) -> list[Place]:
+    """What each label means; labels that are of no scheme are types of their own, as transformers has it."""
+    scheme = recognise_scheme(labels)
+    if scheme is not None:
+        return scheme.read(labels)
+    return [_place(label) for label in labels]
+
+
+def _place(label: str) -> Place:
     """B-PER -> B, PER; a label without such a prefix continues its own kind."""
+    if label == OUTSIDE:
+        return OUTSIDE_PLACE
     if label[:2] in ("B-", "I-"):
-        return label[0], label[2:]
-    return "I", label
+        return Place(label[0], label[2:])
+    return Place("I", label)
 
 
-def _entity(pieces: Sequence[Piece], labels: Sequence[str], join: Join) -> dict[str, Any]:
+def _entity(pieces: Sequence[Piece], group: str, join: Join) -> dict[str, Any]:
     return {
-        "entity_group": labels[pieces[0].label].split("-", 1)[-1],
+        "entity_group": group,
         "score": float(np.mean([piece.score for piece in pieces])),
         "word": join([piece.word for piece in pieces]),
         "start": pieces[0].start,
         "end": pieces[-1].end,
     }
-
-
-def without(found: Iterable[dict[str, Any]], ignored: Sequence[str]) -> list[dict[str, Any]]:
-    """Leave out the entities of some labels."""
-    return [e for e in found if e.get("entity") not in ignored and e.get("entity_group") not in ignored]
