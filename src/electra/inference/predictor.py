@@ -1,19 +1,23 @@
-"""Examples in, answers out, in the order they came: the engine of pipelines and of evaluation, and `electra predict`.
+"""The inference engine of pipelines, `predict` and `evaluate`: examples in, answers out, in order and without padding.
 
-Examples are read in windows. In each, rows are sorted by length and put into ragged batches of so many tokens, so
-nothing is padded, and a stream of any length needs only the memory of a window.
+Examples are read in windows. In each window, sequences are sorted by length and put into ragged batches up to a number
+of tokens, so nothing is padded, and a stream of any length needs only the memory of a window.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from electra.validation import require_count
 
 if TYPE_CHECKING:  # the flags of `electra predict` must not wait for torch
     from torch import nn
@@ -24,12 +28,18 @@ if TYPE_CHECKING:  # the flags of `electra predict` must not wait for torch
 log = logging.getLogger("electra")
 
 BATCH_TOKENS = {"cpu": 1024, "other": 16_384}
+"""Default number of tokens per batch, by kind of device."""
 WINDOW_BATCHES = 16
 CHARACTERS_PER_TOKEN = 4
 WINDOW_EXAMPLES = 4096
 
+NOT_FINITE = (
+    "the model's answer is NaN or infinite: its weights are damaged or diverged in training (or overflow in float16: "
+    "use dtype float32)"
+)
+
 _SWITCHED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}
-"""Models in training that compute without dropout now: for how many threads, and which parts are to go on training."""
+"""Models in training mode that are evaluating now: how many threads use each, and which modules to set back."""
 _SWITCHING = threading.Lock()
 
 
@@ -42,35 +52,39 @@ def predict(
     batch_tokens: int | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Any]:
-    """The task's answer for each example, in their order, lazily.
+    """Compute the task's answer for each example, in their order, lazily.
 
     Args:
-        model: a model with the task's head. It computes on its own device, without dropout; it is left as it was.
+        model: a model with the task's head. It computes on its own device, in evaluation mode, and is set back after.
+        tokenizer: the model's.
+        task: what to do, with its options.
         examples: any iterable. At most a window of it is read ahead of the answers.
-        batch_tokens: how many tokens go through the network at once (a longer row goes alone). Default: 1,024 on a CPU,
-            16,384 elsewhere.
-        batch_size: how many rows at most. Default: as many as fit.
+        batch_tokens: how many tokens go through the network at once (a longer sequence goes alone). Default: 1,024 on a
+            CPU, 16,384 elsewhere.
+        batch_size: how many sequences at most. Default: as many as fit.
+
+    Returns:
+        An iterator over the answers.
 
     Raises:
-        ExampleError: an example that the task cannot use; `index` counts from 0.
+        ExampleError: an example that the task cannot use, or whose answer is NaN or infinite; `index` counts from 0.
+        ValueError: an option that is not allowed, or a `max_length` above what the model reads.
     """
-    from electra.validation import is_count
-
-    for name, given in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
-        if given is not None and not is_count(given):
-            raise ValueError(f"{name}={given!r}: at least 1 is needed")
+    for name, count in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
+        if count is not None:
+            require_count(name, count)
     device = next(model.parameters()).device.type
     tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["other"])
-    return _answers(model, tokenizer, _fitted(task, tokenizer, model), examples, tokens, batch_size or sys.maxsize)
+    return _answers(model, tokenizer, _prepared(task, tokenizer, model), examples, tokens, batch_size or sys.maxsize)
 
 
-def _fitted(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
-    """The task made ready for a tokenizer, and checked against the model."""
+def _prepared(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
+    """The task for this tokenizer; both are checked against the model."""
     from electra.text.special_tokens import check_embeddings
 
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", sys.maxsize)
     if task.max_length > longest:
-        raise ValueError(f"max_length={task.max_length}: the model reads at most {longest} tokens")
+        raise ValueError(f"max_length is {task.max_length}: the model reads at most {longest} tokens")
     check_embeddings(tokenizer, getattr(getattr(model, "config", None), "vocab_size", sys.maxsize))
     return task.for_tokenizer(tokenizer)
 
@@ -80,7 +94,7 @@ def _answers(
 ) -> Iterator[Any]:
     from electra.tasks.task import ExampleError
 
-    done = cut = 0
+    done = truncated = 0
     try:
         most = min(WINDOW_EXAMPLES, WINDOW_BATCHES * batch_rows) // task.rows_of_each
         characters = WINDOW_BATCHES * batch_tokens * CHARACTERS_PER_TOKEN // task.rows_of_each
@@ -89,30 +103,49 @@ def _answers(
                 encoded = task.encode_all(window, tokenizer)
             except ExampleError as error:
                 raise ExampleError(done + error.index, error.problem) from error
-            done += len(window)
-            cut += sum(example.cut_tokens > 0 for example in encoded)
-            outputs = _outputs(model, task, encoded, batch_tokens, batch_rows)
-            yield from (task.decode(*pair, tokenizer) for pair in zip(encoded, outputs, strict=True))
+            truncated += sum(example.cut_tokens > 0 for example in encoded)
+            for example, outputs in zip(encoded, _outputs(model, task, encoded, batch_tokens, batch_rows), strict=True):
+                if not is_finite(outputs):
+                    raise ExampleError(done, NOT_FINITE)
+                done += 1
+                yield task.decode(example, outputs, tokenizer)
     finally:
-        if cut:
-            log.warning("%d of %d texts were longer than %d tokens and were cut to that", cut, done, task.max_length)
+        if truncated:
+            log.warning(
+                "%d of %d texts were longer than %d tokens and were truncated", truncated, done, task.max_length
+            )
+
+
+def is_finite(value: Any) -> bool:
+    """Whether all numbers in it are finite: floats, arrays, and lists, tuples and dataclasses of these."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, (list, tuple)):
+        return all(map(is_finite, value))
+    if hasattr(value, "dtype"):  # a NumPy array: NumPy must not be imported for the command line's help
+        import numpy as np
+
+        return value.dtype.kind != "f" or bool(np.isfinite(value).all())
+    if is_dataclass(value):
+        return all(is_finite(getattr(value, field.name)) for field in fields(value))
+    return True
 
 
 def _windows(examples: Iterable[Any], characters: int, rows: int) -> Iterator[list[Any]]:
-    """Cut examples into lists of about so many characters, and at most so many rows.
+    """Split examples into lists of about this many characters, and at most this many sequences.
 
     A stream's first window is a batch's worth and each next is twice as long, so that its first answers do not wait
-    for many examples, and the later ones are well sorted.
+    for many examples, and the later ones are well sorted by length.
     """
     window: list[Any] = []
     filled = 0
-    share = 1 if isinstance(examples, Sequence) else WINDOW_BATCHES
+    divisor = 1 if isinstance(examples, Sequence) else WINDOW_BATCHES
     for example in examples:
         window.append(example)
         filled += _size(example)
-        if filled * share >= characters or len(window) * share >= rows:
+        if filled * divisor >= characters or len(window) * divisor >= rows:
             yield window
-            window, filled, share = [], 0, max(1, share // 2)
+            window, filled, divisor = [], 0, max(1, divisor // 2)
     if window:
         yield window
 
@@ -128,40 +161,49 @@ def _size(example: Any) -> int:
 def _outputs(
     model: nn.Module, task: Task[Any], encoded: Sequence[Encoded], batch_tokens: int, batch_rows: int
 ) -> list[list[Any]]:
-    """What the network says of each example's rows."""
+    """The task's outputs for each example's sequences."""
     import torch
 
     from electra.batch import Batch
 
     rows = list(chain.from_iterable(example.rows for example in encoded))
     device = next(model.parameters()).device
-    said: list[Any] = [None] * len(rows)
+    outputs: list[Any] = [None] * len(rows)
     with torch.inference_mode(), _evaluating(model):
-        for chosen in batches(rows, batch_tokens, batch_rows):
-            batch = Batch.from_rows([rows[i] for i in chosen]).to(device)
-            for i, output in zip(chosen, task.infer(model, batch), strict=True):
-                said[i] = output
-    in_order = iter(said)
+        for indices in batches(rows, batch_tokens, batch_rows):
+            batch = Batch.from_rows([rows[i] for i in indices]).to(device)
+            for i, output in zip(indices, task.infer(model, batch), strict=True):
+                outputs[i] = output
+    in_order = iter(outputs)
     return [[next(in_order) for _ in example.rows] for example in encoded]
 
 
 def batches(rows: Sequence[Row], batch_tokens: int, batch_rows: int) -> Iterator[list[int]]:
-    """Which rows go together: the longest first, at most `batch_tokens` tokens (or one row) and `batch_rows` rows."""
-    chosen: list[int] = []
+    """Group sequences into batches, the longest first.
+
+    Args:
+        rows: the sequences.
+        batch_tokens: the most tokens in a batch; a longer sequence is a batch of its own.
+        batch_rows: the most sequences in a batch.
+
+    Returns:
+        The indices of each batch's sequences.
+    """
+    indices: list[int] = []
     filled = 0
     for i in sorted(range(len(rows)), key=lambda i: -len(rows[i])):
-        if chosen and (filled + len(rows[i]) > batch_tokens or len(chosen) == batch_rows):
-            yield chosen
-            chosen, filled = [], 0
-        chosen.append(i)
+        if indices and (filled + len(rows[i]) > batch_tokens or len(indices) == batch_rows):
+            yield indices
+            indices, filled = [], 0
+        indices.append(i)
         filled += len(rows[i])
-    if chosen:
-        yield chosen
+    if indices:
+        yield indices
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off; what was in training goes on training when the last thread that uses the model is done."""
+    """Evaluation mode; what was in training mode is set back when the last thread that uses the model is done."""
     with _SWITCHING:
         threads, parts = _SWITCHED.get(model, (0, []))
         training = [part for part in model.modules() if part.training]
@@ -184,8 +226,29 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def load(kind: type[Task[Any]], name_or_path: str | os.PathLike[str], **options: Any) -> nn.Module:
-    """The model of a task from a folder or the hub, for evaluation."""
+    """Load the model of a task for inference.
+
+    Args:
+        kind: the task.
+        name_or_path: a model folder or a name on the Hugging Face hub.
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        ValueError: the checkpoint does not have the task's head. Answers of a random head would mean nothing.
+        OSError: there is no such model.
+    """
     from electra import models
 
-    loaded: nn.Module = getattr(models, kind.architecture).from_pretrained(name_or_path, **options)
+    network = getattr(models, kind.architecture)
+    loaded: nn.Module
+    loaded, report = network.from_pretrained(name_or_path, output_loading_info=True, **options)
+    random = sorted({*report["missing_keys"], *(mismatch[0] for mismatch in report["mismatched_keys"])})
+    if random:
+        shown = ", ".join(random[:3]) + (", …" if len(random) > 3 else "")
+        made_for = ", ".join(loaded.config.architectures or ()) or "an encoder"  # type: ignore[union-attr,arg-type]
+        raise ValueError(
+            f"{name_or_path} has no trained head for {kind.name} (it was saved as {made_for}; missing: {shown}): its "
+            f"answers would be random. Fine-tune it first (`electra finetune {name_or_path} …`), give another model, "
+            "or name the task that it is for"
+        )
     return loaded

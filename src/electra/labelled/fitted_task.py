@@ -13,10 +13,8 @@ from electra.config import ElectraConfig
 from electra.labelled.labelled_examples import labelled_task
 from electra.labelled.task_presets import NamedTask, read_table
 from electra.tasks.labelled_task import LabelledTask
-
-FIELD = "fitted_to"
-THRESHOLDS = ("decision_threshold", "no_answer_threshold")
-"""Options with fields of their own: pipelines read them too."""
+from electra.tasks.task import FITTED_TO as FIELD
+from electra.tasks.task import THRESHOLDS
 
 
 def known_of_files(task: LabelledTask[Any], named: NamedTask | None, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -39,6 +37,8 @@ def remember(config: ElectraConfig, task: LabelledTask[Any], files: Mapping[str,
     for name in THRESHOLDS:
         if hasattr(config, name):
             delattr(config, name)
+    if hasattr(config, FIELD):  # of what it was fitted to before
+        delattr(config, FIELD)
     usual = type(task).from_config(config)
     options = {
         each.name: getattr(task, each.name)

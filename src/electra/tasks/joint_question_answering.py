@@ -42,14 +42,13 @@ class JointQuestionAnswering(QuestionAnswering):
         dict | list[dict]: as `QuestionAnswering`.
 
     Attributes:
-        no_answer_threshold: for the head's logit of there being no answer. Default: as fine-tuning chose it, else
-            Google's -2.75.
+        no_answer_threshold: for the head's logit of there being no answer. Default: as fine-tuning chose it; for
+            scores else Google's -2.75.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("joint-question-answering",)
     architecture: ClassVar[str] = "ElectraForJointQuestionAnswering"
-
-    no_answer_threshold: float = NO_ANSWER_THRESHOLD
+    default_threshold: ClassVar[float] = NO_ANSWER_THRESHOLD
 
     def infer(self, model: nn.Module, batch: Batch) -> list[Any]:
         """The beams of each sequence."""

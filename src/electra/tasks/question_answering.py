@@ -16,7 +16,7 @@ from electra.config import ElectraConfig
 from electra.metrics.squad_metrics import AnswerOutcomes
 from electra.tasks.inputs.pairs import SPECIAL_TOKENS, join, token_ids
 from electra.tasks.inputs.sliding_windows import strided
-from electra.tasks.inputs.texts import Answer, Question, read_answers, read_question
+from electra.tasks.inputs.texts import Answer, Question, read_answers, read_question, spread
 from electra.tasks.inputs.token_offsets import Tokens, tokenize
 from electra.tasks.labelled_task import Column, LabelledTask, TrainingBatch, TrainingItem
 from electra.tasks.outputs.spans import Span, best_spans
@@ -77,7 +77,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
             was fine-tuned on questions without answers.
         align_to_words: extend answers to whole words.
         no_answer_threshold: the answer is empty if the log odds of there being none, against the best answer, are above
-            this. Default: as fine-tuning chose it, else 0.
+            this. Default: as fine-tuning chose it. Otherwise the best score decides.
     """
 
     name: ClassVar[str] = "question-answering"
@@ -85,6 +85,8 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
     parts: ClassVar[tuple[str, ...]] = ("question", "context")
     one_is_bare: ClassVar[bool] = True
     usual_length: ClassVar[int] = 512
+    default_threshold: ClassVar[float] = 0.0
+    """For scores, where `no_answer_threshold` is None."""
     columns: ClassVar[tuple[Column, ...]] = (
         Column("question", ("question",), "the question"),
         Column("context", ("context", "paragraph"), "the text with the answer"),
@@ -100,7 +102,7 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
     max_question_len: int = 64
     handle_impossible_answer: bool = False
     align_to_words: bool = True
-    no_answer_threshold: float = 0.0
+    no_answer_threshold: float | None = None
     # whether answers have the log odds of there being none, for scores
     judging: bool = field(default=False, metadata={"derived": True})
 
@@ -118,10 +120,17 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
-        known: dict[str, Any] = {"max_length": min(MAX_LENGTH, config.max_position_embeddings)}
-        if hasattr(config, "no_answer_threshold"):  # as fine-tuning found it
-            known["no_answer_threshold"] = config.no_answer_threshold
-        return cls(**known).with_options(**options)
+        task = cls(max_length=min(MAX_LENGTH, config.max_position_embeddings))
+        return task.with_options(**{**cls.thresholds(config), **cls.fitted_options(config), **options})
+
+    @classmethod
+    def fitted_options(cls, config: ElectraConfig) -> dict[str, Any]:
+        """As in the base class. Pipelines answer as evaluation does: with long answers, or none, if that was learnt."""
+        fitted = super().fitted_options(config)
+        if not cls.is_fitted(config):
+            return fitted
+        answerable = {"handle_impossible_answer": True} if hasattr(config, "no_answer_threshold") else {}
+        return {"max_answer_len": SCORED_ANSWER_TOKENS, **answerable, **fitted}
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
@@ -200,13 +209,21 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
             impossible.append(nothing)
             for span in spans:
                 _add(answers, encoded.context.text, bounds[start + span.first][0], bounds[start + span.last][1], span)
-        found = list(answers.values())
+        found = sorted(answers.values(), key=lambda answer: -answer["score"])
         if self.judging:
             return self._judged(found, min(impossible))
         if self.handle_impossible_answer:
-            found.append({"score": min(impossible), "start": 0, "end": 0, "answer": ""})
-        found.sort(key=lambda answer: -answer["score"])
+            self._add_no_answer(found, min(impossible))
         return found[0] if self.top_k == 1 else found[: self.top_k]
+
+    def _add_no_answer(self, answers: list[dict[str, Any]], impossible: float) -> None:
+        """Insert the empty answer into a sorted list: by its score, or by the threshold if there is one."""
+        best = answers[0]["score"] if answers else 0.0
+        place = sum(answer["score"] >= impossible for answer in answers)
+        if self.no_answer_threshold is not None:
+            withheld = self.no_answer_odds(impossible, best) > self.no_answer_threshold
+            place = 0 if withheld else max(place, min(1, len(answers)))
+        answers.insert(place, {"score": impossible, "start": 0, "end": 0, "answer": ""})
 
     def _judged(self, answers: Sequence[dict[str, Any]], impossible: float) -> dict[str, Any]:
         """The best answer, with the log odds of there being none as `no_answer`."""
@@ -231,14 +248,18 @@ class QuestionAnswering(LabelledTask[EncodedQuestion]):
         return TrainingBatch.of(items, {"start_positions": first, "end_positions": last})
 
     def for_scoring(self) -> Self:
-        return replace(self, judging=True, max_answer_len=max(self.max_answer_len, SCORED_ANSWER_TOKENS))
+        longest = max(self.max_answer_len, SCORED_ANSWER_TOKENS)
+        return replace(self, judging=True, max_answer_len=longest, no_answer_threshold=self._scoring_threshold())
+
+    def _scoring_threshold(self) -> float:
+        return self.default_threshold if self.no_answer_threshold is None else self.no_answer_threshold
 
     def outcomes(self, predictions: Sequence[Any], examples: Sequence[Any]) -> AnswerOutcomes:
         expected = [[answer.text for answer in found] for found in of_each(read_answers, examples)]
         texts = [answer["answer"] for answer in predictions]
         odds = [answer["no_answer"] for answer in predictions]
-        # SQuAD 1.1: where every question has an answer, no threshold applies
-        threshold = self.no_answer_threshold if not all(expected) else math.inf
+        # SQuAD 1.1: no threshold applies to questions that all have an answer, unless the model learnt to withhold one
+        threshold = self._scoring_threshold() if self.handle_impossible_answer or not all(expected) else math.inf
         return AnswerOutcomes.of(texts, odds, expected, threshold)
 
 
@@ -279,22 +300,3 @@ def _whole_words(tokens: Tokens) -> list[tuple[int, int]]:
     for word, (start, end) in zip(tokens.words, tokens.spans, strict=True):
         bounds[word] = (bounds.get(word, (start, end))[0], end)
     return [bounds[word] for word in tokens.words]
-
-
-def spread(columns: Mapping[str, Any]) -> Any:
-    """Make a dict of lists a list of dicts; values that are not lists are repeated.
-
-    A dict without lists is returned as it is.
-
-    Raises:
-        ValueError: the lists have different lengths.
-    """
-    lists = {name: value for name, value in columns.items() if isinstance(value, (list, tuple))}
-    if not lists:
-        return columns
-    lengths = {name: len(value) for name, value in lists.items()}
-    if len(set(lengths.values())) > 1:
-        shown = " and ".join(f"{count} of {name!r}" for name, count in lengths.items())
-        raise ValueError(f"there are {shown}: give equally many, or one for all")
-    (count,) = set(lengths.values())
-    return [{**columns, **{name: value[i] for name, value in lists.items()}} for i in range(count)]

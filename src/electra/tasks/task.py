@@ -7,6 +7,7 @@ an error. `encode_all` turns examples into sequences of token ids, `infer` runs 
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,8 +20,15 @@ from electra.batch import Batch, Row
 from electra.config import ElectraConfig
 from electra.validation import choose_one_of, is_count, require, require_type
 
+log = logging.getLogger("electra")
+
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+
+FITTED_TO = "fitted_to"
+"""The field of config.json in which `electra finetune` writes what a model was fitted to."""
+THRESHOLDS = ("decision_threshold", "no_answer_threshold")
+"""Options that have fields of their own in config.json."""
 
 
 class ExampleError(ValueError):
@@ -91,8 +99,46 @@ class Task(ABC, Generic[E]):
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
-        """The task with the defaults of a model's configuration, and with these options."""
-        return cls(max_length=config.max_position_embeddings).with_options(**options)
+        """The task of a model: with the defaults of its configuration, as it was fine-tuned, and with these options."""
+        task = cls(max_length=config.max_position_embeddings)
+        return task.with_options(**{**cls.fitted_options(config), **options})
+
+    @classmethod
+    def fitted_options(cls, config: ElectraConfig) -> dict[str, Any]:
+        """The options with which `electra finetune` fitted a model to this task; none for other models.
+
+        Raises:
+            ValueError: config.json has something else in that place.
+        """
+        fitted = getattr(config, FITTED_TO, None)
+        if fitted is None:
+            return {}
+        options = fitted.get("options", {}) if isinstance(fitted, Mapping) else None
+        require(isinstance(options, Mapping), f"{FITTED_TO} in config.json", fitted, "what `electra finetune` writes")
+        assert options is not None
+        if not cls.is_fitted(config):
+            return {}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+    @classmethod
+    def is_fitted(cls, config: ElectraConfig) -> bool:
+        """Whether `electra finetune` fitted the model to this task."""
+        fitted = getattr(config, FITTED_TO, None)
+        return isinstance(fitted, Mapping) and fitted.get("task") in (cls.name, *cls.aliases)
+
+    @classmethod
+    def log_overrides(cls, config: ElectraConfig, options: Mapping[str, Any]) -> None:
+        """Warn of options that differ from those with which the model was fitted."""
+        fitted = cls.from_config(config)
+        for name, before in {**cls.fitted_options(config), **cls.thresholds(config)}.items():
+            if name in options and options[name] != before:
+                log.warning("%s is %r, and the model was fitted with %r", name, options[name], getattr(fitted, name))
+
+    @classmethod
+    def thresholds(cls, config: ElectraConfig) -> dict[str, Any]:
+        """The thresholds of a model's configuration that are options of this task."""
+        known = [field.name for field in fields(cls) if field.name in THRESHOLDS and hasattr(config, field.name)]
+        return {name: getattr(config, name) for name in known}
 
     def with_options(self, **options: Any) -> Self:
         """A copy with other options.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from electra.batch import Batch
 from electra.config import PROBLEM_TYPES, ElectraConfig
 from electra.metrics import task_metrics as metrics
-from electra.tasks.inputs.texts import Text, check_truncation, encode_texts, read_text
+from electra.tasks.inputs.texts import Text, check_truncation, encode_texts, read_text, spread
 from electra.tasks.labelled_task import WHOLE, ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
 from electra.tasks.task import Encoded, label_logits, of_each
 from electra.validation import as_number, is_count, require, require_one_of
@@ -41,6 +41,10 @@ CHOICES = ("default", *SCORE_FUNCTIONS)
 
 FRACTION = re.compile(r"-?\d+\.\d+")
 TEXT_COLUMNS = ("text", "sentence1", "text_a", "question1", "premise", "question", "sentence")
+
+
+class PairByName(dict[str, Any]):
+    """A pair whose second text was given as `text_pair=`: it is answered like a string, as in transformers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +104,8 @@ class TextClassification(ClassificationTask[Encoded]):
             max_length=config.max_position_embeddings,
             labels=tuple(config.id2label[i] for i in range(config.num_labels)),
             problem_type=config.problem_type,
-            decision_threshold=getattr(config, "decision_threshold", 0.5),
         )
-        return task.with_options(**options)
+        return task.with_options(**{**cls.thresholds(config), **cls.fitted_options(config), **options})
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
@@ -138,6 +141,21 @@ class TextClassification(ClassificationTask[Encoded]):
     def config_fields(self) -> dict[str, Any]:
         return {**super().config_fields(), "problem_type": self.problem}
 
+    @classmethod
+    def read_call(cls, arguments: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """As in the base class; `text_pair=` is the second text of the example, or a list of second texts."""
+        options = dict(named)
+        pair = options.pop("text_pair", None)
+        inputs, options = super().read_call(arguments, options)
+        if pair is None:
+            return inputs, options
+        if not isinstance(inputs, (str, list, tuple)):
+            raise ValueError(
+                f"text_pair is given beside a {type(inputs).__name__}: it goes with a string, or with a list"
+            )
+        pairs = spread({"text": inputs, "text_pair": pair})
+        return (PairByName(pairs) if isinstance(pairs, Mapping) else pairs), options
+
     def encode_all(self, examples: Sequence[Any], tokenizer: Any) -> list[Encoded]:
         return encode_texts(of_each(_read, examples), tokenizer, self.max_length, self.truncation)
 
@@ -163,7 +181,7 @@ class TextClassification(ClassificationTask[Encoded]):
 
     def present(self, answer: Any, example: Any, options: Mapping[str, Any]) -> Any:
         """transformers: a string gives a list with its best label, a pair gives the dict alone."""
-        return [answer] if isinstance(example, str) and "top_k" not in options else answer
+        return [answer] if isinstance(example, (str, PairByName)) and "top_k" not in options else answer
 
     def training_items(self, examples: Sequence[Any], tokenizer: Any) -> list[TrainingItem]:
         targets = of_each(self.target, examples)

@@ -100,7 +100,7 @@ class TextRanking(PairedTask[EncodedRanking], LabelledTask[EncodedRanking]):
             max_length=config.max_position_embeddings,
             labels=tuple(config.id2label[i] for i in range(config.num_labels)),
             activation=_activation(config),
-        ).with_options(**options)
+        ).with_options(**{**cls.fitted_options(config), **options})
         task.function()  # an activation or a label that is unknown is refused before a model is loaded
         task.label_number()
         return task

@@ -45,7 +45,8 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
             fine-tuned, else what it reads.
         labels: the names of the model's outputs. Default: the model's `id2label`.
         aggregation_strategy: "none", "simple", "first", "average" or "max"; see `electra.tasks.outputs.entities`.
-        ignore_labels: labels that are left out of the answer, a list of names.
+            Default: "first" for a model that `electra finetune` fitted, else "none".
+        ignore_labels: labels that are left out of the answer: a name, or a list of names.
         stride: how many tokens neighbouring windows of a long text share. Default: a quarter of a window.
         is_split_into_words: inputs are lists of words. A dict with the key `tokens` always is.
         delimiter: joins words to the text that `start` and `end` refer to.
@@ -63,7 +64,7 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
     )
 
     aggregation_strategy: str = "none"
-    ignore_labels: Sequence[str] = (OUTSIDE,)
+    ignore_labels: str | Sequence[str] = (OUTSIDE,)
     stride: int | None = None
     is_split_into_words: bool = False
     delimiter: str | None = " "
@@ -74,12 +75,22 @@ class TokenClassification(ClassificationTask[EncodedTokens]):
         strategy = str(self.aggregation_strategy).lower()
         require_one_of("aggregation_strategy", strategy, STRATEGIES)
         object.__setattr__(self, "aggregation_strategy", strategy)
+        # a string would match labels that are parts of it
+        ignored = (self.ignore_labels,) if isinstance(self.ignore_labels, str) else self.ignore_labels
+        object.__setattr__(self, "ignore_labels", tuple(ignored))
         object.__setattr__(self, "delimiter", " " if self.delimiter is None else self.delimiter)
 
     @classmethod
     def from_config(cls, config: ElectraConfig, **options: Any) -> Self:
         labels = tuple(config.id2label[i] for i in range(config.num_labels))
-        return cls(max_length=config.max_position_embeddings, labels=labels).with_options(**options)
+        task = cls(max_length=config.max_position_embeddings, labels=labels)
+        return task.with_options(**{**cls.fitted_options(config), **options})
+
+    @classmethod
+    def fitted_options(cls, config: ElectraConfig) -> dict[str, Any]:
+        """As in the base class. Words are labelled by their first token, which is what fine-tuning learns."""
+        fitted = super().fitted_options(config)
+        return {"aggregation_strategy": "first", **fitted} if cls.is_fitted(config) else fitted
 
     @classmethod
     def read_example(cls, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -261,3 +261,22 @@ def _whole(texts: Sequence[Text], tokenizer: Any, **truncation: Any) -> list[Row
     }
     found = tokenizer([text.text for text in texts], pairs, **(options | truncation))
     return list(map(Row, found["input_ids"], found["token_type_ids"]))
+
+
+def spread(columns: Mapping[str, Any]) -> Any:
+    """Make a dict of lists a list of dicts; values that are not lists are repeated.
+
+    A dict without lists is returned as it is.
+
+    Raises:
+        ValueError: the lists have different lengths.
+    """
+    lists = {name: value for name, value in columns.items() if isinstance(value, (list, tuple))}
+    if not lists:
+        return columns
+    lengths = {name: len(value) for name, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        shown = " and ".join(f"{count} of {name!r}" for name, count in lengths.items())
+        raise ValueError(f"there are {shown}: give equally many, or one for all")
+    (count,) = set(lengths.values())
+    return [{**columns, **{name: value[i] for name, value in lists.items()}} for i in range(count)]
