@@ -167,7 +167,7 @@ def test_errors_count_examples_over_windows(tokenizer: Any) -> None:
     with pytest.raises(ExampleError, match="example 900: expected a string") as caught:
         list(answers)
     assert caught.value.index == 900
-    with pytest.raises(ValueError, match="batch_tokens=0"):
+    with pytest.raises(ValueError, match="batch_tokens is 0"):
         predict(ids_as_scores(), tokenizer, TASK, [], batch_tokens=0)
     assert list(predict(ids_as_scores(), tokenizer, replace(TASK, max_length=9), [])) == []
 
@@ -390,7 +390,7 @@ def test_a_model_that_answers_nan_is_reported(folder: str, write: Write, tmp_pat
     model.classifier.out_proj.bias.data.fill_(float("nan"))
     model.save_pretrained(tmp_path / "broken")
     electra.ElectraTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "broken")
-    with pytest.raises(ValueError, match=r"in\.txt, line 1: the model's answer has NaN"):
+    with pytest.raises(ValueError, match=r"in\.txt, line 1: the model's answer is NaN"):
         predict_file(PredictConfig(str(tmp_path / "broken"), write("a"), device="cpu"))
 
 

@@ -56,7 +56,7 @@ def test_with_a_context_the_question_stands_beside_the_choice(folder: Path, ours
 def test_examples_with_different_counts_share_batches(ours: Any, caplog: pytest.LogCaptureFixture) -> None:
     examples = [{"text": text, "choices": CHOICES[:n]} for text, n in (("Ann", 2), (LONG_TEXT, 4), ("the cat", 3))]
     assert_same(ours(examples), [ours(example) for example in examples])
-    assert f"1 of 3 texts were longer than {LONGEST} tokens and were cut to that" in caplog.text
+    assert f"1 of 3 texts were longer than {LONGEST} tokens and were truncated" in caplog.text
 
 
 def test_a_long_text_is_cut_and_a_choice_never(folder: Path, ours: Any) -> None:

@@ -129,10 +129,9 @@ class Task(ABC, Generic[E]):
     @classmethod
     def log_overrides(cls, config: ElectraConfig, options: Mapping[str, Any]) -> None:
         """Warn of options that differ from those with which the model was fitted."""
-        fitted = cls.from_config(config)
-        for name, before in {**cls.fitted_options(config), **cls.thresholds(config)}.items():
-            if name in options and options[name] != before:
-                log.warning("%s is %r, and the model was fitted with %r", name, options[name], getattr(fitted, name))
+        for name, fitted in {**cls.thresholds(config), **cls.fitted_options(config)}.items():
+            if name in options and options[name] != fitted:
+                log.warning("%s is %r, and the model was fitted with %r", name, options[name], fitted)
 
     @classmethod
     def thresholds(cls, config: ElectraConfig) -> dict[str, Any]:
