@@ -78,9 +78,9 @@ def row(size: str, gpus: int, assumed: Assumptions) -> Row:
     """What `gpus` GPUs take for the recipe of a size."""
     recipe, peak = RECIPES[size], tabled_peak(assumed.gpu, torch.bfloat16)
     assert peak is not None, f"no peak is known of {assumed.gpu}"
-    of_example = recipe.length * _flops_per_token(size) / (peak * assumed.utilization)  # seconds
+    of_example = recipe.max_length * _flops_per_token(size) / (peak * assumed.utilization)  # seconds
     examples = -(-recipe.batch_size // gpus)
-    parts = -(-examples * recipe.length // assumed.part_tokens)
+    parts = -(-examples * recipe.max_length // assumed.part_tokens)
     compute = max(of_example * examples, parts * _layers(size) * assumed.kernels * assumed.launch * 1e-6)
     update = parameters(size) * OPTIMIZER_BYTES / MEMORY_BANDWIDTH
     gradients = 4 * parameters(size)
@@ -98,7 +98,7 @@ def row(size: str, gpus: int, assumed: Assumptions) -> Row:
         1e3 * exposed,
         1e3 * step,
         (of_example * recipe.batch_size + update) / (gpus * step),
-        recipe.batch_size * recipe.length / step,
+        recipe.batch_size * recipe.max_length / step,
         hours,
         hours * gpus * assumed.dollars,
     )
@@ -146,7 +146,7 @@ def _flops_per_token(size: str) -> float:
     return step_flops(
         generator=config.generator(),
         discriminator=config,
-        length=recipe.length,
+        length=recipe.max_length,
         mask_fraction=recipe.mask_fraction,
     )
 
@@ -193,7 +193,7 @@ def main() -> None:
         recipe = RECIPES[size]
         print(
             f"\n{size}: {parameters(size) / 1e6:.1f} million parameters, {_flops_per_token(size) / 1e6:,.0f} million "
-            f"operations for a token, {recipe.steps:,} steps of {recipe.batch_size} x {recipe.length} tokens\n"
+            f"operations for a token, {recipe.steps:,} steps of {recipe.batch_size} x {recipe.max_length} tokens\n"
         )
         print(table(rows))
 

@@ -21,9 +21,8 @@ from typing import Any
 import torch
 
 from electra.config import ElectraConfig
-from electra.finetuning.fit import Fitting
+from electra.finetuning.fit import Fitting, batches
 from electra.finetuning.learning_rates import Rates, layer_multiplier, usual_rates
-from electra.finetuning.step_batches import batches
 from electra.finetuning.task_network import new_model
 from electra.inference.predictor import load
 from electra.tasks.text_classification import TextClassification

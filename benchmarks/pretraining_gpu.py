@@ -64,7 +64,7 @@ def session_of(size: str, way: str, device: str, steps: int) -> Iterator[Any]:
     from electra.training.progress import Reporter
     from electra.training.run.run_folder import Run
 
-    session.fits_whole = lambda device, **options: way == "whole"
+    session.compiles_whole_step = lambda device, **options: way == "whole"
     rows, columns, _ = SHAPES[size]
     with tempfile.TemporaryDirectory(prefix="electra-benchmark-") as folder:
         tokenizer, texts = write_text(Path(folder), size)
@@ -73,7 +73,7 @@ def session_of(size: str, way: str, device: str, steps: int) -> Iterator[Any]:
             output=Path(folder) / "run",
             size=size,
             batch_size=rows,
-            length=columns,
+            max_length=columns,
             steps=steps,
             device=device,
             precision="bfloat16" if device != "cpu" else "float32",

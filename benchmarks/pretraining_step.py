@@ -35,7 +35,7 @@ def ours(size: str, mode: str, dropout: float) -> Callable[[], None]:
     import torch
 
     import electra
-    from electra.pretraining.objectives import statistics as statistics_of
+    from electra.pretraining.monitoring.pretraining_metrics import statistics as statistics_of
     from electra.training.memory import keep_freed_memory
     from electra.training.optimizer import Adam
 

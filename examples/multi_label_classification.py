@@ -5,7 +5,7 @@ Command   electra finetune MODEL --train multi_label_classification/train.jsonl
           --eval multi_label_classification/eval.jsonl --output multi_label_classification/fitted
           --learning-rate 1e-3 --epochs 3
 Expected  micro F1 0.68 in 6 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
-          --steps 150 --length 64 --vocab-size 2048 --dropout 0`
+          --steps 150 --max-length 64 --vocab-size 2048 --dropout 0`
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

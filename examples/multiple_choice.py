@@ -4,7 +4,7 @@ Input     JSON lines such as {"text": "the cook", "choices": ["sails home", "bak
 Command   electra finetune MODEL --train multiple_choice/train.jsonl
           --eval multiple_choice/eval.jsonl --output multiple_choice/fitted --learning-rate 1e-3 --epochs 6
 Expected  accuracy 1.00 in 13 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
-          --steps 150 --length 64 --vocab-size 2048 --dropout 0`
+          --steps 150 --max-length 64 --vocab-size 2048 --dropout 0`
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

@@ -4,7 +4,7 @@ Input     JSON lines such as {"question": "where is the map?", "context": "the m
 Command   electra finetune MODEL --train question_answering/train.jsonl
           --eval question_answering/eval.jsonl --output question_answering/fitted --learning-rate 1e-3 --epochs 6
 Expected  F1 62 (of 100) in 9 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
-          --steps 150 --length 64 --vocab-size 2048 --dropout 0`: a model that knows more gets further
+          --steps 150 --max-length 64 --vocab-size 2048 --dropout 0`: a model that knows more gets further
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

@@ -4,7 +4,7 @@ Input     JSON lines such as {"text": "we found the film dull", "label": "bad"}
 Command   electra finetune MODEL --train text_classification/train.jsonl
           --eval text_classification/eval.jsonl --output text_classification/fitted --learning-rate 1e-3 --epochs 3
 Expected  accuracy 1.00 in 6 seconds of a core (AMD, AVX-512), MODEL from `electra pretrain TEXT --size tiny
-          --steps 150 --length 64 --vocab-size 2048 --dropout 0`
+          --steps 150 --max-length 64 --vocab-size 2048 --dropout 0`
 
 The examples are made up here, so that the whole can be run; MODEL is a pretrained discriminator, such as `electra
 pretrain` or `make demo` leaves:

@@ -65,6 +65,7 @@ OLD_FLAGS: dict[str, dict[str, str]] = {
         "--warmup": "--warmup-fraction",
         "--teacher-share": "--teacher-weight",
     },
+    "pretrain": {"--length": "--max-length"},
 }
 """Flags that were named otherwise, by verb: the old spelling is understood, with a notice."""
 

@@ -112,7 +112,7 @@ def test_examples_that_others_prepared_are_taken_as_they_are(text: Path, vocab: 
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     assert not (run / "examples").exists()
     with pytest.raises(ValueError, match="prepared with length 24, not 16 and segments faithful, not packed"):
-        pretrain(small(folder, vocab, tmp_path / "other", length=16, segments="packed"))
+        pretrain(small(folder, vocab, tmp_path / "other", max_length=16, segments="packed"))
     with pytest.raises(ValueError, match="give the tokenizer that they were prepared with"):
         pretrain(small(folder, None, tmp_path / "other"))
     more = tmp_path / "more.txt"
@@ -146,7 +146,7 @@ def test_a_signal_while_the_text_is_prepared_keeps_what_is_done(
         pretrain(small(text, vocab, tmp_path / "run", steps=1, quiet=False))
     assert left.value.code == code
     told = capsys.readouterr().err
-    assert "stopped before the first step; what is finished is kept: the same command goes on" in told
+    assert "stopped before the first step; what is finished is kept: the same command resumes" in told
     assert len(list(tmp_path.glob("run/examples/.*.unfinished/mark.json"))) == 1
     pretrain(small(text, vocab, tmp_path / "run", steps=1))
     assert added == list(range(1, 121))  # each once
@@ -245,13 +245,13 @@ def test_a_run_goes_on_only_with_the_examples_that_it_was_begun_with(vocab: Path
     )
     pretrain(small(one, vocab, tmp_path / "run", steps=2))
     for other in (two, tmp_path / "two.txt"):
-        with pytest.raises(ValueError, match=r"was begun with other examples|holds no prepared text"):
+        with pytest.raises(ValueError, match=r"was started with other examples|holds no prepared text"):
             pretrain(small(other, vocab, tmp_path / "run", steps=2))
     moved = one.rename(tmp_path / "moved")
     pretrain(small(moved, vocab, tmp_path / "run", steps=2))
     (tmp_path / "run" / "examples.json").unlink()  # as in runs that were begun before there was one
     pretrain(small(moved, vocab, tmp_path / "run", steps=2))
-    with pytest.raises(ValueError, match="was begun with other examples"):
+    with pytest.raises(ValueError, match="was started with other examples"):
         pretrain(small(two, vocab, tmp_path / "run", steps=2))
 
 

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from electra.config import ElectraConfig
-from electra.finetuning import step_batches as batching
-from electra.finetuning.fit import fit
+from electra.finetuning import fit as batching
+from electra.finetuning.fit import batches, fit
 from electra.finetuning.learning_rates import layer_multiplier, usual_rates
-from electra.finetuning.step_batches import batches
 from electra.models import ElectraForSequenceClassification
 from electra.tasks.text_classification import TextClassification
 from electra.text.tokenizer import ElectraTokenizer
@@ -99,7 +98,7 @@ def test_processes_share_a_step_s_items(tokenizer: ElectraTokenizer) -> None:
         (part,) = next(batches(items, task, 1, 9, 0, **share))
         return list(part.batch.layout.lengths)
 
-    shares = [lengths(share=(rank, 2)) for rank in range(2)]
+    shares = [lengths(shard=(rank, 2)) for rank in range(2)]
     assert [len(share) for share in shares] == [5, 4]
     assert sorted(shares[0] + shares[1], reverse=True) == lengths()
     assert lengths()[::2] == shares[0]

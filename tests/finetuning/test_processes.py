@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from electra.commands.finetune import FinetuneConfig, _check_shares, finetune
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.distributed.processes import Processes
-from electra.training.distributed.rendezvous import SILENCE
+from electra.training.distributed.rendezvous import TIMEOUT
 from tests.finetuning import toy
 from tests.finetuning.toy import settings
 from tests.training.test_distributed import environment, free_port, of_torchrun
 
 QUICK: dict[str, Any] = {"task": "token-classification", "epochs": 1, "batch_size": 9, "learning_rate": 1e-3}
 """22 steps of sentences of 2 to 9 words, in batches that two processes cannot share evenly."""
-DEADLINE = SILENCE.seconds / 2  # in which all stop when one ends: a process that hangs is waited for longer
+DEADLINE = TIMEOUT.seconds / 2  # in which all stop when one ends: a process that hangs is waited for longer
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ import math, os, signal, sys, torch
 from electra import cli
 from electra.finetuning import trial as trials
 from electra.finetuning.fit import Fitting
-from electra.training.distributed.rendezvous import place_of
+from electra.training.distributed.rendezvous import rank_from_environment
 
 torch.set_num_threads(1)
-rank, step, losses = place_of().rank, 0, Fitting.losses
+rank, step, losses = rank_from_environment().rank, 0, Fitting.losses
 
 def disturbed(self, part):
     global step

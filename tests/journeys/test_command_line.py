@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder, pretrained for two steps."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "text.txt").write_text(TEXT * 20)
-    small = "--size tiny --steps 2 --batch-size 4 --length 32 --vocab-size 100 --device cpu --quiet"
+    small = "--size tiny --steps 2 --batch-size 4 --max-length 32 --vocab-size 100 --device cpu --quiet"
     assert electra("pretrain", folder / "text.txt", "--output", folder / "run", *small.split()) == 0
     return folder / "run"
 

@@ -30,7 +30,7 @@ from electra.commands.pretrain import PretrainConfig
 from electra.finetuning.learning_rates import layer_multiplier
 from electra.google.convert_config import ConvertConfig
 from electra.objective.masking import MaskedTokens
-from electra.pretraining.initial_weights import go_on
+from electra.pretraining.initial_weights import start_from_run
 from electra.training.optimizer import Adam, linear_schedule
 from electra.training.run.checkpoints import Checkpoints, restore
 from tests.parity.google import FIXTURE, oriented, torch_name
@@ -217,7 +217,7 @@ def test_gradients_to_5e_6_of_their_size_and_one_step_to_3e_7(
 
     adam = Adam(detection.named_parameters())
     config = PretrainConfig(("text.txt",), output=Path("run"), init=converted / "run", keep_step=True, steps=21)
-    step, _ = go_on(detection, adam, config)  # what `electra pretrain --init` does
+    step, _ = start_from_run(detection, adam, config)  # what `electra pretrain --init` does
     assert step == given["step/global_step_before"]
     assert adam.clip(1.0).item() == pytest.approx(norm, rel=1e-5)
     assert norm > 2, "clipping must matter here"

@@ -34,7 +34,7 @@ def healthy(step: int) -> Record:
 def raised(course: Callable[[int], Record], steps: range = STEPS, unigram: float | None = UNIGRAM) -> dict[str, int]:
     """name -> step of all alarms of a run."""
     alarms = Alarms(warmup_steps=WARMUP, unigram_entropy=unigram)
-    return {alarm.name: alarm.step for step in steps for alarm in alarms.look(course(step))}
+    return {alarm.name: alarm.step for step in steps for alarm in alarms.check(course(step))}
 
 
 def test_a_healthy_run_raises_none() -> None:
@@ -97,13 +97,13 @@ def test_a_real_run_raises_none_though_it_is_looked_at_early(monkeypatch: pytest
         monkeypatch.setattr("electra.pretraining.monitoring.alarms.GRACE_TOKENS", tokens)
         for grace_steps in (None, 1200):
             alarms = Alarms(warmup_steps=600, unigram_entropy=6.65, grace_steps=grace_steps)
-            assert [alarm for step in range(60, 6001, 60) for alarm in alarms.look(real(step))] == []
+            assert [alarm for step in range(60, 6001, 60) for alarm in alarms.check(real(step))] == []
 
 
 def test_a_real_run_at_too_high_a_rate_is_told() -> None:
     alarms = Alarms(warmup_steps=600, unigram_entropy=6.65)
     sick = dict(zip(NAMES, TOO_FAST, strict=True))
-    told = {alarm.name: alarm.step for step in range(60, 6001, 60) for alarm in alarms.look(real(step) | sick)}
+    told = {alarm.name: alarm.step for step in range(60, 6001, 60) for alarm in alarms.check(real(step) | sick)}
     assert told == {"recall": 5040, "discriminator": 5040}
 
 
@@ -157,24 +157,24 @@ def test_figures_that_are_not_defined_are_no_alarm() -> None:
 def test_a_run_that_goes_on_says_nothing_twice_and_forgets_nothing() -> None:
     alarms = Alarms(warmup_steps=WARMUP)
     records = [healthy(step) | SICK["recall"] for step in STEPS]
-    told = [alarm for record in records for alarm in alarms.look(record)]
+    told = [alarm for record in records for alarm in alarms.check(record)]
     again = Alarms(warmup_steps=WARMUP)
     again.catch_up([*records, *(alarm.record() for alarm in told)])
-    assert again.look(records[-1]) == []
+    assert again.check(records[-1]) == []
     unsaid = Alarms(warmup_steps=WARMUP)
     unsaid.catch_up(records[:60])
-    assert [alarm.name for alarm in unsaid.look(records[60])] == ["recall"]
+    assert [alarm.name for alarm in unsaid.check(records[60])] == ["recall"]
 
 
 def test_held_out_figures_raise_none() -> None:
     alarms = Alarms(warmup_steps=0, grace_steps=0)
-    assert [a for step in STEPS for a in alarms.look(healthy(step) | SICK["recall"] | {"split": "held_out"})] == []
+    assert [a for step in STEPS for a in alarms.check(healthy(step) | SICK["recall"] | {"split": "held_out"})] == []
 
 
 def test_every_alarm_says_what_to_do() -> None:
     alarms = Alarms(warmup_steps=0, grace_steps=0, unigram_entropy=UNIGRAM)
     sick = {name: value for changes in SICK.values() for name, value in changes.items()}
-    told = [alarm for step in STEPS for alarm in alarms.look(healthy(step) | sick)]
+    told = [alarm for step in STEPS for alarm in alarms.check(healthy(step) | sick)]
     assert {alarm.name for alarm in told} == set(SICK)
     for alarm in told:
         assert str(alarm).startswith(f"alarm at step {alarm.step}, {alarm.name}: ")

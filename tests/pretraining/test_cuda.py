@@ -49,7 +49,7 @@ def config_of(folder: Path, way: str = "eager", **changes: Any) -> PretrainConfi
 def run(config: PretrainConfig, way: str = "eager") -> list[dict[str, float]]:
     """The lines of the metrics."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "fits_whole", lambda device, **options: way == "whole")
+        patch.setattr(session, "compiles_whole_step", lambda device, **options: way == "whole")
         done = pretrain(config)
     assert done is not None
     lines = [json.loads(line) for line in (done / "metrics.jsonl").read_text().splitlines()]
@@ -70,7 +70,7 @@ def session_of(folder: Path, way: str = "eager", **changes: Any) -> Pretraining:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pretraining, "run_to_the_end", lambda self: found.append(self))
         patch.setattr(Pretraining, "publish", lambda self: None)
-        patch.setattr(session, "fits_whole", lambda device, **options: way == "whole")
+        patch.setattr(session, "compiles_whole_step", lambda device, **options: way == "whole")
         pretrain(toy(folder, **{"device": DEVICE} | WAYS[way] | changes))
     found[0].networks.train()
     return found[0]
@@ -128,7 +128,7 @@ def test_a_compiled_run_is_that_without(way: str, objective: str, tmp_path: Path
 def test_dropout_follows_from_the_step_and_the_seed(way: str, tmp_path: Path) -> None:
     """Also where steps are recorded and played back: what they draw must be drawn anew."""
     training = session_of(tmp_path, way, dropout=0.5)
-    training.rate = lambda step: 0.0  # type: ignore[method-assign]
+    training.learning_rate = lambda step: 0.0  # type: ignore[method-assign]
     example = training._filled(training.batches(training.text, 4).batch(0))
     losses = [loss_of(training, example, seed) for seed in (0, 1, 0, 1, 2, 0, 1)]
     assert losses[0] == pytest.approx(losses[2], rel=1e-5) == pytest.approx(losses[5], rel=1e-5)

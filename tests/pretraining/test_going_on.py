@@ -146,7 +146,7 @@ def test_without_its_step_a_new_schedule_begins_on_the_same_moments(
     converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training = begun(toy(tmp_path, vocab=None, init=converted, quiet=False), monkeypatch)
-    assert (training.first_step, training.rate(0)) == (0, 0.0)
+    assert (training.first_step, training.learning_rate(0)) == (0, 0.0)
     told = " ".join(capsys.readouterr().err.split())
     assert f"starting from networks and moments of {converted / 'checkpoints' / 'step-7'}, at step 0 here" in told
     saved = Checkpoints(converted / "checkpoints").latest()

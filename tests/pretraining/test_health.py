@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from electra.pretraining.monitoring.pretraining_metrics import discriminator_statistics, figures, generator_statistics
+from electra.pretraining.monitoring.pretraining_metrics import discriminator_statistics, generator_statistics, metrics_of
 
 
 def batch(tokens: int = 500, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,7 +38,7 @@ def totals(*batches: tuple[torch.Tensor, torch.Tensor]) -> dict[str, float]:
 
 def test_the_discriminators_figures_are_scikit_learns() -> None:
     logits, labels = batch()
-    found = figures(totals((logits, labels)))
+    found = metrics_of(totals((logits, labels)))
     called = (logits > 0).long()
     expected = {
         "discriminator_auc": metrics.roc_auc_score(labels, logits),
@@ -54,7 +54,7 @@ def test_the_discriminators_figures_are_scikit_learns() -> None:
 def test_the_generators_figures_count_used_slots_only() -> None:
     logits, original, sampled, weights = guesses()
     used = weights.bool()
-    found = figures(totals(batch()))
+    found = metrics_of(totals(batch()))
     assert found["generator_loss"] == pytest.approx(2.5)
     assert found["generator_accuracy"] == metrics.accuracy_score(original[used], logits.argmax(-1)[used])
     assert found["generator_sampled_accuracy"] == metrics.accuracy_score(original[used], sampled[used])
@@ -62,7 +62,7 @@ def test_the_generators_figures_count_used_slots_only() -> None:
 
 def test_statistics_of_two_batches_add_up() -> None:
     first, second = batch(seed=1), batch(300, seed=2)
-    found = figures(totals(first, second))
+    found = metrics_of(totals(first, second))
     logits, labels = (torch.cat(pair) for pair in zip(first, second, strict=True))
     assert found["discriminator_recall"] == pytest.approx(metrics.recall_score(labels, logits > 0))
     pairs = [int(own.sum()) * int((1 - own).sum()) for _, own in (first, second)]
@@ -72,6 +72,6 @@ def test_statistics_of_two_batches_add_up() -> None:
 
 
 def test_what_is_not_defined_is_none() -> None:
-    found = figures(totals((torch.full((4,), -1.0), torch.zeros(4, dtype=torch.int64))))
+    found = metrics_of(totals((torch.full((4,), -1.0), torch.zeros(4, dtype=torch.int64))))
     assert found["discriminator_auc"] is found["discriminator_precision"] is found["discriminator_recall"] is None
     assert found["discriminator_accuracy"] == 1.0

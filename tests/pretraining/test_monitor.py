@@ -79,7 +79,7 @@ def test_the_command_of_a_run_leaves_out_what_is_by_default(tmp_path: Path) -> N
     config = toy(tmp_path, files=("a b.txt", "c.txt"), vocab=None, quiet=False, dropout=0.1, cased=True)
     assert command(config) == (
         f"electra pretrain 'a b.txt' c.txt --output {tmp_path / 'run'} --size tiny --steps 12 --batch-size 4 "
-        "--length 24 --cased --held-out-fraction 0.1 --report-every 4 --evaluate-every 6 "
+        "--max-length 24 --cased --held-out-fraction 0.1 --report-every 4 --evaluate-every 6 "
         "--evaluate-examples 4 --save-every 6 --device cpu"
     )
 
@@ -119,13 +119,13 @@ def test_an_alarm_is_printed_written_tracked_and_shown_once(
 def test_a_run_that_breaks_down_leaves_a_report_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from electra.pretraining.session import Pretraining
 
-    monkeypatch.setattr(Pretraining, "rate", lambda self, step: math.inf if step > 6 else 1e-4)
-    with pytest.raises(ValueError, match="no longer a finite number"):
+    monkeypatch.setattr(Pretraining, "learning_rate", lambda self, step: math.inf if step > 6 else 1e-4)
+    with pytest.raises(ValueError, match="is NaN or infinite"):
         pretrain(toy(tmp_path))
     [told] = records(tmp_path / "run", "alarm")
     assert told["alarm"] == "numbers"
     assert "step-6" in told["remedy"]
-    assert "no longer a finite number" in (tmp_path / "run" / "report.html").read_text()
+    assert "is NaN or infinite" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_without_matplotlib_the_run_ends_well(

@@ -24,8 +24,8 @@ from electra.data.dataset.masked_batches import MaskedBatch
 from electra.nn import attention
 from electra.pretraining import compilation, session
 from electra.pretraining.session import Pretraining
-from electra.training.loop import train
 from electra.training.optimizer import Adam
+from electra.training.trainer import train
 from tests.pretraining.toy import toy
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -104,7 +104,7 @@ def take_a_step(training: Pretraining, fill: bool) -> Mapping[str, Tensor]:
             training.losses,
             [[example]],
             training.optimizer,
-            rate=training.rate,
+            learning_rate=training.learning_rate,
             steps=1,
             periodic=[lambda step, values: found.append(values)],
         )
@@ -219,10 +219,10 @@ def test_a_batch_that_is_larger_than_usual_gets_the_next_size(sessions: Callable
 
 def test_what_is_compiled_as_a_whole() -> None:
     cuda = torch.device("cuda:0")
-    assert compilation.fits_whole(cuda, processes=1, parts=1)
-    assert not compilation.fits_whole(torch.device("cpu"), processes=1, parts=1)
-    assert not compilation.fits_whole(cuda, processes=2, parts=1)
-    assert not compilation.fits_whole(cuda, processes=1, parts=2)
+    assert compilation.compiles_whole_step(cuda, processes=1, parts=1)
+    assert not compilation.compiles_whole_step(torch.device("cpu"), processes=1, parts=1)
+    assert not compilation.compiles_whole_step(cuda, processes=2, parts=1)
+    assert not compilation.compiles_whole_step(cuda, processes=1, parts=2)
 
 
 class Recorded:
@@ -246,7 +246,7 @@ def test_a_compiled_run_has_one_graph_and_the_same_figures(
     monkeypatch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
     plain = pretrain(toy(tmp_path / "plain", dropout=0, steps=4, report_every=1, **RUNS[name]))
     torch._dynamo.reset()
-    monkeypatch.setattr(session, "fits_whole", lambda device, **options: True)
+    monkeypatch.setattr(session, "compiles_whole_step", lambda device, **options: True)
     compiled = torch.compile
     monkeypatch.setattr(
         torch,
@@ -297,7 +297,7 @@ def test_the_graph_makes_nothing_on_the_host_and_takes_the_kernel_for_gpus(
         raise Stop
 
     torch._dynamo.reset()
-    compute = torch.compile(training._computed, fullgraph=True, backend=aot_autograd(fw_compiler=stop))
+    compute = torch.compile(training._forward, fullgraph=True, backend=aot_autograd(fw_compiler=stop))
     with pytest.raises(Exception, match="Stop"):
         compute(training.networks, *filled(batch(training), sizes_of(training)), None)
     torch._dynamo.reset()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from electra import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, ElectraForSequenceClassification
 from electra.commands.pretrain import PretrainConfig, pretrain
-from electra.pretraining.initial_weights import evenly_spaced, start
+from electra.pretraining.initial_weights import evenly_spaced, start_from_networks
 from electra.pretraining.networks import build_networks, continuing_pieces
 from electra.pretraining.session import Pretraining
 from electra.text.tokenizer import ElectraTokenizer
@@ -173,7 +173,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_bits(
 
 def started(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Any:
     networks = build_networks(config, tokenizer)
-    start(networks, config)
+    start_from_networks(networks, config)
     return networks
 
 

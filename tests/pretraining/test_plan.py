@@ -124,7 +124,7 @@ def test_prepared_examples_are_counted_exactly(tmp_path: Path, capsys: Captured)
     of_text = planned(capsys, tmp_path)
     config = toy(tmp_path)
     tokenizer = read_vocabulary(config.vocab)
-    options = {"length": config.recipe.length, "held_out_fraction": config.held_out_fraction, "seed": config.seed}
+    options = {"length": config.recipe.max_length, "held_out_fraction": config.held_out_fraction, "seed": config.seed}
     folder = prepare(config.files, tokenizer, tmp_path / "there", **options)[0].path.parent
     of_examples = planned(capsys, tmp_path, files=(str(folder),))
     assert (of_examples["examples"], of_examples["text_share"]) == (of_text["examples"], 1)

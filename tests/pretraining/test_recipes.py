@@ -62,16 +62,16 @@ def test_parameters_are_as_many_as_google_s(size: str) -> None:
 
 def test_predictions_follow_from_what_is_given(tmp_path: Path) -> None:
     """Google's configuration computes them before a length that is set further down: 19 of 512."""
-    assert config(tmp_path, size="small", length=512).masking.max_predictions == 79
+    assert config(tmp_path, size="small", max_length=512).masking.max_predictions == 79
     assert config(tmp_path, size="base", mask_fraction=0.25).masking.max_predictions == 130
-    assert config(tmp_path, size="small", length=5).masking.max_predictions == 1
+    assert config(tmp_path, size="small", max_length=5).masking.max_predictions == 1
 
 
 def test_the_replica_masks_as_google_s_code_did_on_9600_rows(shared: Path, tmp_path: Path) -> None:
     """How many positions, how many twice, and how many of them shown as [MASK]; fast masks each position once."""
     kinds = json.loads((shared / "fixtures/tf1/reference/masking_stats.json").read_text())
     for kind in (kind for kind in kinds if len(kind["lens"]) == 1):
-        settings = {"length": kind["max_seq_length"], "mask_fraction": kind["mask_prob"]}
+        settings = {"max_length": kind["max_seq_length"], "mask_fraction": kind["mask_prob"]}
         laws = {mode: config(tmp_path, mode=mode, **settings).masking for mode in ("replica", "fast")}
         assert laws["replica"].max_predictions == laws["fast"].max_predictions == kind["N"]
         ids = torch.randint(200, 999, (400, kind["max_seq_length"]), generator=torch.Generator().manual_seed(0))

@@ -43,7 +43,7 @@ def toy(folder: Path, **changes: Any) -> PretrainConfig:
         "size": "tiny",
         "steps": 12,
         "batch_size": 4,
-        "length": 24,
+        "max_length": 24,
         "report_every": 4,
         "evaluate_every": 6,
         "evaluate_examples": 4,

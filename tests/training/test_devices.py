@@ -45,7 +45,7 @@ def small(text: Path, output: Path, **changes: Any) -> PretrainConfig:
         "vocab": text.with_name("vocab.txt"),
         "steps": 6,
         "batch_size": 4,
-        "length": 24,
+        "max_length": 24,
         "evaluate_every": 6,
         "evaluate_examples": 4,
         "save_every": 2,
@@ -162,7 +162,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
     file.write_bytes(file.read_bytes()[:-100])
     with caplog.at_level(logging.WARNING, logger="electra"):
         pretrain(small(text, tmp_path / "run"))
-    assert "step-5 is damaged and passed over" in caplog.text
+    assert "step-5 is damaged and skipped" in caplog.text
     whole, other = weights(tmp_path / "whole"), weights(tmp_path / "run")
     assert all(torch.equal(whole[name], other[name]) for name in whole)
 

@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from electra.commands.pretrain import PretrainConfig, pretrain
-from electra.training.distributed.processes import Processes, shares
-from electra.training.distributed.rendezvous import Place, _name_of_start, first_host, place_of
+from electra.training.distributed.processes import Processes, split_evenly
+from electra.training.distributed.rendezvous import Rank, _name_of_start, first_host, rank_from_environment
 
 WORDS = ["cat", "dog", "bird", "fish", "king", "queen", "sees", "eats", "likes", "finds", "big", "small", "old", "red"]
 STEPS = 20
@@ -52,7 +52,7 @@ def settings(text: Path, output: Path, **changes: Any) -> dict[str, Any]:
         "vocab": text.with_name("vocab.txt"),
         "steps": STEPS,
         "batch_size": 7,
-        "length": 32,
+        "max_length": 32,
         "dropout": 0.0,
         "report_every": 5,
         "evaluate_every": 10,
@@ -77,16 +77,16 @@ import json, os, signal, sys, torch
 from pathlib import Path
 from electra import cli
 from electra.pretraining.session import Pretraining
-from electra.training.distributed.rendezvous import place_of
+from electra.training.distributed.rendezvous import rank_from_environment
 
 torch.set_num_threads(1)
-rank, rate = place_of().rank, Pretraining.rate
+rank, rate = rank_from_environment().rank, Pretraining.learning_rate
 
 def disturbed(self, step):
     {disturb}
     return rate(self, step)
 
-Pretraining.rate = disturbed
+Pretraining.learning_rate = disturbed
 cli.main(sys.argv[1:])
 """
 
@@ -253,7 +253,7 @@ def test_torchrun_starts_again_and_the_run_ends_with_the_same_bits(text: Path, t
     assert once.exists()
     whole, restarted = weights(outputs["whole"]), weights(outputs["restarted"])
     assert [name for name in whole if not torch.equal(whole[name], restarted[name])] == []
-    assert "going on after step 12 of 20" in done.stderr
+    assert "resuming after step 12 of 20" in done.stderr
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_parts_of_a_batch_add_up_to_it(text: Path, alone: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("size", "count"), [(7, 2), (8, 2), (2, 5), (0, 3), (2048, 512), (5, 1)])
 def test_shares_are_all_of_it_in_order_and_nearly_equal(size: int, count: int) -> None:
-    found = shares(size, count)
+    found = split_evenly(size, count)
     assert [place for share in found for place in share] == list(range(size))
     assert len(found) == count
     assert max(map(len, found)) - min(map(len, found)) <= 1
@@ -283,37 +283,37 @@ def test_shares_are_all_of_it_in_order_and_nearly_equal(size: int, count: int) -
 def test_every_part_of_every_process_is_one_of_the_shares() -> None:
     def share(rank: int, size: int) -> list[range]:
         processes = Processes.__new__(Processes)
-        processes.rank, processes.count = rank, 3
-        return processes.share(size, parts=2)
+        processes.rank, processes.world_size = rank, 3
+        return processes.shard(size, parts=2)
 
-    assert [part for rank in range(3) for part in share(rank, 13)] == shares(13, 6)
+    assert [part for rank in range(3) for part in share(rank, 13)] == split_evenly(13, 6)
     assert [share(rank, 2) for rank in range(3)] == [[range(1), range(1, 2)], [], []]
 
 
 def test_one_process_alone_gives_back_what_it_is_given() -> None:
     processes = Processes()
     values = {"loss": torch.tensor(1.5)}
-    assert processes.first
-    assert processes.totals(values) == values
-    assert processes.tell("text") == "text"
+    assert processes.is_rank_zero
+    assert processes.sum_by_name(values) == values
+    assert processes.broadcast("text") == "text"
     assert processes.highest(75) == 75  # at once
     assert torch.equal(processes.sum(torch.ones(2)), torch.ones(2))
     module = torch.nn.Linear(1, 1)
-    assert processes.joined(module)[0] is module
-    processes.wait()
-    processes.spread([torch.ones(1)])
+    assert processes.data_parallel(module)[0] is module
+    processes.barrier()
+    processes.broadcast_tensors([torch.ones(1)])
 
 
 def test_every_start_has_a_name_that_all_its_processes_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store of torchrun outlives a start, and what was written in it is there in the next."""
     store = torch.distributed.HashStore()
     with ThreadPoolExecutor(3) as threads:
-        starts = [list(threads.map(lambda rank: _name_of_start(store, Place(rank, 3)), range(3))) for _ in range(2)]
+        starts = [list(threads.map(lambda rank: _name_of_start(store, Rank(rank, 3)), range(3))) for _ in range(2)]
     assert [len(set(names)) for names in starts] == [1, 1]
     assert starts[0] != starts[1]
-    monkeypatch.setattr("electra.training.distributed.rendezvous.SILENCE", timedelta(seconds=0.1))
+    monkeypatch.setattr("electra.training.distributed.rendezvous.TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(ConnectionError, match=r"of 3 processes, these have not come in 0:00:00\.1.*: \[1, 2\]"):
-        _name_of_start(store, Place(0, 3))
+        _name_of_start(store, Rank(0, 3))
 
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
@@ -327,13 +327,13 @@ SLURM = {
 
 
 def test_places() -> None:
-    assert place_of({}) == Place(0, 1, 0)
-    assert place_of(TORCHRUN) == Place(3, 8, 1)
-    assert place_of(SLURM) == Place(5, 16, 5, "tcp://gpu003:23456")
-    assert place_of(SLURM | TORCHRUN) == Place(3, 8, 1)  # torchrun in a Slurm step
-    assert place_of(SLURM | {"MASTER_ADDR": "ten", "MASTER_PORT": "9"}).meeting == "tcp://ten:9"
+    assert rank_from_environment({}) == Rank(0, 1, 0)
+    assert rank_from_environment(TORCHRUN) == Rank(3, 8, 1)
+    assert rank_from_environment(SLURM) == Rank(5, 16, 5, "tcp://gpu003:23456")
+    assert rank_from_environment(SLURM | TORCHRUN) == Rank(3, 8, 1)  # torchrun in a Slurm step
+    assert rank_from_environment(SLURM | {"MASTER_ADDR": "ten", "MASTER_PORT": "9"}).init_method == "tcp://ten:9"
     # a batch script knows the job's tasks, and is none of them
-    assert place_of({"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}) == Place()
+    assert rank_from_environment({"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}) == Rank()
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_places() -> None:
 )
 def test_places_that_are_none(wrong: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        place_of(wrong)
+        rank_from_environment(wrong)
 
 
 @pytest.mark.parametrize(

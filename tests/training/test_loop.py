@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from electra.training.loop import Every, Window, seed_dropout, train
 from electra.training.optimizer import Adam
+from electra.training.trainer import Every, Window, seed_dropout, train
 
 
 class Toy:
@@ -32,7 +32,13 @@ class Toy:
     def train(self, first: int, steps: int, parts: int = 1, **options: Any) -> int:
         batches = ([*batch.chunk(parts)] for batch in self.batches[first:])
         return train(
-            self.losses, batches, self.optimizer, rate=lambda step: 0.01, first_step=first, steps=steps, **options
+            self.losses,
+            batches,
+            self.optimizer,
+            learning_rate=lambda step: 0.01,
+            first_step=first,
+            steps=steps,
+            **options,
         )
 
     def weights(self) -> Tensor:

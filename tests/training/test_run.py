@@ -76,7 +76,7 @@ def test_a_damaged_latest_one_is_passed_over(tmp_path: Path, damage: str, caplog
         found = checkpoints.latest()
     assert found is not None
     assert found.step == 1
-    assert "step-2 is damaged and passed over" in caplog.text
+    assert "step-2 is damaged and skipped" in caplog.text
 
 
 def damaged_after_20(folder: Path) -> Run:

@@ -26,7 +26,7 @@ from electra.data.preparation import example_sets
 from electra.training.distributed import coordination as waiting
 
 torch.set_num_threads(1)
-waiting.LOOK_SECONDS, waiting.SILENCE_SECONDS = 0.2, float(sys.argv.pop(1))
+waiting.HEARTBEAT_SECONDS, waiting.SILENCE_SECONDS = 0.2, float(sys.argv.pop(1))
 ready = Path(sys.argv.pop(1))
 add = example_sets.ExampleSets._add_document
 
@@ -82,7 +82,7 @@ def test_one_that_nobody_looked_for_is_not_taken_for_gone(monkeypatch: pytest.Mo
     said = {"electra/waiting/1": b"0 1"}
     store = type("Store", (), {"check": lambda self, names: True, "get": lambda self, name: said[name]})()
     processes = Processes(store=store)
-    processes.count = 2
+    processes.world_size = 2
     others = waiting._Others(processes)
     for now in (3.0, 500.0, 530.0):  # noqa: B007  the clock
         assert others.exit_code() == 0

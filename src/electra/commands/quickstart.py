@@ -1,4 +1,4 @@
-"""The whole life of a model in a few minutes, on text that every Python carries."""
+"""`electra quickstart`: the whole life of a model in a few minutes, on text that comes with Python"""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ from electra.finetuning.fit import fit
 from electra.inference.predictor import predict
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForTokenClassification
 from electra.objective.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionOutput
-from electra.pretraining.monitoring.pretraining_metrics import discriminator_statistics, figures, generator_statistics
+from electra.pretraining.monitoring.pretraining_metrics import (
+    discriminator_statistics,
+    generator_statistics,
+    metrics_of,
+)
 from electra.tasks.token_classification import OUTSIDE, TokenClassification
 from electra.text.tokenizer import ElectraTokenizer
 
@@ -36,7 +40,7 @@ HELD_OUT_EVERY = 5  # one document in so many is never pretrained on
 
 @dataclass(frozen=True)
 class QuickstartConfig:
-    """Where the models go, and how long they are trained."""
+    """Where the models are written, and how long they are trained."""
 
     _: KW_ONLY
     output: Path = Path("quickstart")
@@ -44,16 +48,16 @@ class QuickstartConfig:
     steps: int = 2300
     """Pretraining steps."""
     seeds: int = 3
-    """How many times the task is learnt, to show how much chance there is in their scores."""
+    """How many times the task is fine-tuned, to show how much the scores vary by chance."""
     seed: int = 0
-    """Decides everything that is drawn at random."""
+    """Decides all random choices."""
 
 
 # -- a small task: which word does not belong? ------------------------------------------------------------------------
 
 
 def with_intruder(sentence: str, words: Sequence[str], draw: random.Random) -> dict[str, Any]:
-    """The sentence's words, one of them (not the first) changed for one out of `words`; a tag for each says which."""
+    """The sentence's words, one of them (not the first) replaced by one of `words`, and a tag for each word."""
     tokens = sentence.rstrip(".!?").split()
     place = draw.randrange(1, len(tokens))
     intruder = draw.choice([word for word in draw.choices(words, k=9) if word.lower() != tokens[place].lower()])
@@ -62,7 +66,7 @@ def with_intruder(sentence: str, words: Sequence[str], draw: random.Random) -> d
 
 
 def pointed_at(answer: Sequence[dict[str, Any]], example: dict[str, Any]) -> int:
-    """Which word of the example has the token that is likeliest the intruder, by a token classifier's answer."""
+    """The number of the word that a token classifier's answer gives the highest probability of being the intruder."""
     token = max(answer, key=lambda token: token["score"] if token["entity"] == INTRUDER else 1 - token["score"])
     return len(" ".join(example["tokens"])[: token["start"] + 1].split()) - 1
 
@@ -72,23 +76,23 @@ def pointed_at(answer: Sequence[dict[str, Any]], example: dict[str, Any]) -> int
 PRETRAINING: dict[str, Any] = {
     "size": "tiny",
     "vocab_size": 2048,
-    "length": 64,
+    "max_length": 64,
     "batch_size": 32,
     "dropout": 0.0,
 }
 FINETUNING: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-5, "layer_decay": 1.0}
 PRETRAINED, RANDOM = "pretrained", "random weights"
 Right = list[bool]
-"""Which of some examples were answered right."""
-LABELLED = 1000  # examples to learn the task from; the rest of the held-out sentences are to score with
+"""For each example, whether the answer was right."""
+LABELLED = 1000  # examples to fine-tune on; the rest of the held-out sentences are scored
 SHOWN = 5
 
 
 @verb(QuickstartConfig)
 def quickstart(config: QuickstartConfig) -> None:
-    """Gather text, pretrain on it, look at what was learnt, fine-tune, compare with random weights; talk on stdout.
+    """Gather text, pretrain on it, show what was learnt, fine-tune, compare with random weights; prints on stdout.
 
-    Writes `text.txt`, `pretrained/` and `finder/` into `config.output`. Every figure it prints it has measured.
+    Writes `text.txt`, `pretrained/` and `finder/` into `config.output`. All figures that it prints are measured.
     """
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -101,13 +105,13 @@ def quickstart(config: QuickstartConfig) -> None:
 
 
 def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random) -> tuple[Path, list[str]]:
-    """The text to pretrain on, in a file, and the sentences that are kept apart from it."""
+    """The file of text to pretrain on, and the held-out sentences."""
     _headline(console, "1  Text: what Python says about itself")
     sources = gather()
     draw.shuffle(sources)
     apart, kept = sources[::HELD_OUT_EVERY], [s for i, s in enumerate(sources) if i % HELD_OUT_EVERY]
     path = config.output / "text.txt"
-    # every sentence is a document: rows are then as short as those it will judge, and nothing is cut to fit
+    # every sentence is a document, so that sequences are as short as those it will judge, and nothing is truncated
     write_text(path, "".join(f"{sentence}\n\n" for source in kept for sentence in source.sentences))
     held_out = [sentence for source in apart for sentence in source.sentences]
     draw.shuffle(held_out)
@@ -115,7 +119,7 @@ def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random
     words = sum(len(sentence.split()) for source in kept for sentence in source.sentences)
     console.print(
         f"{count:,} sentences ({words:,} words) of help topics and docstrings to pretrain on.\n"
-        f"{len(held_out):,} sentences of other files are kept apart: the model first meets them in parts 3 and 4."
+        f"{len(held_out):,} sentences of other files are held out: the model first reads them in parts 3 and 4."
     )
     return path, held_out
 
@@ -138,7 +142,7 @@ def _pretrain(config: QuickstartConfig, console: Console, text: Path) -> Path:
 
 @dataclass(frozen=True)
 class Detection:
-    """A sentence, what the generator made of it, and what the discriminator says; one entry per token."""
+    """A sentence, what the generator made of it, and the discriminator's probabilities; one entry per token."""
 
     original: tuple[str, ...]
     read: tuple[str, ...]
@@ -150,12 +154,12 @@ class Detection:
 
 
 def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: int) -> None:
-    """A few sentences in colour, and the figures over all of them."""
+    """A few sentences in colour, and the metrics over all of them."""
     _headline(console, "3  Held-out sentences: which words did the generator put there?")
     detections, found = detect(run, held_out, seed=seed)
     plain = console.no_color or not console.color_system
-    marks = "" if not plain else " Words that it calls replaced are in \\[brackets]."
-    console.print(f"The discriminator colours what it takes for replaced; what was replaced is underlined.{marks}\n")
+    marks = "" if not plain else " Words that it predicts as replaced are in \\[brackets]."
+    console.print(f"Coloured: what the discriminator predicts as replaced. Underlined: what was replaced.{marks}\n")
     worth = [d for d in detections if any(d.replaced) and 6 <= len(d.read) <= 24]
     for detection in worth[:SHOWN]:
         console.print(Text("  text   ", style="dim").append(_joined(detection.original), style="dim"), soft_wrap=True)
@@ -166,17 +170,17 @@ def _show_detection(run: Path, held_out: Sequence[str], console: Console, seed: 
         console.print()
     console.print(
         f"All {len(detections):,} held-out sentences ({found['tokens']:,} tokens, {found['replaced']:.1%} replaced):\n"
-        f"  the generator guesses {found['generator_accuracy']:.1%} of the words it cannot see\n"
-        f"  the discriminator's area under the ROC curve is {found['discriminator_auc']:.3f} (guessing: 0.5)\n"
-        f"  of what it calls replaced, {_percent(found['discriminator_precision'])} was; "
-        f"of what was, it finds {_percent(found['discriminator_recall'])}"
+        f"  the generator predicts {found['generator_accuracy']:.1%} of the masked words correctly\n"
+        f"  the discriminator's area under the ROC curve is {found['discriminator_auc']:.3f} (chance: 0.5)\n"
+        f"  its precision is {_percent(found['discriminator_precision'])}, "
+        f"its recall {_percent(found['discriminator_recall'])}"
     )
 
 
 def detect(run: Path, texts: Sequence[str], *, seed: int) -> tuple[list[Detection], dict[str, float | None]]:
-    """The generator of a run corrupts texts, its discriminator judges them: each text's tokens, and figures over all.
+    """A run's generator corrupts texts, its discriminator judges them: the tokens of each text, and metrics over all.
 
-    The figures are those of `training.health`, over the texts' own tokens, without [CLS] and [SEP].
+    The metrics are those of pretraining, over the texts' own tokens, without [CLS] and [SEP].
     """
     tokenizer = ElectraTokenizer.from_pretrained(run / "discriminator")
     generator = ElectraForMaskedLM.from_pretrained(run / "generator")
@@ -195,7 +199,7 @@ def detect(run: Path, texts: Sequence[str], *, seed: int) -> tuple[list[Detectio
         for original, read, probabilities in zip(*map(batch.layout.split, parts), strict=True):
             before, after = (tuple(tokenizer.convert_ids_to_tokens(ids[1:-1].tolist())) for ids in (original, read))
             detections.append(Detection(before, after, tuple(probabilities[1:-1].tolist())))
-    return detections, {"tokens": totals["tokens"], **figures(totals)}
+    return detections, {"tokens": totals["tokens"], **metrics_of(totals)}
 
 
 def _statistics(batch: Batch, out: ReplacedTokenDetectionOutput) -> dict[str, float]:
@@ -217,7 +221,7 @@ def _percent(value: float | None) -> str:
 
 
 def coloured(detection: Detection, plain: bool = False) -> Text:
-    """What the discriminator read, each token coloured by how surely it calls it replaced, underlined where it was."""
+    """What the discriminator read, each token coloured by its probability, underlined if it was replaced."""
     text = Text()
     for token, probability, replaced in zip(detection.read, detection.probabilities, detection.replaced, strict=True):
         glued = token.startswith("##")
@@ -242,14 +246,14 @@ def _joined(tokens: Sequence[str]) -> str:
 def _compare(
     config: QuickstartConfig, run: Path, held_out: Sequence[str], console: Console, draw: random.Random
 ) -> None:
-    """Fine-tune the discriminator and a twin from random weights, several times each, and print both scores."""
+    """Fine-tune the discriminator and the same network with random weights, several times each; print both scores."""
     _headline(console, "4  Fine-tuning: which word of this sentence does not belong?")
     words = [word for sentence in held_out for word in sentence.rstrip(".!?").split()[1:]]
     examples = [with_intruder(sentence, words, draw) for sentence in held_out]
     labelled, test = examples[:LABELLED], examples[LABELLED:]
     console.print(
-        "One word of each sentence was changed for a word of another sentence; the model has to point at it.\n"
-        f"{len(labelled):,} labelled sentences to learn from, {len(test):,} others to score with.\n"
+        "One word of each sentence was replaced by a word of another sentence; the model has to find it.\n"
+        f"{len(labelled):,} labelled sentences to fine-tune on, {len(test):,} others to score.\n"
     )
     right: dict[str, list[Right]] = {PRETRAINED: [], RANDOM: []}
     for seed in range(config.seed, config.seed + config.seeds):
@@ -282,10 +286,10 @@ def _fitted(
 
 
 def standard_error(values: Sequence[Sequence[float]]) -> float:
-    """Of the mean of what was measured with several seeds on the same examples: `values[seed][example]`.
+    """The standard error of the mean over several seeds and the same examples: `values[seed][example]`.
 
-    What the seeds and the choice of examples make uncertain. A seed's own luck with an example counts in both, so that
-    it is rather too large.
+    It covers the variation between seeds and the choice of examples. The chance of one seed at one example counts in
+    both, so it is rather too large.
     """
     of_seeds = [statistics.fmean(of_seed) for of_seed in values]
     of_examples = [statistics.fmean(of_example) for of_example in zip(*values, strict=True)]
@@ -302,14 +306,14 @@ def _print_scores(console: Console, right: dict[str, list[Right]], test: Sequenc
     console.print(f"  {'guessing':<16}{guessing:7.1%}           [dim]{'█' * round(80 * guessing)}[/dim]")
     console.print(f"\n{verdict(right[PRETRAINED], right[RANDOM])}", soft_wrap=True)
     console.print(
-        f"How often it points at the right word: the mean of {seeds} seeds on {len(test):,} sentences, "
+        f"How often it finds the word: the mean of {seeds} seeds on {len(test):,} sentences, "
         "± a standard error.\n"
-        "Network, tokenizer, examples and settings are the same; only the weights that training starts from differ."
+        "Network, tokenizer, examples and settings are the same; only the initial weights differ."
     )
 
 
 def verdict(pretrained: Sequence[Right], random_weights: Sequence[Right]) -> str:
-    """What the difference of the two says, seed by seed and example by example, or that it says nothing."""
+    """The difference of the two in words, paired by seed and example, or that it is within its error."""
     gains = [
         [float(a) - float(b) for a, b in zip(*of_seed, strict=True)]
         for of_seed in zip(pretrained, random_weights, strict=True)
@@ -318,10 +322,10 @@ def verdict(pretrained: Sequence[Right], random_weights: Sequence[Right]) -> str
     if gain > 2 * error:
         return f"Pretraining gained {gain:.1%}, ± {error:.1%}."
     if gain < -2 * error:
-        return f"Pretraining cost {-gain:.1%}, ± {error:.1%}: so short a run has not paid."
+        return f"Pretraining cost {-gain:.1%}, ± {error:.1%}: a run this short does not help."
     return (
-        f"The difference ({gain:+.1%}, ± {error:.1%}) is within twice its error: so short a run shows neither gain nor "
-        "harm."
+        f"The difference ({gain:+.1%}, ± {error:.1%}) is within twice its error: a run this short shows neither gain "
+        "nor loss."
     )
 
 

@@ -18,10 +18,6 @@ TELLING = ("matthews", "f1", "word_f1", "micro_f1", "pearson")
 """Scores that are 0 or NaN where a model gives the same answer to everything."""
 
 
-class Diverged(Exception):
-    """The loss is NaN or infinite."""
-
-
 def tells_nothing(scores: Mapping[str, float]) -> bool:
     """Whether these are the scores of a model that gives the same answer to everything; False where none shows it."""
     score = next((scores[name] for name in TELLING if name in scores), None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from electra.training.optimizer import linear_schedule
 
@@ -38,10 +40,14 @@ class Rates:
         """
         return layer_multiplier(name, layers, self.layer_decay, even=self.even)
 
+    def schedule(self, steps: int) -> Callable[[int], float]:
+        """The learning rate of a step, counted from 0, in a fit of `steps`."""
+        warmup_steps = round(self.warmup * steps) if self.warmup_steps is None else self.warmup_steps
+        return partial(linear_schedule, rate=self.rate, steps=steps, warmup_steps=warmup_steps)
+
     def at(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0, out of `steps`."""
-        warmup_steps = round(self.warmup * steps) if self.warmup_steps is None else self.warmup_steps
-        return linear_schedule(step, rate=self.rate, steps=steps, warmup_steps=warmup_steps)
+        return self.schedule(steps)(step)
 
 
 def usual_rates(hidden_size: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What this machine is: its name, the arithmetic that it can do at most, the memory that was used."""
+"""This machine: the names of its devices, their peak of floating-point operations, the memory used"""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ PEAK_TERAFLOPS = {
     "T4": (65.1, 8.1),
 }
 
-# Rows and columns of the matrices that a processor's peak is measured with, and how often: each product takes a
-# millisecond or two, so that some of them are not interrupted where other work goes on.
+# The size of the matrices that a processor's peak is measured with, and the number of products: each takes a
+# millisecond or two, so that some are not interrupted on a busy machine.
 PRODUCT, TIMES = 512, 30
 
 
@@ -48,24 +48,28 @@ def device_name(device: torch.device) -> str:
     return _processor() if device.type == "cpu" else device.type
 
 
-def peak_flops(device: torch.device, precision: torch.dtype, *, coarse: bool = False) -> float | None:
-    """The floating-point operations a second that matrix products reach at most; None where that is not known.
+def peak_flops(device: torch.device, precision: torch.dtype, *, tf32: bool = False) -> float | None:
+    """The peak of floating-point operations per second in matrix products; None where it is not known.
 
-    Of GPUs what their makers say; of a processor the best of some products of 512 x 512 on the threads in use, by the
-    library that layers take, measured once in a process (a tenth of a second or so). coarse: float32 whose products are
-    computed in TF32, at half of the rate of 16 bits.
+    For GPUs it is the maker's figure; for a processor the best of some products of 512 x 512 on the threads in use, by
+    the library that the layers use, measured once in a process (about a tenth of a second).
+
+    Args:
+        device: whose peak.
+        precision: of the matrices.
+        tf32: whether float32 products are computed in TF32, at half of the rate of 16 bits.
     """
     if device.type == "cpu":
         return _measured_peak(precision)
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    half = tabled_peak(name, torch.bfloat16) if coarse else None
+    half = tabled_peak(name, torch.bfloat16) if tf32 else None
     return half / 2 if half is not None else tabled_peak(name, precision)
 
 
 def tabled_peak(name: str, precision: torch.dtype) -> float | None:
-    """What the maker of the GPU of this name says of its peak; None for one that is not in the table."""
+    """The maker's peak of the GPU of this name, in operations per second; None for one that is not in the table."""
     for part, (half, single) in PEAK_TERAFLOPS.items():
         if f" {part} ".lower() in f" {name} ".replace("-", " ").lower():
             return (single if precision == torch.float32 else half) * 1e12
@@ -86,19 +90,19 @@ def _measured_peak(precision: torch.dtype) -> float:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most memory used so far, in bytes: a GPU's by tensors, else this process's; None where that is not told."""
+    """The peak memory so far in bytes: of a GPU's tensors, else of this process; None where it is not known."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":
         return None
     import resource
 
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found if sys.platform == "darwin" else found * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def describe(device: torch.device) -> dict[str, str | int]:
-    """What a reader of the figures wants to know of the machine: no names of people or hosts."""
+    """The machine, for readers of the metrics; without names of people or hosts."""
     return {
         "device": device_name(device),
         "processors": os.cpu_count() or 1,
@@ -110,7 +114,7 @@ def describe(device: torch.device) -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it, else what Python knows."""
+    """The processor's name from Linux, else from Python."""
     if sys.platform == "linux":
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]

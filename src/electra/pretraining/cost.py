@@ -1,7 +1,7 @@
-"""What pretraining costs, from the shapes of the networks: floating-point operations, bytes.
+"""The cost of pretraining, from the shapes of the networks: floating-point operations, bytes
 
-One multiplication with one addition is two operations. Counted are matrix products and attention: what is left out
-(LayerNorms, activations, softmax, the optimizer) is a few hundredths of it. A backward pass costs two forward passes.
+One multiplication with one addition is two operations. Matrix products and attention are counted; the rest
+(LayerNorms, activations, softmax, the optimizer) is a few per cent of them. A backward pass costs two forward passes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHECKPOINT_BYTES = 12  # of a parameter: all of these but the gradient
 
 
 def effective_length(lengths: Sequence[int]) -> float:
-    """The length at which rows would cost what these cost in attention, for each token: sum n^2 / sum n."""
+    """The equal length at which sequences would cost per token in attention what these cost: sum n^2 / sum n."""
     return sum(length * length for length in lengths) / sum(lengths)
 
 
@@ -27,8 +27,8 @@ def step_flops(
 
     Args:
         generator, discriminator: their shapes; None for one that is not trained.
-        length: of the rows; for rows of many lengths see `effective_length`.
-        mask_fraction: the share of tokens that the generator predicts; its head is computed for these alone.
+        length: of the sequences; for different lengths see `effective_length`.
+        mask_fraction: the fraction of tokens that the generator predicts; its head is computed for these alone.
     """
     forward = 0.0
     if generator is not None:
@@ -45,7 +45,7 @@ def encoder_flops(config: ElectraConfig, length: float) -> float:
     hidden, wide, embedded = config.hidden_size, config.intermediate_size, config.embedding_size
     projection = 2 * embedded * hidden if embedded != hidden else 0
     products = 4 * hidden * hidden + 2 * hidden * wide
-    attention = 4 * length * hidden  # scores, and the sums that they weigh
+    attention = 4 * length * hidden  # scores, and the sums weighted by them
     return projection + config.num_hidden_layers * (2 * products + attention)
 
 

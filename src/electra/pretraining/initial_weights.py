@@ -1,4 +1,4 @@
-"""What to start from, where networks or a whole run are given: read, checked and taken over."""
+"""Weights to start from: networks or a whole run, checked and taken over"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from electra.config import PRESETS, ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.language_models import ElectraForMaskedLM, ElectraForPreTraining
 from electra.objective.replaced_token_detection import ReplacedTokenDetection
-from electra.pretraining.objectives import Networks, published
+from electra.pretraining.networks import Networks, published
 from electra.pretraining.pretrain_config import SHRINK, PretrainConfig
 from electra.training.optimizer import Adam
 from electra.training.run.checkpoints import Checkpoint, Checkpoints, restore
@@ -24,7 +24,7 @@ SHAPE = (
 
 
 def check_init(config: PretrainConfig) -> None:
-    """Refuse a run to go on from that is not there, or whose tokenizer is needed and is not."""
+    """Refuse a run to start from that does not exist, or that lacks the tokenizer that is needed."""
     if config.init is None:
         return
     if not config.init.is_dir():
@@ -38,9 +38,10 @@ def check_init(config: PretrainConfig) -> None:
 
 
 def check_shapes(config: PretrainConfig, shape: ElectraConfig) -> None:
-    """Refuse given networks of other shapes than the run's, told by their configurations alone, before hours of work.
+    """Refuse networks to start from whose shapes differ from the run's, by config.json alone, before hours of work.
 
-    shape: of the run's discriminator, with its vocabulary (for mlm, of its one network).
+    Args:
+        shape: of the run's discriminator, with its vocabulary (for mlm, of its one network).
     """
     wanted = {"discriminator": shape, "generator": config.generator_of(shape), "model": shape}
     given = {"discriminator": config.init_discriminator, "generator": config.init_generator}
@@ -53,10 +54,10 @@ def check_shapes(config: PretrainConfig, shape: ElectraConfig) -> None:
 
 
 @torch.no_grad()
-def start(networks: Networks, config: PretrainConfig) -> None:
-    """Take over the weights of the given networks; what they do not have (a head) stays as it was drawn.
+def start_from_networks(networks: Networks, config: PretrainConfig) -> None:
+    """Take over the weights of the networks to start from; what they lack (a head) stays as it was initialised.
 
-    Embeddings that are shared are those of the discriminator, or of the generator where it alone is given.
+    Shared embeddings are those of the discriminator, or of the generator if it alone is given.
 
     Raises:
         ValueError: a network of another shape, or two whose embeddings differ though they are to share them.
@@ -79,11 +80,11 @@ def start(networks: Networks, config: PretrainConfig) -> None:
 
 
 @torch.no_grad()
-def go_on(networks: Networks, optimizer: Adam, config: PretrainConfig) -> tuple[int, str]:
-    """Take over the run in `config.init`: the step to go on after, 0 unless `config.keep_step`; and what was found.
+def start_from_run(networks: Networks, optimizer: Adam, config: PretrainConfig) -> tuple[int, str]:
+    """Take over the run in `config.init`: networks and Adam's moments of its last checkpoint, else its model folders.
 
-    That is the networks and Adam's moments of its last whole checkpoint; where it has no checkpoints, its model folders
-    alone.
+    Returns:
+        The step to continue after (0 unless `config.keep_step`), and a description of what was taken.
 
     Raises:
         ValueError: it has neither; its networks or moments are of other shapes; every checkpoint is damaged; its step
@@ -96,22 +97,22 @@ def go_on(networks: Networks, optimizer: Adam, config: PretrainConfig) -> tuple[
         if (folders[name] / "config.json").is_file():
             _check_shape(ElectraConfig.from_pretrained(folders[name]), network.config, str(folders[name]), config, name)
     checkpoints = Checkpoints(config.init / "checkpoints")
-    found = checkpoints.latest()
-    if found is None:
+    checkpoint = checkpoints.latest()
+    if checkpoint is None:
         return 0, _take_folders(networks, folders, config)
-    path = checkpoints.path(found.step)
-    _check_step(found, path, config)
+    path = checkpoints.path(checkpoint.step)
+    _check_step(checkpoint, path, config)
     try:
-        restore(dict(networks.named_parameters()), found.tensors.get("networks", {}))
-        optimizer.load_moments(found.tensors.get("optimizer", {}))
+        restore(dict(networks.named_parameters()), checkpoint.tensors.get("networks", {}))
+        optimizer.load_moments(checkpoint.tensors.get("optimizer", {}))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    step = found.step if config.keep_step else 0
-    return step, f"networks and moments of {path}, {'going on after' if step else 'at'} step {step:,} here"
+    step = checkpoint.step if config.keep_step else 0
+    return step, f"networks and moments of {path}, {'continuing after' if step else 'at'} step {step:,} here"
 
 
 def _take_folders(networks: Networks, folders: dict[str, Path], config: PretrainConfig) -> str:
-    """Take over the networks of model folders; says so."""
+    """Take over the networks of model folders; a description of them."""
     missing = [str(folder) for folder in folders.values() if not folder.is_dir()]
     if missing:
         raise ValueError(
@@ -124,31 +125,34 @@ def _take_folders(networks: Networks, folders: dict[str, Path], config: Pretrain
             "--optimizer, if it comes from a checkpoint with an optimizer's state"
         )
     discriminator, generator = folders.get("discriminator"), folders.get("generator") or folders["model"]
-    given = None if discriminator is None else str(discriminator)
-    start(networks, replace(config, init=None, init_discriminator=given, init_generator=str(generator)))
-    return f"networks of {config.init}; it has no checkpoints, so the optimizer begins anew"
+    name = None if discriminator is None else str(discriminator)
+    start_from_networks(networks, replace(config, init=None, init_discriminator=name, init_generator=str(generator)))
+    return f"networks of {config.init}; it has no checkpoints, so the optimizer starts without moments"
 
 
-def _check_step(found: Checkpoint, path: Path, config: PretrainConfig) -> None:
+def _check_step(checkpoint: Checkpoint, path: Path, config: PretrainConfig) -> None:
     steps = config.recipe.steps
-    if config.keep_step and found.step >= steps:
+    if config.keep_step and checkpoint.step >= steps:
         raise ValueError(
-            f"{path} is after step {found.step:,} and steps is {steps:,}, so none is left: give more steps (those "
-            "before count too), or leave keep_step out"
+            f"{path} has taken {checkpoint.step:,} steps and steps is {steps:,}, so none is left: give more steps "
+            "(those before count too), or leave keep_step out"
         )
 
 
 def _take(network: ElectraPreTrainedModel, name: str, config: PretrainConfig) -> None:
     """Copy the weights of a folder or hub name into the network."""
     kind = ElectraForMaskedLM if isinstance(network, ElectraForMaskedLM) else ElectraForPreTraining
-    given, found = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    given, loading = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
     role = "generator" if kind is ElectraForMaskedLM else "discriminator"
     _check_shape(given.config, network.config, name, config, role)
     if kind is ElectraForMaskedLM and not given.config.tie_word_embeddings:
-        raise ValueError(f"{name} has an output layer apart from its word embeddings; here they are one")
+        raise ValueError(
+            f"{name} has an output layer of its own, and here it shares the word embeddings: give a generator whose "
+            "config.json has tie_word_embeddings true"
+        )
     weights = dict(given.named_parameters())
     for own, parameter in network.named_parameters():
-        if own not in found["missing_keys"]:
+        if own not in loading["missing_keys"]:
             parameter.copy_(weights[own])
 
 
@@ -156,13 +160,13 @@ def _check_shape(given: ElectraConfig, wanted: ElectraConfig, name: str, config:
     differing = [field for field in SHAPE if getattr(given, field) != getattr(wanted, field)]
     if not differing:
         return
-    told = "; ".join(f"{field} {getattr(given, field)}, here {getattr(wanted, field)}" for field in differing)
+    listed = "; ".join(f"{field} {getattr(given, field)}, here {getattr(wanted, field)}" for field in differing)
     if differing == ["vocab_size"]:
         remedy = "give its own vocabulary as vocab, or leave vocab out"
     else:
         fitting = [f"size {size}" for size in PRESETS if _has_shape_of(given, size, config, role)]
         remedy = f"give {' or '.join(fitting)}" if fitting else f"give one of the shape of size {config.size}"
-    raise ValueError(f"{name} does not fit: {told}. Its shape and vocabulary must be those of the run: {remedy}")
+    raise ValueError(f"{name} does not fit: {listed}. Its shape and vocabulary must be those of the run: {remedy}")
 
 
 def _has_shape_of(given: ElectraConfig, size: str, config: PretrainConfig, role: str) -> bool:
@@ -173,11 +177,11 @@ def _has_shape_of(given: ElectraConfig, size: str, config: PretrainConfig, role:
 
 
 def shrink(discriminator: ElectraPreTrainedModel, generator: ElectraPreTrainedModel) -> None:
-    """Fill the generator's layers with evenly spaced units of the discriminator's; its head stays as it was drawn.
+    """Fill the generator's layers with evenly spaced units of the discriminator's; its head stays as initialised.
 
-    Of every axis of n units the generator's m are numbers i * n // m: the uniform selection of Xu and others,
-    "Initializing Models with Larger Ones" (2024), which keeps a unit's place the same in all layers. Where the
-    discriminator has no projection of its embeddings, the generator's picks those units.
+    Of every axis of n units the generator's m are numbers i * n // m: the uniform selection of Xu et al.,
+    "Initializing Models with Larger Ones" (2024), which keeps a unit's place the same in all layers. If the
+    discriminator has no projection of its embeddings, the generator's projection selects those units.
     """
     given = dict(discriminator.base_model.named_parameters())
     for name, parameter in generator.base_model.named_parameters():
@@ -192,7 +196,7 @@ def shrink(discriminator: ElectraPreTrainedModel, generator: ElectraPreTrainedMo
 
 
 def evenly_spaced(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Of every axis as many evenly spaced entries as `shape` has: [n, …] -> shape"""
+    """Evenly spaced entries of every axis, as many as `shape` has: [n, …] -> shape"""
     for axis, (large, small) in enumerate(zip(tensor.shape, shape, strict=True)):
         tensor = tensor.index_select(axis, torch.arange(small, device=tensor.device) * large // small)
     return tensor

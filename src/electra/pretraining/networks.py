@@ -1,4 +1,4 @@
-"""The networks of a run, with fresh weights."""
+"""The networks of a run, with fresh weights: generator and discriminator, or the one network of `mlm`"""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from torch import nn
 
 from electra.config import ElectraConfig
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
+from electra.models.base import ElectraPreTrainedModel
 from electra.nn.encoder import ElectraAttentionHeads
 from electra.nn.initialize import initialize_like_google
-from electra.objective.masked_language_modeling import MaskedLanguageModeling
+from electra.objective.masked_language_modeling import MaskedLanguageModeling, MaskedLanguageModelingOutput
 from electra.objective.masking import Masking
-from electra.objective.replaced_token_detection import ReplacedTokenDetection
-from electra.pretraining.objectives import Networks
+from electra.objective.replaced_token_detection import ReplacedTokenDetection, ReplacedTokenDetectionOutput
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.text.tokenizer import ElectraTokenizer
+
+Networks = ReplacedTokenDetection | MaskedLanguageModeling
+Output = ReplacedTokenDetectionOutput | MaskedLanguageModelingOutput
 
 
 def build_networks(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Networks:
     """Both networks, or the one of `mlm`, with fresh weights that follow from the seed.
 
-    Their configurations keep the dropout of fine-tuning, 0.1, whatever it is in pretraining: Google's scripts build a
-    network anew for either.
+    Their configurations keep the dropout of fine-tuning, 0.1, whatever it is in pretraining, because Google's scripts
+    build a new network for either.
     """
     shape = shape_of(config, tokenizer)
     networks = _assembled(config, tokenizer, shape)
@@ -54,8 +57,8 @@ def _assembled(config: PretrainConfig, tokenizer: ElectraTokenizer, shape: Elect
 
 
 def _masking(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Masking:
-    """The law of masking, which is told where words begin if it is to know."""
-    if not config.whole_words or config.word_boundaries is not None:  # then the examples tell
+    """The masking strategy; for whole words, with the tokens that continue one."""
+    if not config.whole_words or config.word_boundaries is not None:  # then the examples know the words
         return config.masking
     continuations = continuing_pieces(tokenizer)
     if not continuations.any():
@@ -67,7 +70,14 @@ def _masking(config: PretrainConfig, tokenizer: ElectraTokenizer) -> Masking:
 
 
 def continuing_pieces(tokenizer: ElectraTokenizer) -> torch.Tensor:
-    """Which tokens go on with the word of the one before: bool [V]"""
+    """Which tokens continue the word of the token before: bool [V]"""
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(tokenizer.all_special_tokens)
     return torch.tensor([piece.startswith("##") and piece not in special for piece in pieces])
+
+
+def published(networks: Networks) -> dict[str, ElectraPreTrainedModel]:
+    """The networks that become model folders, by the folder's name."""
+    if isinstance(networks, MaskedLanguageModeling):
+        return {"model": networks.generator}
+    return {"discriminator": networks.discriminator, "generator": networks.generator}

@@ -1,4 +1,4 @@
-"""The settings of a run."""
+"""PretrainConfig: the settings of a pretraining run, which are its flags and keywords"""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from electra.data.preparation.words import check_symbol
 from electra.files.encodings import INVALID
 from electra.files.text_files import STDIN
 from electra.objective.masking import Masking
-from electra.pretraining.recipe import RECIPES, Recipe, require
+from electra.pretraining.recipe import RECIPES, Recipe
 from electra.training.run.settings import Setting
 from electra.training.run.trackers import MODULES as TRACKERS
+from electra.validation import require, require_count, require_one_of
 
 MODES = ("fast", "replica")
 OBJECTIVES = ("rtd", "mlm")
 SHRINK = "shrink"
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 
-# These decide nothing about the result but rounding and which values dropout drops. (Whether the files hold the text
-# they held is asked of the text itself, and whether the vocabulary is the same of what was prepared with it.)
+RENAMED = {"length": "max_length"}
+"""Settings that earlier versions called otherwise, in config.toml: that name -> the present one."""
+
+# These change nothing about the result but rounding and which values dropout drops. (Whether files and vocab are those
+# of the run is checked on the prepared examples themselves, so they may be moved.)
 CHANGEABLE = frozenset(
     {"files", "vocab", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
 )
@@ -31,95 +35,95 @@ CHANGEABLE = frozenset(
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What to pretrain, on what, for how long. What is left out follows from `size`, as in the paper.
+    """What to pretrain, on which text, for how many steps. Defaults follow from `size`, as in the paper.
 
     Raises:
-        ValueError: a value that is not allowed; the message names it and says what is.
+        ValueError: an invalid value; the message names it and says what is allowed.
     """
 
     files: tuple[str, ...]
     """.txt, .jsonl, .csv, .tsv (also .gz, .xz, .zst), .parquet; folders, patterns, `-` (stdin), prepared examples."""
     _: KW_ONLY
     output: Path
-    """The run folder: a new one, or that of a run to go on with."""
+    """The run folder: a new one, or that of a run to resume."""
     size: str = "small"
-    """tiny, small, small++ (as Google published it), base or large: the networks, and all that is not given here."""
+    """tiny, small, small++ (as Google published it), base or large: the networks, and the defaults below."""
     mode: str = "fast"
-    """fast, or replica: Google's law in every choice. fast masks without replacement, and drops no attention."""
+    """fast, or replica: reproduces Google's algorithm exactly. fast masks without replacement, no attention dropout."""
     objective: str = "rtd"
-    """rtd: replaced-token detection, or mlm: one network of the discriminator's size that fills in masked tokens."""
+    """rtd: replaced-token detection, or mlm: masked language modelling with one network of the discriminator's size."""
     steps: int | None = None
     """Updates of the weights (by size: 10,000, 1,000,000, 4,000,000, 766,000, 400,000)."""
     batch_size: int | None = None
     """Examples in a step (by size: 32, 128, 128, 256, 2048)."""
-    length: int | None = None
+    max_length: int | None = None
     """Tokens in an example, at most (by size: 128, 128, 512, 512, 512)."""
     learning_rate: float | None = None
-    """The rate that the warm-up leads to (by size: 3e-4, 5e-4, 5e-4, 2e-4, 2e-4)."""
+    """The highest learning rate, at the end of the warm-up (by size: 3e-4, 5e-4, 5e-4, 2e-4, 2e-4)."""
     warmup_steps: int | None = None
-    """Steps in which the rate grows from 0 (a tenth of the steps, at most 10,000)."""
+    """Steps in which the learning rate rises from 0 (a tenth of the steps, at most 10,000)."""
     mask_fraction: float | None = None
-    """The share of tokens that the generator replaces (0.15; large: 0.25)."""
+    """The fraction of tokens that are masked (0.15; large: 0.25)."""
     generator_fraction: float | None = None
-    """The generator's width as a share of the discriminator's (by size: 1/4, 1/4, 1, 1/3, 1/4)."""
+    """The generator's width as a fraction of the discriminator's (by size: 1/4, 1/4, 1, 1/3, 1/4)."""
     untied: bool = False
-    """Give the generator embeddings of its own, as wide as its hidden layers, in place of the discriminator's."""
+    """Do not share embeddings: the generator gets its own, as wide as its hidden layers."""
     whole_words: bool = False
-    """Mask whole words: what word_boundaries parts, else a piece that begins with ## belongs to the one before it."""
+    """Mask whole words: those that word_boundaries separates, else a piece with ## belongs to the piece before it."""
     word_boundaries: str | None = None
-    """A character that stands between words in the text and nowhere else, and is left out of what is learnt."""
+    """A character that separates words in the text and is used for nothing else; it is removed from the examples."""
     init_discriminator: str | None = None
-    """A discriminator to start from, a folder or a name on the hub; its tokenizer is used unless vocab is given."""
+    """A discriminator to start from, a folder or a name on the Hub; its tokenizer is used unless vocab is given."""
     init_generator: str | None = None
-    """A generator to start from, or shrink: units of init_discriminator's layers. For mlm: the model to start from."""
+    """A generator to start from, or shrink: made of units of init_discriminator. For mlm: the model to start from."""
     init: Path | None = None
-    """A run's folder, or one that `electra convert` wrote, to go on from: its networks, Adam's moments, tokenizer."""
+    """A run's folder, or one that `electra convert` wrote, to start from: its networks, Adam's moments, tokenizer."""
     keep_step: bool = False
-    """Count on from the step of init, whose learning rate goes on; left out, a warm-up begins at step 0."""
+    """Continue counting at the step of init, with its learning rate; by default a warm-up starts at step 0."""
     dropout: float = 0.1
     """The probability of dropping a value in hidden layers; in mode replica in attention too, which is slower."""
     seed: int = 0
-    """All that is random follows from it: the same seed gives the same weights, on a CPU bit for bit."""
+    """Decides all random choices: the same seed gives the same weights, on a CPU bit for bit."""
     vocab: Path | None = None
-    """A vocab.txt or a tokenizer's folder. Left out, a vocabulary is trained on the files."""
+    """A vocab.txt or a tokenizer's folder; by default a vocabulary is trained on the files."""
     vocab_size: int | None = None
-    """Entries of the vocabulary that is trained (tiny: 8192, else 30,522); little text gives fewer."""
+    """Size of the vocabulary that is trained (tiny: 8192, else 30,522); little text gives a smaller one."""
     cased: bool = False
     """Train a vocabulary that keeps upper case and accents."""
     text_field: str = "text"
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"
-    """What is to be done with bytes that are not UTF-8: refuse them, or replace and count them."""
+    """Bytes that are not UTF-8: refuse them, or replace and count them."""
     segments: str = "faithful"
-    """faithful to Google's examples, which leave out what does not fit, or packed, which keep every token."""
+    """faithful to Google's examples, which drop what does not fit, or packed, which keep every token."""
     held_out_fraction: float = 0.01
-    """The share of documents that is kept apart for evaluation."""
+    """The fraction of documents that is held out for evaluation."""
     report_every: int | None = None
-    """Steps from one line of metrics to the next (a hundredth of the steps, at most 100)."""
+    """Steps between lines of metrics (a hundredth of the steps, at most 100)."""
     evaluate_every: int | None = None
-    """Steps from one evaluation on held-out text to the next (a tenth of the steps, at most 1000)."""
+    """Steps between evaluations on held-out text (a tenth of the steps, at most 1000)."""
     evaluate_examples: int = 1024
     """Held-out examples in an evaluation, at most."""
     save_every: int | None = None
-    """Steps from one checkpoint to the next (a tenth of the steps, at most 1000)."""
+    """Steps between checkpoints (a tenth of the steps, at most 1000)."""
     keep_checkpoints: int = 5
     """How many checkpoints are kept."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps; in several processes without a number."""
+    """auto, cpu, cuda, cuda:1 or mps; for several processes without a number."""
     precision: str = "auto"
-    """float32, tf32 (float32 with coarser products on GPUs), bfloat16, or auto: bfloat16 on GPUs that have it."""
+    """float32, tf32 (float32 with TF32 matrix products on GPUs), bfloat16, or auto: bfloat16 on GPUs that have it."""
     accumulate: int = 1
-    """Parts that a device computes its share of a batch in, one after another: less memory, the same step."""
+    """Gradient accumulation: parts that a device computes its batch in, one by one; less memory, the same step."""
     compile: bool = False
-    """Compile what a step computes, which takes minutes at the start and makes GPUs faster."""
+    """Compile the networks: takes minutes at the start and makes GPUs faster."""
     tracker: Literal["tensorboard", "wandb"] | None = None
-    """Where the figures go besides metrics.jsonl: tensorboard (into the run folder) or wandb (Weights & Biases)."""
+    """Where the metrics go besides metrics.jsonl: tensorboard (into the run folder) or wandb (Weights & Biases)."""
     dry_run: bool = False
-    """Print what the run would take (tokens, epochs, memory, hours, disk), and write nothing."""
+    """Print what the run would need (tokens, epochs, memory, time, disk), and write nothing."""
     json: bool = False
-    """Of a dry run: print one JSON object instead of lines to read."""
+    """Print the dry run as one JSON object."""
     quiet: bool = False
-    """Say nothing while at work."""
+    """Print no progress."""
 
     def __post_init__(self) -> None:
         files = (self.files,) if isinstance(self.files, (str, os.PathLike)) else self.files
@@ -133,9 +137,8 @@ class PretrainConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """The hyperparameters of the size with those given here in their place, and what follows from them."""
-        given = {name: getattr(self, name) for name in (field.name for field in fields(Recipe))}
-        return RECIPES[self.size].with_given(given)
+        """The hyperparameters of the size, with those given here in their place."""
+        return RECIPES[self.size].with_values({field.name: getattr(self, field.name) for field in fields(Recipe)})
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -144,11 +147,11 @@ class PretrainConfig:
 
     @property
     def discriminator(self) -> ElectraConfig:
-        """The discriminator's configuration but for its vocabulary, with the dropout that fine-tuning is to use."""
+        """The discriminator's configuration without its vocabulary, with the dropout that fine-tuning uses."""
         return ElectraConfig.preset(self.size)
 
     def generator_of(self, discriminator: ElectraConfig) -> ElectraConfig:
-        """The generator's configuration that goes with this one of the discriminator; for mlm, of the one network."""
+        """The generator's configuration for this one of the discriminator; for mlm, that of the one network."""
         if self.objective == "mlm":
             return discriminator
         generator = discriminator.generator(self.generator_fraction)
@@ -158,12 +161,12 @@ class PretrainConfig:
 
     @property
     def attention_dropout(self) -> float:
-        """The probability of dropping an attention weight; torch's fast kernels for ragged rows do not do that."""
+        """The probability of dropping an attention weight; torch's fast kernels for ragged batches cannot do that."""
         return self.dropout if self.mode == "replica" else 0.0
 
     @property
     def init_tokenizer(self) -> str | None:
-        """Whose tokenizer is used where `vocab` is not given: that of the network or run to start from."""
+        """The model whose tokenizer is used if `vocab` is not given: the network or run to start from."""
         if self.init is None:
             return self.init_discriminator or self.init_generator
         folders = (self.init / name for name in ("discriminator", "model", "tokenizer"))
@@ -171,8 +174,8 @@ class PretrainConfig:
 
     @property
     def masking(self) -> Masking:
-        """The law of masking, its maximum of predictions derived from fraction and length (Google's formula)."""
-        fraction, length = self.recipe.mask_fraction, self.recipe.length
+        """The masking strategy; the maximum of predictions follows from fraction and length by Google's formula."""
+        fraction, length = self.recipe.mask_fraction, self.recipe.max_length
         return Masking(
             fraction=fraction,
             max_predictions=max(1, int((fraction + 0.005) * length)),
@@ -180,34 +183,36 @@ class PretrainConfig:
         )
 
     def settings(self) -> dict[str, Setting]:
-        """All there is to say about the run, with every hyperparameter, as simple values."""
+        """All settings of the run, with every hyperparameter, as simple values."""
         values: dict[str, Any] = {**asdict(self), **asdict(self.recipe)}
         if self.vocab is not None or self.init_tokenizer is not None:
             values["vocab_size"] = None
-        for name in ("output", "dry_run", "json"):  # none of them is the run's
+        for name in ("output", "dry_run", "json"):  # they are of a call, not of the run
             del values[name]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _check(config: PretrainConfig) -> None:
-    """Refuse what cannot be run, before anything is read or written."""
+    """Refuse invalid settings, before anything is read or written."""
     require(0 <= config.dropout < 1, "dropout", config.dropout, "0 or more and below 1")
-    require(config.precision in PRECISIONS, "precision", config.precision, f"one of {', '.join(PRECISIONS)}")
-    positions = config.discriminator.max_position_embeddings  # names the sizes where `size` is none
-    length = config.recipe.length
-    require(5 <= length <= positions, "length", length, f"5 to {positions}, the positions that the networks have")
-    _check_law(config)
+    require_one_of("precision", config.precision, PRECISIONS)
+    positions = config.discriminator.max_position_embeddings  # refuses an unknown size
+    length = config.recipe.max_length
+    require(5 <= length <= positions, "max_length", length, f"5 to {positions}, the positions that the networks have")
+    _check_combinations(config)
     _check_names(config)
-    require(bool(config.files), "files", "empty", "at least one text file, folder or pattern")
-    require(config.segments in SEGMENTS, "segments", config.segments, f"one of {', '.join(SEGMENTS)}")
-    require(config.invalid_utf8 in INVALID, "invalid_utf8", config.invalid_utf8, f"one of {', '.join(INVALID)}")
+    require(bool(config.files), "files", config.files, "at least one text file, folder or pattern")
+    require_one_of("segments", config.segments, SEGMENTS)
+    require_one_of("invalid_utf8", config.invalid_utf8, INVALID)
     check_symbol(config.word_boundaries)
-    require(bool(config.text_field), "text_field", "empty", "the name of a field")
-    require(config.tracker in (None, *TRACKERS), "tracker", config.tracker, f"one of {', '.join(TRACKERS)}")
-    require(config.dry_run or not config.json, "json", config.json, "only with dry_run: a run prints no result")
-    require(config.keep_checkpoints >= 1, "keep_checkpoints", config.keep_checkpoints, "1 or more")
-    require(config.accumulate >= 1, "accumulate", config.accumulate, "1 or more")
-    require(config.evaluate_examples >= 1, "evaluate_examples", config.evaluate_examples, "1 or more")
+    require(bool(config.text_field), "text_field", config.text_field, "the name of a field")
+    if config.tracker is not None:
+        require_one_of("tracker", config.tracker, TRACKERS)
+    require(
+        config.dry_run or not config.json, "json", config.json, "False without dry_run, because a run prints no result"
+    )
+    for name in ("keep_checkpoints", "accumulate", "evaluate_examples"):
+        require_count(name, getattr(config, name))
     require(0 <= config.seed < 2**63, "seed", config.seed, "0 to 2**63 - 1")
     if config.vocab is not None and config.vocab_size is not None:
         raise ValueError(
@@ -224,33 +229,45 @@ def _check(config: PretrainConfig) -> None:
 
 
 def _check_names(config: PretrainConfig) -> None:
-    """Refuse names that the run's own files could not hold."""
+    """Refuse names that the run's own files cannot hold."""
     for name in ("files", "output", "vocab", "init", "init_discriminator", "init_generator"):
         value = getattr(config, name)
         for one in value if isinstance(value, tuple) else (value,):
             try:
                 str(one).encode("utf-8")
             except UnicodeEncodeError:
-                raise ValueError(f"{name}: {str(one)!a} is no name in UTF-8: rename it, or give its folder") from None
+                raise ValueError(
+                    f"{name}: {str(one)!a} is not a name in UTF-8: rename it, or give its folder"
+                ) from None
 
 
-def _check_law(config: PretrainConfig) -> None:
-    """Refuse choices that are none, or that do not go together."""
-    require(config.mode in MODES, "mode", config.mode, f"one of {', '.join(MODES)}")
-    require(config.objective in OBJECTIVES, "objective", config.objective, f"one of {', '.join(OBJECTIVES)}")
+def _check_combinations(config: PretrainConfig) -> None:
+    """Refuse unknown choices, and settings that exclude each other."""
+    require_one_of("mode", config.mode, MODES)
+    require_one_of("objective", config.objective, OBJECTIVES)
     config.discriminator.generator(config.generator_fraction)
     if config.mode == "replica":
         require(config.segments == "faithful", "segments", config.segments, "faithful in mode replica")
-        require(not config.whole_words, "whole_words", True, "False in mode replica: Google's code masks pieces")
+        require(
+            not config.whole_words, "whole_words", True, "False in mode replica, because Google's code masks pieces"
+        )
     if config.init is not None and (config.init_discriminator or config.init_generator):
         raise ValueError(
-            f"init ({config.init}) and init_discriminator or init_generator are both given: init has both networks"
+            f"init ({config.init}) and init_discriminator or init_generator are both given: leave out one of them; "
+            "init has both networks"
         )
-    require(config.init is not None or not config.keep_step, "keep_step", True, "only with init, whose step it keeps")
+    require(
+        config.init is not None or not config.keep_step, "keep_step", True, "False without init, whose step it keeps"
+    )
     if config.objective == "mlm":
         for name in ("generator_fraction", "init_discriminator"):
             value = getattr(config, name)
-            require(value is None, name, value, "nothing for mlm, which trains one network; init_generator starts it")
+            require(
+                value is None,
+                name,
+                value,
+                "left out for mlm, which trains one network; init_generator is the network to start from",
+            )
         require(not config.untied, "untied", True, "False for mlm, which trains one network")
     if config.init_generator == SHRINK:
         require(

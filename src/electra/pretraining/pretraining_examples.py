@@ -1,4 +1,4 @@
-"""The examples of a run: made of its text, once, or found in a folder that others prepared."""
+"""The tokenizer and the examples of a run: made of its text, once, or opened in a folder of prepared examples"""
 
 from __future__ import annotations
 
@@ -8,100 +8,109 @@ from collections.abc import Callable
 from pathlib import Path
 
 from electra.data.dataset.shards import Shards
-from electra.data.preparation.prepare import DESCRIPTION, open_prepared, prepare, read_recipe
+from electra.data.preparation.prepare import open_prepared, prepare, read_recipe
 from electra.files.atomic import write_text
 from electra.files.digests import describe_sources, file_sha256
+from electra.pretraining.initial_weights import check_shapes
+from electra.pretraining.networks import shape_of
 from electra.pretraining.pretrain_config import PretrainConfig
+from electra.pretraining.run_vocabulary import tokenizer_of
+from electra.pretraining.text_source import TextSource
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.progress import Reporter
 from electra.training.run.run_folder import Run
 
+FLAGS = {"length": "max_length"}
+"""What a setting of the preparation is called here, where that differs."""
+
 RECORD = "examples.json"
-"""In the run folder: by what the examples are recognised that it was begun with."""
+"""The file in the run folder that identifies the examples which it was started with."""
 
 
-def examples_of(
-    config: PretrainConfig,
-    files: tuple[str, ...],
-    tokenizer: ElectraTokenizer,
-    run: Run,
-    report: Reporter,
-    look: Callable[[], None],
-) -> tuple[Shards, Shards]:
-    """`(train, held_out)`: from `files`, kept in the run's folder, or as they are in the prepared folder named there.
+def tokenizer_and_examples(
+    config: PretrainConfig, source: TextSource, run: Run, report: Reporter, check: Callable[[], None]
+) -> tuple[ElectraTokenizer, tuple[Shards, Shards]]:
+    """The tokenizer and the examples, to train on and held out: opened, or made now.
 
-    look: called after every document; what it raises ends the work, which goes on there the next time.
+    Args:
+        check: called again and again. What it raises ends the work, which the next call resumes.
 
     Raises:
-        ValueError: the text cannot be read (with file and line), the prepared folder was made in another way, or the
-            run was begun with other examples.
+        ValueError: the text cannot be read (with file and line), the prepared folder was made with other settings, or
+            the run was started with other examples.
     """
-    texts = _found_or_made(config, files, tokenizer, run, report, look)
-    _insist_on_same(texts, run)
-    return texts
+    tokenizer = tokenizer_of(config, source, run, report, check)
+    if not run.resumes:
+        check_shapes(config, shape_of(config, tokenizer))
+    texts = (
+        _prepared(source.prepared, config, tokenizer)
+        if source.prepared
+        else _made(config, source, tokenizer, run, report, check)
+    )
+    _check_same(texts, run)
+    return tokenizer, texts
 
 
-def is_prepared(files: tuple[str, ...]) -> bool:
-    """Whether the files are one folder of prepared examples (see `data.preparation.datatrove_pipeline`)."""
-    return len(files) == 1 and (Path(files[0]) / DESCRIPTION).is_file()
-
-
-def _found_or_made(
+def _made(
     config: PretrainConfig,
-    files: tuple[str, ...],
+    source: TextSource,
     tokenizer: ElectraTokenizer,
     run: Run,
     report: Reporter,
-    look: Callable[[], None],
+    check: Callable[[], None],
 ) -> tuple[Shards, Shards]:
-    if is_prepared(files):
-        return _given(Path(files[0]), config, tokenizer)
+    """Examples of the text, in the run folder."""
     with report.counting("tokenizing the text") as count:
         return prepare(
-            files,
+            source.files,
             tokenizer,
             run.folder / "examples",
-            length=config.recipe.length,
+            length=config.recipe.max_length,
             segments=config.segments,
             seed=config.seed,
             held_out_fraction=config.held_out_fraction,
             word_boundaries=config.word_boundaries,
             **config.reading,
             progress=count,
-            look=look,
-            reuse_only=bool(run.checkpoints.steps()),
+            look=check,
+            reuse_only=run.resumes,
         )
 
 
-def _given(folder: Path, config: PretrainConfig, tokenizer: ElectraTokenizer) -> tuple[Shards, Shards]:
+def _prepared(folder: Path, config: PretrainConfig, tokenizer: ElectraTokenizer) -> tuple[Shards, Shards]:
+    """Examples that others have prepared, checked to be made with the settings of this run."""
     recipe = read_recipe(folder)
     wanted = {
-        "length": config.recipe.length,
+        "length": config.recipe.max_length,
         "segments": config.segments,
         "word_boundaries": config.word_boundaries,
     }
     differing = [
-        f"{name} {recipe.get(name)}, not {value}" for name, value in wanted.items() if recipe.get(name) != value
+        f"{FLAGS.get(name, name)} {recipe.get(name)}, not {value}"
+        for name, value in wanted.items()
+        if recipe.get(name) != value
     ]
     if differing:
-        raise ValueError(f"{folder} was prepared with {' and '.join(differing)}: give what it was prepared with")
+        raise ValueError(
+            f"{folder} was prepared with {' and '.join(differing)}: give the settings it was prepared with"
+        )
     return open_prepared(folder, tokenizer)
 
 
-def _insist_on_same(texts: tuple[Shards, Shards], run: Run) -> None:
-    """Refuse to go on with other examples; where nothing was trained (or nothing recorded), record what they are."""
+def _check_same(texts: tuple[Shards, Shards], run: Run) -> None:
+    """Refuse to resume with other examples; before any training (or without a record), record which they are."""
     record, digest = run.folder / RECORD, _digest(texts)
-    if not run.checkpoints.steps() or not record.is_file():
+    if not run.resumes or not record.is_file():
         write_text(record, json.dumps({"sha256": digest}) + "\n")
     elif json.loads(record.read_text("utf-8"))["sha256"] != digest:
         raise ValueError(
-            f"{run.folder} was begun with other examples than those in {texts[0].path.parent}: give those to go on, or "
-            "another output folder for a new run"
+            f"{run.folder} was started with other examples than those in {texts[0].path.parent}: give those to "
+            "resume it, or another output folder for a new run"
         )
 
 
 def _digest(texts: tuple[Shards, Shards]) -> str:
-    """Of the indices whole, and of the ids their size and ends: names and times do not count, so they may be moved."""
+    """Of the whole indices, and of the size and ends of the ids; not of names and times, so that files may be moved."""
     digest = hashlib.sha256()
     for shards in texts:
         digest.update(bytes.fromhex(file_sha256(shards.path.with_suffix(".idx"))))

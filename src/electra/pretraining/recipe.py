@@ -1,4 +1,4 @@
-"""The hyperparameters of pretraining, which belong together by size."""
+"""Recipes: the hyperparameters of pretraining for each size"""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-
-def require(holds: bool, name: str, value: object, allowed: str) -> None:
-    """Refuse a setting unless `holds`: what was given, and what is allowed."""
-    if not holds:
-        raise ValueError(f"{name} is {value}: allowed is {allowed}")
+from electra.validation import is_count, require, require_count, require_positive
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a size is trained with. The last four are those of a long run; `with_given` makes them fit a short one.
+    """The hyperparameters that a size is trained with.
+
+    `warmup_steps` and the three intervals are those of a long run; `with_values` adapts them to a short one.
 
     Raises:
         ValueError: a value that is not allowed; the message names it.
@@ -23,7 +21,7 @@ class Recipe:
 
     learning_rate: float
     batch_size: int
-    length: int
+    max_length: int
     steps: int
     mask_fraction: float = 0.15
     vocab_size: int = 30522
@@ -34,15 +32,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "vocab_size", "report_every", "evaluate_every", "save_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+            require_count(name, getattr(self, name))
+        require_positive("learning_rate", self.learning_rate)
         require(0 < self.mask_fraction <= 1, "mask_fraction", self.mask_fraction, "above 0 and at most 1")
-        require(0 <= self.warmup_steps <= self.steps, "warmup_steps", self.warmup_steps, f"0 to the {self.steps} steps")
+        require(
+            0 <= self.warmup_steps <= self.steps,
+            "warmup_steps",
+            self.warmup_steps,
+            f"0 to {self.steps}, the number of steps",
+        )
 
-    def with_given(self, given: Mapping[str, Any]) -> Recipe:
-        """This recipe with other values by name; None is no value. What follows from the steps is worked out."""
-        given = {name: value for name, value in given.items() if value is not None}
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """This recipe with other values by name; None is ignored. Warm-up and intervals follow from the steps."""
+        given = {name: value for name, value in values.items() if value is not None}
         steps = given.get("steps", self.steps)
+        if not is_count(steps):
+            return replace(self, **given)  # refuses it
         derived = {
             "warmup_steps": max(0, min(self.warmup_steps, steps // 10)),
             "report_every": max(1, min(self.report_every, steps // 100)),

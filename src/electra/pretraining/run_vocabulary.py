@@ -1,4 +1,4 @@
-"""The tokenizer of a run: the given one, that of a given network, or one trained; and whether it suits the text."""
+"""The tokenizer of a run: the given one, that of the network to start from, or one trained on the text"""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from electra.data.corpus.documents import Document, Lines, Progress, read_docume
 from electra.data.corpus.held_out import holding_out
 from electra.files.atomic import write_text, writing_folder
 from electra.files.digests import describe_sources
-from electra.files.text_files import find_text_files
 from electra.pretraining.pretrain_config import PretrainConfig
-from electra.pretraining.pretraining_examples import is_prepared
+from electra.pretraining.text_source import TextSource
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.training.tokenizer_report import problems_of, report_of
 from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
@@ -22,28 +21,32 @@ from electra.training.run.run_folder import Run
 
 SAMPLED_CHARACTERS = 2**20
 SAMPLED_FROM_DOCUMENT = 2**13
+"""How much text a tokenizer is tried on, and how much of one document, in characters."""
 
 
 def tokenizer_of(
-    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, look: Callable[[], None]
+    config: PretrainConfig, source: TextSource, run: Run, report: Reporter, check: Callable[[], None]
 ) -> ElectraTokenizer:
     """The given tokenizer, else that of the network to start from, else one trained on the files.
 
-    The last two are kept in the run folder, and going on uses them from there.
+    The last two are kept in the run folder, and a resumed run uses them from there. A new run warns when the tokenizer
+    does not suit the text.
 
-    Before a new run, it says what is bad about it for this text. `look` is called while one is trained, which what it
-    raises ends.
+    Args:
+        check: called while one is trained; what it raises ends the training.
     """
     if config.vocab is not None:
         tokenizer = _given(config.vocab)
     elif config.init_tokenizer is not None:
         tokenizer = _of_network(config.init_tokenizer, run)
-    elif is_prepared(files):
-        raise ValueError(f"{files[0]} holds prepared examples: give the tokenizer that they were prepared with (vocab)")
+    elif source.prepared:
+        raise ValueError(
+            f"{source.prepared} holds prepared examples: give the tokenizer that they were prepared with (vocab)"
+        )
     else:
-        tokenizer = _trained(config, files, run, report, look)
-    if not is_prepared(files) and not run.checkpoints.steps():
-        for problem in problems_of(report_of(tokenizer, _sample(config, files))):
+        tokenizer = _trained(config, source.files, run, report, check)
+    if not source.prepared and not run.resumes:
+        for problem in problems_of(report_of(tokenizer, _sample(config, source.files))):
             report.say(f"warning: {problem}")
     return tokenizer
 
@@ -54,7 +57,7 @@ def _given(vocab: Path) -> ElectraTokenizer:
 
 def _of_network(name: str, run: Run) -> ElectraTokenizer:
     folder = run.folder / "tokenizer"
-    if not (folder.is_dir() and run.checkpoints.steps()):
+    if not (folder.is_dir() and run.resumes):
         tokenizer = _checked(ElectraTokenizer.from_pretrained(name), name)
         with writing_folder(folder) as partial:
             tokenizer.save_pretrained(partial)
@@ -63,7 +66,7 @@ def _of_network(name: str, run: Run) -> ElectraTokenizer:
 
 def _checked(tokenizer: ElectraTokenizer, name: str) -> ElectraTokenizer:
     if None in (tokenizer.mask_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
-        raise ValueError(f"{name} needs [MASK], [CLS] and [SEP] for pretraining: add those that it does not have")
+        raise ValueError(f"{name} lacks [MASK], [CLS] or [SEP], which pretraining needs: add what is missing")
     if (highest := max(tokenizer.get_vocab().values())) >= len(tokenizer):
         raise ValueError(
             f"{name} has {len(tokenizer):,} tokens and an id of {highest:,}: number them from 0 on without a gap"
@@ -72,35 +75,35 @@ def _checked(tokenizer: ElectraTokenizer, name: str) -> ElectraTokenizer:
 
 
 def _trained(
-    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, look: Callable[[], None]
+    config: PretrainConfig, files: tuple[str, ...], run: Run, report: Reporter, check: Callable[[], None]
 ) -> ElectraTokenizer:
     folder = run.folder / "tokenizer"
-    sources, size = describe_sources(find_text_files(files)), config.recipe.vocab_size
+    sources, size = describe_sources(map(Path, files)), config.recipe.vocab_size
     marks = config.word_boundaries
     made_from = {"files": sources, "size": size, "cased": config.cased, "word_boundaries": marks, **config.reading}
     origin = folder / "made_from.json"
-    if origin.is_file() and (run.checkpoints.steps() or json.loads(origin.read_text("utf-8")) == made_from):
+    if origin.is_file() and (run.resumes or json.loads(origin.read_text("utf-8")) == made_from):
         return ElectraTokenizer.from_pretrained(folder)
     with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
-        lines = Lines(files, progress=looking(count, look), word_boundaries=marks, **config.reading)
+        lines = Lines(files, progress=checking(count, check), word_boundaries=marks, **config.reading)
         trained = listening(lambda: train_vocabulary(lines, size=size, lowercase=not config.cased))
         trained.save_pretrained(partial)
         write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
     return ElectraTokenizer.from_pretrained(folder)
 
 
-def looking(count: Progress, look: Callable[[], None]) -> Progress:
-    """What looks, and counts."""
+def checking(count: Progress, check: Callable[[], None]) -> Progress:
+    """Progress that calls `check` too."""
 
     def progress(done: int, whole: int) -> None:
-        look()
+        check()
         count(done, whole)
 
     return progress
 
 
 def _sample(config: PretrainConfig, files: tuple[str, ...]) -> Iterator[str]:
-    """A million characters of the documents that are held out from training, a few thousand of each."""
+    """A million characters of the held-out documents, a few thousand of each."""
     is_held_out = holding_out(config.held_out_fraction)
     taken = 0
     for number, document in enumerate(read_documents(files, **config.reading)):

@@ -1,4 +1,4 @@
-"""Signals that end a run in good order: the step is finished and a checkpoint written before the process leaves."""
+"""Signals that end a run in good order: the current step is finished and a checkpoint written before the exit"""
 
 from __future__ import annotations
 
@@ -9,37 +9,44 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-# 75 is EX_TEMPFAIL: "try again later", which is what Slurm and others requeue on. 130 is what a shell shows for Ctrl-C.
-# SIGUSR1 and SIGUSR2 are what clusters send some minutes before the end, by default or by choice.
-EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
-EXIT_CODES |= {signal.Signals[name]: 75 for name in ("SIGUSR1", "SIGUSR2") if name in signal.Signals.__members__}
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h, "try again later": Slurm and other schedulers requeue a job that exits with it."""
 
-AGAIN_SECONDS = 1.0
-"""From a Ctrl-C to one that is meant as a second: launchers hand on to their processes what the terminal has sent."""
+# 130 and 129 are what a shell shows for Ctrl-C and for a closed terminal or ssh connection. SIGUSR1 and SIGUSR2 are
+# what schedulers send some minutes before the end, by default or on request.
+_BY_NAME = {"SIGTERM": TRY_AGAIN, "SIGINT": 130, "SIGUSR1": TRY_AGAIN, "SIGUSR2": TRY_AGAIN, "SIGHUP": 129}
+EXIT_CODES = {signal.Signals[name]: code for name, code in _BY_NAME.items() if name in signal.Signals.__members__}
+"""The signals after which a run saves and ends, and its exit code."""
+
+SECOND_CTRL_C_SECONDS = 1.0
+"""A Ctrl-C that comes sooner after the first is the same one: launchers pass on what the terminal has sent already."""
 
 Result = TypeVar("Result")
 
 
 def listening(work: Callable[[], Result]) -> Result:
-    """Do the work in another thread, and wait for it here.
+    """Do the work in another thread and wait for it here, so that signals are handled meanwhile.
 
-    Python runs handlers of signals in the main thread alone, and not before what that calls has returned: a library
-    that reads for an hour, in threads of its own, would hide them.
+    Python runs signal handlers in the main thread only, and only when the call that it is in has returned: a library
+    that computes for an hour in threads of its own would delay them for that hour.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="electra-work") as executor:
         return executor.submit(work).result()
 
 
 class Interruption:
-    """Within this block SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 only set `received`, and more of them change nothing.
+    """Within this block the signals of `EXIT_CODES` only set `received` and `exit_code`; later ones change nothing.
 
-    Schedulers and launchers often send a signal twice, and each would end what the one before began: a checkpoint being
-    written, say. A person who is tired of waiting has Ctrl-C: a second one acts as it would without the block, unless
-    it comes within a second of the first. Outside the main thread, where Python allows no handlers, nothing is caught.
+    Schedulers and launchers often send a signal twice, or SIGTERM and then SIGHUP; the second would break off the
+    checkpoint that the first one asked for. A person can insist: a second Ctrl-C acts as it would without the block,
+    unless it comes within a second of the first. A signal that was ignored before (SIGHUP under nohup) stays ignored.
+    Outside the main thread, where Python allows no handlers, nothing is caught.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.exit_code = 0
+        """That of the signal in `EXIT_CODES`; 0 while none has come."""
         self._before: dict[signal.Signals, Any] = {}
         self._first_ctrl_c: float | None = None
 
@@ -47,15 +54,12 @@ class Interruption:
         """Whether a signal has come."""
         return self.received is not None
 
-    @property
-    def exit_code(self) -> int:
-        """130 for SIGINT, 75 for the others, 0 when none has come."""
-        return EXIT_CODES[self.received] if self.received is not None else 0
-
     def __enter__(self) -> Interruption:
         try:
             for number in EXIT_CODES:
-                self._before[number] = signal.signal(number, self._receive)
+                # Ctrl-C is taken over even where a shell's background job ignores it: a launcher may send it
+                if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._receive)
         except ValueError:  # not in the main thread
             self._before = {}
         return self
@@ -63,20 +67,19 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number)
+        if self.received is None:
+            self.received = signal.Signals(number)
+            self.exit_code = EXIT_CODES[self.received]
         if number != signal.SIGINT:
             return
         now = time.monotonic()
         if self._first_ctrl_c is None:
             self._first_ctrl_c = now
-        elif now > self._first_ctrl_c + AGAIN_SECONDS:
+        elif now > self._first_ctrl_c + SECOND_CTRL_C_SECONDS:
             signal.signal(signal.SIGINT, self._before.pop(signal.SIGINT))
             signal.raise_signal(signal.SIGINT)
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}

@@ -1,4 +1,4 @@
-"""Google's Adam and its learning rate: what ELECTRA was trained with, here and in fine-tuning."""
+"""Google's Adam and its learning rate schedule, with which ELECTRA is pretrained and fine-tuned"""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.adamw import adamw
 
-# optimization.py of google-research/electra: these are recognised by name, wherever in the network they are
+# optimization.py of google-research/electra recognises them by name, wherever in the network they are
 NAMES_WITHOUT_DECAY = ("LayerNorm", "layer_norm", "bias")
 
-# torch's AdamW divides m by 1 - beta1^t and v by 1 - beta2^t. Google's Adam does not. With a count of steps this large
-# both are exactly 1 for betas up to 0.99999, and a float32 counts on from here (or stands still at 2^24: no harm).
+# torch's AdamW divides m by 1 - beta1^t and v by 1 - beta2^t. Google's Adam does not. With a step count this large
+# both are exactly 1 for betas up to 0.99999. A float32 can count on from here; that it stops at 2^24 does no harm.
 UNCORRECTED = 2.0**23
 
 
 def linear_schedule(step: int, *, rate: float, steps: int, warmup_steps: int = 0, power: float = 1.0) -> float:
     """The learning rate of update `step`, from 0: `rate * (1 - step / steps)^power * min(1, step / warmup_steps)`.
 
-    Warm-up and decay multiply, as in Google's optimization.py, so the first update has rate 0 when there is a warm-up,
-    and the highest rate is `rate * (1 - warmup_steps / steps)`. From step `steps` on it is 0.
+    Warm-up and decay multiply, as in Google's optimization.py, so with a warm-up the first update has learning rate 0,
+    and the highest is `rate * (1 - warmup_steps / steps)`. From step `steps` on it is 0.
     """
     decay: float = (1.0 - min(step, steps) / steps) ** power
     warmup = min(1.0, step / warmup_steps) if warmup_steps else 1.0
@@ -36,7 +36,7 @@ def decays(name: str) -> bool:
 
 @dataclass
 class _Group:
-    """Parameters of one decay and one factor on the rate, with their moments and torch's counts of steps."""
+    """Parameters with the same decay and factor on the learning rate, their moments and torch's step counts."""
 
     weight_decay: float
     factor: float
@@ -60,14 +60,17 @@ class Adam:
         m <- beta1 m + (1 - beta1) g        v <- beta2 v + (1 - beta2) g^2
         p <- p - rate (m / (sqrt(v) + epsilon) + weight_decay p)
 
-    The decay term is left out for biases and LayerNorms (`decays`). A parameter without a gradient is left as it is.
+    There is no decay for biases and LayerNorms (`decays`). A parameter without a gradient is not changed.
 
     Args:
-        named_parameters: what `module.named_parameters()` gives: a shared parameter comes once.
-        betas: how much of m and of v is kept from one step to the next.
-        epsilon: added to the root of v, not under it.
+        named_parameters: `module.named_parameters()`, in which a shared parameter comes once.
+        betas: the decay rates of m and of v.
+        epsilon: added to the square root of v, not under it.
         weight_decay: multiplied by the learning rate.
-        multiplier: name -> the factor on the learning rate of that parameter (for layer-wise rates); by default 1.
+        multiplier: name -> the factor on that parameter's learning rate (for layer-wise learning rates); default 1.
+
+    Raises:
+        ValueError: no parameter has requires_grad=True.
     """
 
     def __init__(
@@ -94,10 +97,10 @@ class Adam:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Change every parameter by one update at this learning rate."""
+        """Update every parameter once, with this learning rate."""
         for group in self._groups.values():
             used = [i for i, parameter in enumerate(group.parameters) if parameter.grad is not None]
-            # The function and not the class torch.optim.AdamW, whose making imports torch's compiler: a second of CPU.
+            # Not the class torch.optim.AdamW, because making one imports torch's compiler: a second of CPU.
             adamw(
                 [group.parameters[i] for i in used],
                 [grad for parameter in group.parameters if (grad := parameter.grad) is not None],
@@ -116,18 +119,18 @@ class Adam:
             )
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Drop the gradients."""
         for parameter in self.parameters.values():
             parameter.grad = None
 
     def moments(self) -> dict[str, Tensor]:
-        """All there is to save: `<parameter>.m` and `<parameter>.v` by name; the optimizer's own tensors, no copies."""
+        """The state to save, `<parameter>.m` and `<parameter>.v` by name; the optimizer's own tensors, not copies."""
         names = {id(parameter): name for name, parameter in self.parameters.items()}
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         for group in self._groups.values():
             for parameter, m, v in zip(group.parameters, group.m, group.v, strict=True):
-                found |= {f"{names[id(parameter)]}.m": m, f"{names[id(parameter)]}.v": v}
-        return found
+                tensors |= {f"{names[id(parameter)]}.m": m, f"{names[id(parameter)]}.v": v}
+        return tensors
 
     @torch.no_grad()
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:

@@ -1,10 +1,10 @@
-"""How far a run is: a bar on a terminal, plain lines in a log; on stderr, as stdout is for data."""
+"""How far a run is: a bar on a terminal, plain lines in a log; on stderr, because stdout is for data."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -16,15 +16,20 @@ Counter = Callable[[int, int], None]
 
 
 class Reporter:
-    """Tells a person what goes on.
+    """Tells a person what happens.
 
     Args:
-        stream: where to; stderr by default. A terminal gets bars, anything else a line now and then.
-        quiet: tell nothing.
+        stream: where to write; stderr by default. A terminal gets bars, anything else plain lines.
+        quiet: write nothing.
     """
 
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True, quiet=quiet)
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether `counting` shows anything, so that counting is worth its time."""
+        return self._console.is_terminal and not self._console.quiet
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
@@ -36,7 +41,7 @@ class Reporter:
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Counter]:
-        """A function that is told how much of something is done."""
+        """Show how much of something is done; the function that this yields is called with the number."""
         if not self._console.is_terminal:
             self.say(what)
             yield lambda done, whole: None
@@ -48,24 +53,55 @@ class Reporter:
 
 
 class Stopwatch:
-    """Time since the start of this process's part of a run, and what is left of it."""
+    """The time that the steps of this process take, and the time that is left.
 
-    def __init__(self, first_step: int, steps: int) -> None:
-        self._first, self._steps = first_step, steps
+    Args:
+        first_step: the step that this process starts after.
+        steps: the number of steps in all.
+        every: for each kind of work that `paused` is called with, after how many steps it is done again.
+    """
+
+    def __init__(self, first_step: int, steps: int, every: Mapping[str, int] | None = None) -> None:
+        self._first, self._steps, self._every = first_step, steps, dict(every or {})
         self._start = self._lap = time.perf_counter()
+        self._paused = self._paused_in_lap = 0.0
+        self._pauses: dict[str, list[float]] = {}
 
     def lap(self) -> float:
-        """Seconds since the last call."""
-        before, self._lap = self._lap, time.perf_counter()
-        return self._lap - before
+        """Seconds of training since the last call, without pauses."""
+        now = time.perf_counter()
+        seconds = now - self._lap - self._paused_in_lap
+        self._lap, self._paused_in_lap = now, 0.0
+        return seconds
 
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self._start
+    @contextmanager
+    def paused(self, what: str) -> Iterator[None]:
+        """Work that is no training: an evaluation, a checkpoint."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            self._paused += seconds
+            self._paused_in_lap += seconds
+            self._pauses.setdefault(what, []).append(seconds)
+
+    def last_pause(self, what: str) -> float:
+        """Seconds of the last pause of this kind."""
+        return self._pauses[what][-1]
 
     def remaining(self, step: int) -> float:
-        """Seconds that the steps after `step` will take if they are like those so far."""
-        return self.seconds() / max(1, step - self._first) * (self._steps - step)
+        """Seconds until the end, if steps and pauses to come are like those so far."""
+        training = time.perf_counter() - self._start - self._paused
+        seconds = training / max(1, step - self._first) * (self._steps - step)
+        for what, every in self._every.items():
+            if pauses := self._pauses.get(what):
+                seconds += sum(pauses) / len(pauses) * self._times_left(step, every)
+        return seconds
+
+    def _times_left(self, step: int, every: int) -> int:
+        """How often something is still done after every so many steps and after the last one, from `step` on."""
+        return self._steps // every - (step - 1) // every + (self._steps % every > 0)
 
 
 def clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The README.md of the two model folders, from what is in the run's folder."""
+"""The README.md of the pretrained models, from the settings and metrics of their run"""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from electra.pretraining.pretrain_config import SHRINK, PretrainConfig
 from electra.training.run.run_folder import Run
 
 ABOUT = {
-    "discriminator": ("ElectraForPreTraining", "tells which tokens were replaced, and is the network to fine-tune"),
-    "model": ("ElectraForMaskedLM", "fills in masked tokens, the one objective that it was trained with"),
-    "generator": ("ElectraForMaskedLM", "fills in masked tokens, as it did for the discriminator to find them"),
+    "discriminator": ("ElectraForPreTraining", "predicts which tokens were replaced, and is the network to fine-tune"),
+    "model": ("ElectraForMaskedLM", "predicts masked tokens, the only objective that it was trained with"),
+    "generator": (
+        "ElectraForMaskedLM",
+        "predicts masked tokens; in pretraining it made the replacements for the discriminator",
+    ),
 }
 
 OBJECTIVES = {"rtd": "replaced-token detection", "mlm": "masked language modelling"}
-_NOT_FIGURES = ("seconds", "tokens_per_second", "peak_memory_bytes")
+_NOT_SHOWN = ("seconds", "tokens_per_second", "peak_memory_bytes")
 
 
 def network_card(name: str, config: PretrainConfig, run: Run) -> str:
-    """The README.md of one of the two model folders: what it was trained with and how well it did on held-out text."""
+    """The README.md of a model folder: how it was trained and its metrics on held-out text.
+
+    Args:
+        name: discriminator, generator or model, the folder in the run.
+    """
     recipe, (network, does) = config.recipe, ABOUT[name]
     records = list(run.read_metrics())
     held_out = [record for record in records if record.get("split") == "held_out"]
@@ -30,21 +37,21 @@ def network_card(name: str, config: PretrainConfig, run: Run) -> str:
     return model_card(
         f"ELECTRA {name}, size {config.size}",
         f"It {does}. Pretrained from {_start(config)} by {OBJECTIVES[config.objective]}: {recipe.steps:,} steps of "
-        f"{recipe.batch_size} examples of up to {recipe.length} tokens{_seen(records)}. "
-        f"The figures were measured on held-out text.\n\n"
+        f"{recipe.batch_size} examples of up to {recipe.max_length} tokens{_seen(records)}. "
+        f"The metrics below were measured on held-out text.\n\n"
         f"## How it was made\n\n```sh\n{command(config)}\n```\n\n{_alarms(records)}",
         network=network,
-        figures={key: value for key, value in measured.items() if isinstance(value, float) and key not in _NOT_FIGURES},
+        figures={key: value for key, value in measured.items() if isinstance(value, float) and key not in _NOT_SHOWN},
     )
 
 
 def _start(config: PretrainConfig) -> str:
-    given = [given for given in (config.init, config.init_discriminator, config.init_generator) if given]
-    return " and ".join(str(name) for name in given if name != SHRINK) or "scratch"
+    sources = [source for source in (config.init, config.init_discriminator, config.init_generator) if source]
+    return " and ".join(str(source) for source in sources if source != SHRINK) or "scratch"
 
 
 def command(config: PretrainConfig) -> str:
-    """The command line that makes this run: what differs from the defaults, as flags."""
+    """The command line of this run: the settings that differ from the defaults, as flags."""
     words = ["electra", "pretrain", *config.files]
     for field in fields(config):
         value = getattr(config, field.name)
@@ -60,13 +67,13 @@ def _seen(records: list[dict[str, Any]]) -> str:
     last = next((record for record in reversed(records) if "tokens_seen" in record), None)
     if last is None:
         return ""
-    return f", {last['tokens_seen']:,} tokens or {last['epoch']:.2f} times the text"
+    return f", {last['tokens_seen']:,} tokens or {last['epoch']:.2f} epochs"
 
 
 def _alarms(records: list[dict[str, Any]]) -> str:
-    """What went wrong on the way, as it belongs to what readers should know."""
-    told: list[Mapping[str, Any]] = [record for record in records if record.get("split") == "alarm"]
-    if not told:
+    """The alarms of the run, which users of the model should know."""
+    alarms: list[Mapping[str, Any]] = [record for record in records if record.get("split") == "alarm"]
+    if not alarms:
         return ""
-    lines = [f"- step {record['step']:,}, {record['alarm']}: {record['reason']}" for record in told]
+    lines = [f"- step {record['step']:,}, {record['alarm']}: {record['reason']}" for record in alarms]
     return "Alarms during the run:\n\n" + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The folders of pretraining runs -> one page to read them by: `report.html`."""
+"""The page of one pretraining run or of several side by side: `report.html`"""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ LAST_FIGURES = (
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure of the metrics over the steps. scale: what it is divided by. beside: figures in the same chart."""
+    """A chart of a metric over the steps.
+
+    Attributes:
+        figure: the metric.
+        beside: other metrics in the same chart.
+        scale: what the values are divided by.
+        log: whether the axis of values is logarithmic.
+    """
 
     title: str
     figure: str
@@ -43,25 +50,27 @@ class Curve:
 
 
 CURVES = (
-    Curve("Generator loss", "generator_loss", "nats for each masked token; the logarithm of the vocabulary at first"),
+    Curve(
+        "Generator loss", "generator_loss", "nats per masked token; it starts at the logarithm of the vocabulary size"
+    ),
     Curve(
         "Generator accuracy",
         "generator_accuracy",
         "of the likeliest token and of the sample",
         ("generator_sampled_accuracy",),
     ),
-    Curve("Discriminator loss", "discriminator_loss", "nats for each token; 0.69 is a coin, about 0.4 the base rate"),
+    Curve("Discriminator loss", "discriminator_loss", "nats per token; 0.69 is a coin flip, about 0.4 the base rate"),
     Curve("Discriminator AUC", "discriminator_auc", "a replaced token is scored above an original one; chance is 0.5"),
     Curve(
         "Discriminator precision and recall",
         "discriminator_precision",
-        "of calling tokens replaced; a precision at the base rate is worth nothing",
+        "of predicting that a token was replaced; a precision at the base rate is chance",
         ("discriminator_recall", "replaced"),
     ),
     Curve("Learning rate", "learning_rate"),
     Curve("Gradient norm", "gradient_norm", "before clipping, the mean of the steps of a report", log=True),
-    Curve("Tokens in a second", "tokens_per_second"),
-    Curve("Share of the device's peak", "model_flops_utilization", "matrix products and attention only (MFU)"),
+    Curve("Tokens per second", "tokens_per_second", "in training alone"),
+    Curve("MFU (fraction of the peak)", "model_flops_utilization", "matrix products and attention, in training alone"),
     Curve("Peak memory (GB)", "peak_memory_bytes", scale=1e9),
 )
 NAMES = {"replaced": "base rate (replaced)"}
@@ -69,7 +78,7 @@ NAMES = {"replaced": "base rate (replaced)"}
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run's folder says. samples: {"step": …, "rows": …} or nothing."""
+    """The contents of a run's folder; `samples` is {"step": …, "rows": …} or empty."""
 
     folder: Path
     settings: Mapping[str, Setting]
@@ -81,9 +90,9 @@ class RunFiles:
         return self.folder.resolve().name
 
     def points(self, name: str, split: str = "train", scale: float = 1.0) -> Points:
-        """(step, figure) of every line of a split that has the figure."""
-        found = ((record["step"], record.get(name)) for record in self.records if record.get("split") == split)
-        return [(step, value / scale) for step, value in found if isinstance(value, (int, float))]
+        """(step, value) of every line of a split that has the metric."""
+        values = ((record["step"], record.get(name)) for record in self.records if record.get("split") == split)
+        return [(step, value / scale) for step, value in values if isinstance(value, (int, float))]
 
     def of_split(self, split: str) -> list[Mapping[str, Any]]:
         return [record for record in self.records if record.get("split") == split]
@@ -98,8 +107,7 @@ def read_run(folder: Path) -> RunFiles:
     config = folder / "config.toml"
     if not config.is_file():
         raise ValueError(
-            f"{folder} is no folder of a run: there is no config.toml in it. "
-            "Give what `electra pretrain --output` was given"
+            f"{folder} is not the folder of a run: it has no config.toml. Give the --output of `electra pretrain`"
         )
     metrics, samples = folder / "metrics.jsonl", folder / "samples.json"
     return RunFiles(
@@ -113,7 +121,7 @@ def read_run(folder: Path) -> RunFiles:
 def write_report(folders: Sequence[Path], output: Path) -> Path:
     """Write the page of one run, or of several side by side; returns `output`.
 
-    Without matplotlib there are no curves in it, but a line that says how to get them.
+    Without matplotlib it has no curves, but a line that says how to get them.
 
     Raises:
         ValueError: a folder is not a run's, or a file in it is damaged.
@@ -132,7 +140,7 @@ def _of_one(run: RunFiles) -> list[str]:
         _curves([run]),
         _samples(run),
         section("Settings", [table(("setting", "value"), run.settings.items())]),
-        section("Machine", [_machines(run)], note="one column for each time that a process began or went on"),
+        section("Machine", [_machines(run)], note="one column for each time that the run was started or resumed"),
     ]
 
 
@@ -153,24 +161,24 @@ def _column(runs: Sequence[RunFiles], run: RunFiles) -> str:
 
 
 def _where(run: RunFiles) -> str:
-    """How far the run is, in a sentence."""
+    """The progress of the run, in a sentence."""
     reports = run.of_split("train")
     if not reports:
-        return "No figures yet: the first come after report_every steps."
+        return "No metrics yet: the first come after report_every steps."
     last, steps = reports[-1], run.settings.get("steps")
     parts = [f"step {last['step']:,} of {steps:,}" if isinstance(steps, int) else f"step {last['step']:,}"]
     if "tokens_seen" in last:
         parts.append(f"{last['tokens_seen']:,} tokens seen")
     if "epoch" in last:
-        parts.append(f"{last['epoch']:.2f} times the text")
+        parts.append(f"{last['epoch']:.2f} epochs")
     resumed = sum(record["step"] > 0 for record in run.of_split("start"))
     if resumed:
-        parts.append("gone on with once" if resumed == 1 else f"gone on with {resumed} times")
+        parts.append("resumed once" if resumed == 1 else f"resumed {resumed} times")
     return ", ".join(parts) + "."
 
 
 def _alarms(runs: Sequence[RunFiles]) -> str:
-    told = [
+    notices = [
         notice(
             f"{_column(runs, run) + ', ' if len(runs) > 1 else ''}step {record['step']:,}: {record.get('alarm')}",
             f"{record.get('reason')}. {record.get('remedy')}.",
@@ -178,7 +186,7 @@ def _alarms(runs: Sequence[RunFiles]) -> str:
         for run in runs
         for record in run.of_split("alarm")
     ]
-    return section("Alarms", told or [paragraph("None.")])
+    return section("Alarms", notices or [paragraph("None.")])
 
 
 def _last_figures(runs: Sequence[RunFiles]) -> str:
@@ -195,7 +203,7 @@ def _last_figures(runs: Sequence[RunFiles]) -> str:
         return ""
     first = next(iter(columns.values()))
     rows = [(name, *(values.get(name) for values in columns.values())) for name in first]
-    return section("Last figures", [table(("figure", *columns), rows)])
+    return section("Last metrics", [table(("metric", *columns), rows)])
 
 
 def _curves(runs: Sequence[RunFiles]) -> str:
@@ -219,7 +227,7 @@ def _chart_of_one(run: RunFiles, curve: Curve) -> Chart:
 
 
 def _charts_of_several(runs: Sequence[RunFiles]) -> list[Chart]:
-    """A chart for each figure, a line for each run: held-out figures where there are any."""
+    """A chart for each metric, a line for each run: of held-out text where there is any."""
     charts = []
     for curve in CURVES:
         for name in (curve.figure, *curve.beside):
@@ -234,7 +242,7 @@ def _charts_of_several(runs: Sequence[RunFiles]) -> list[Chart]:
 
 
 def _marks(run: RunFiles) -> list[tuple[float, str]]:
-    starts = [(float(record["step"]), "went on") for record in run.of_split("start") if record["step"] > 0]
+    starts = [(float(record["step"]), "resumed") for record in run.of_split("start") if record["step"] > 0]
     return starts + [(float(record["step"]), str(record.get("alarm"))) for record in run.of_split("alarm")]
 
 
@@ -243,8 +251,9 @@ def _samples(run: RunFiles) -> str:
     return section(
         "Held-out text",
         [coloured(map(_shown, row)) for row in rows if row],
-        note=f"as the networks saw it at step {run.samples.get('step', 0):,}: the likelier the discriminator takes "
-        "a token for replaced, the stronger its colour; what the generator replaced is underlined, under the original",
+        note=f"as the networks saw it at step {run.samples.get('step', 0):,}: the stronger the colour, the higher the "
+        "discriminator's probability that the token was replaced; tokens that the generator replaced are underlined, "
+        "below the original",
     )
 
 
@@ -254,7 +263,7 @@ def _shown(token: Mapping[str, Any]) -> ShownToken:
     if sampled is not None:
         note += f"; sampled {sampled} in place of {token['original']}"
     elif token.get("masked"):
-        note += "; masked, and guessed by the generator"
+        note += "; masked, and predicted correctly by the generator"
     original = None if sampled is None else str(token["original"])
     return ShownToken(str(sampled if sampled is not None else token["original"]), probability, original, note)
 
@@ -266,10 +275,10 @@ def _machines(run: RunFiles) -> str:
 
 def _read_samples(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
-        for row in found["rows"]:
+        samples = json.loads(path.read_text("utf-8"))
+        for row in samples["rows"]:
             for token in row:
                 _shown(token)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): delete it, the next evaluation writes it again") from error
-    return dict(found)
+        raise ValueError(f"{path} is damaged ({error!r}): delete it; the next evaluation writes a new one") from error
+    return dict(samples)

@@ -1,4 +1,4 @@
-"""The folder of a run: its settings, its metrics line by line, its checkpoints, and who may work in it."""
+"""The folder of a run: its settings, its metrics line by line, its checkpoints, and the lock on it"""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Run:
 
     Args:
         folder: made if missing. One that holds other things than a run is refused.
-        settings: what was asked for. Once there is a checkpoint, they must be what they were.
-        changeable: the names of settings that may differ when the run goes on.
+        settings: of this run. Once there is a checkpoint, they must equal those in the folder.
+        changeable: the names of settings that may differ when the run resumes.
+        renamed: the settings that earlier versions wrote under another name: that name -> the present one.
         keep: how many checkpoints are kept.
 
     Raises:
@@ -32,20 +33,32 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Setting], *, changeable: Collection[str] = (), keep: int = 5
+        self,
+        folder: Path,
+        settings: Mapping[str, Setting],
+        *,
+        changeable: Collection[str] = (),
+        renamed: Mapping[str, str] | None = None,
+        keep: int = 5,
     ) -> None:
         self.folder = folder
         self.metrics = folder / "metrics.jsonl"
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=keep)
         self.trackers: list[Tracker] = []
-        """What else is told of every line of the metrics; closed when the run is."""
-        self._settings, self._changeable = settings, changeable
+        """They get every line of the metrics, and are closed with the run."""
+        self._settings, self._changeable, self._renamed = settings, changeable, renamed
         self._lock: FolderLock | None = None
         self._check()
 
     @property
     def config(self) -> Path:
+        """The file of the settings."""
         return self.folder / "config.toml"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a checkpoint to resume from."""
+        return bool(self.checkpoints.steps())
 
     @property
     def unchanged(self) -> bool:
@@ -53,28 +66,29 @@ class Run:
         return self.config.is_file() and not self._differences()
 
     def _differences(self) -> list[str]:
-        return differences(read_settings(self.config), self._settings, ignoring=self._changeable)
+        before = read_settings(self.config, renamed=self._renamed)
+        return differences(before, self._settings, ignoring=self._changeable)
 
     def _check(self) -> None:
         if not self.folder.exists():
             return
         if not self.folder.is_dir():
             raise ValueError(
-                f"the output {self.folder} is a file: give a folder, a new one or that of the run to go on with"
+                f"the output {self.folder} is a file: give a folder, a new one or that of the run to resume"
             )
         if not self.config.is_file():
             if any(not path.match(UNFINISHED) and path.name not in LOCK_FILES for path in self.folder.iterdir()):
                 raise ValueError(
                     f"the output {self.folder} has files in it and is not a run: give a new or an empty folder"
                 )
-        elif self.checkpoints.steps() and (found := self._differences()):
+        elif self.resumes and (differing := self._differences()):
             raise ValueError(
-                f"{self.folder} holds a run with other settings: {'; '.join(found)}. "
-                "Give the settings it was started with to go on, or another output folder for a new run"
+                f"{self.folder} holds a run with other settings: {'; '.join(differing)}. "
+                "Give the settings it was started with to resume it, or another output folder for a new run"
             )
 
     def __enter__(self) -> Run:
-        """Make the folder, lock it for this process, clear away unfinished work, and write the settings."""
+        """Make the folder, lock it for this process, remove unfinished files, write the settings."""
         self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(
@@ -83,7 +97,7 @@ class Run:
         try:
             self._check()
             remove_unfinished(self.folder)  # nobody else writes here now
-            title = "The settings of this run: the same command goes on with it."
+            title = "The settings of this run: the same command resumes it."
             write_settings(self.config, self._settings, title=title)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)  # else the folder would stay locked
@@ -93,12 +107,12 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the folder; one made here is removed when the input was refused before anything was trained."""
+        """Release the folder; if it was made here and the input was refused before any training, it is removed."""
         while self.trackers:
             self.trackers.pop().close()
-        # text prepared in part or whole: hours of work perhaps
-        begun = any(self.folder.rglob(".*.unfinished")) or any(self.folder.glob("examples/*/shards.json"))
-        untrained = not self.metrics.exists() and not self.checkpoints.steps() and not begun
+        # examples prepared in part or whole may be hours of work
+        prepared = any(self.folder.rglob(".*.unfinished")) or any(self.folder.glob("examples/*/shards.json"))
+        untrained = not self.metrics.exists() and not self.resumes and not prepared
         if isinstance(error, (ValueError, FileNotFoundError)) and self._made and untrained:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
@@ -106,7 +120,7 @@ class Run:
             self._lock = None
 
     def log(self, record: Mapping[str, object]) -> None:
-        """Append one line of JSON to the metrics, on the disk when this returns, and tell the trackers."""
+        """Append one line of JSON to the metrics, on the disk when this returns, and pass it to the trackers."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -115,7 +129,7 @@ class Run:
             tracker.log(record)
 
     def rewind(self, step: int) -> None:
-        """Drop the metrics of the steps after `step`, which will be taken again, and a line not written to its end.
+        """Drop the metrics of the steps after `step`, which will be taken again, and a half-written last line.
 
         Checkpoints of those steps, which could not be read, are set aside.
         """
@@ -131,10 +145,10 @@ class Run:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, object]]:
-    """The lines of a run's metrics, in order. A last line without an end is still being written, and left out.
+    """The lines of a run's metrics, in order; a last line without its end is still being written and left out.
 
     Raises:
-        ValueError: a line is not one of a run; the message has its number.
+        ValueError: a line is damaged; the message has its number.
         OSError: the file cannot be read.
     """
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""Where the figures of a run may go besides its own file: TensorBoard, Weights & Biases."""
+"""Trackers that show the metrics of a run besides its own file: TensorBoard, Weights & Biases"""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from electra.files.atomic import write_text
+from electra.validation import import_extra, require_one_of
 
 logger = logging.getLogger("electra")
 
 MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
-"""The trackers, and the module that each needs. The extra of this package that brings it has the tracker's name."""
+"""The trackers, and the module that each needs; the extra that installs it has the tracker's name."""
 
 
 class Tracker(Protocol):
-    """A place for figures."""
+    """Shows the metrics of a run."""
 
     def log(self, record: Mapping[str, object]) -> None:
         """Take one line of the metrics."""
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write what is still in memory."""
 
 
 def open_tracker(name: str, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> Tracker:
-    """The tracker of this name for the run in `folder`; one that fails later is left out with a warning.
+    """The tracker of this name for the run in `folder`; if it fails later, it is switched off with a warning.
 
     Args:
         name: "tensorboard" (writes into `folder/tensorboard`) or "wandb" (a run of the folder's name in the project
-            "electra", or that of $WANDB_PROJECT; the same one when the run goes on).
-        settings: shown beside the figures.
-        first_step: where the run goes on: what TensorBoard has of later steps is dropped.
+            "electra", or that of $WANDB_PROJECT; the same one when the run resumes).
+        settings: shown beside the metrics.
+        first_step: the step that the run resumes after: what TensorBoard has of later steps is dropped.
 
     Raises:
         ValueError: there is no such tracker.
@@ -48,13 +48,12 @@ def open_tracker(name: str, folder: Path, settings: Mapping[str, object], *, fir
 
 def require_tracker(name: str) -> None:
     """Raise what `open_tracker` would raise, before any work is done."""
-    if name not in MODULES:
-        raise ValueError(f"tracker is {name!r}: allowed is one of {', '.join(MODULES)}")
+    require_one_of("tracker", name, MODULES)
     _load(name)
 
 
 class Forgiving:
-    """Another tracker, until it fails: figures on a screen are not worth the loss of a run."""
+    """Another tracker, until it fails: a curve on a screen is not worth the loss of a run."""
 
     def __init__(self, tracker: Tracker, name: str) -> None:
         self._tracker: Tracker | None = tracker
@@ -74,16 +73,16 @@ class Forgiving:
         except Exception as error:
             self._tracker = None
             logger.warning(
-                "the tracker %s failed and gets no more figures (metrics.jsonl has them all): %r", self._name, error
+                "the tracker %s failed and gets no more metrics (metrics.jsonl has them all): %r", self._name, error
             )
 
 
 class TensorBoard:
-    """Figures as scalars `train/loss`, alarms as text; read with `tensorboard --logdir RUN/tensorboard`."""
+    """Metrics as scalars `train/loss`, alarms as text; read with `tensorboard --logdir RUN/tensorboard`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> None:
         module = _load("tensorboard")
-        # of the steps that are taken again what was written is dropped; the step before them stays, and is not taken
+        # TensorBoard drops this step and all later ones; the resumed run takes them again
         self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=first_step + 1)
         if first_step == 0:
             table = "\n".join(f"| {name} | {value} |" for name, value in settings.items() if value is not None)
@@ -101,15 +100,15 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """Figures as `train/loss`, alarms as alerts. What $WANDB_MODE and the like say is left to wandb."""
+    """Metrics as `train/loss`, alarms as alerts. wandb itself reads $WANDB_MODE and its other variables."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object], *, first_step: int = 0) -> None:
         self._wandb = _load("wandb")
-        kept = folder / "wandb.id"
-        if not kept.is_file():
-            write_text(kept, secrets.token_hex(4) + "\n")
+        id_file = folder / "wandb.id"  # a resumed run goes into the same curves
+        if not id_file.is_file():
+            write_text(id_file, secrets.token_hex(4) + "\n")
         self._run = self._wandb.init(
-            id=kept.read_text("utf-8").strip(),
+            id=id_file.read_text("utf-8").strip(),
             name=folder.resolve().name,
             project=os.environ.get("WANDB_PROJECT", "electra"),
             dir=str(folder),
@@ -128,7 +127,7 @@ class WeightsAndBiases:
 
 
 def numbers(record: Mapping[str, object]) -> dict[str, float]:
-    """The figures of a line of the metrics: what is a number and not the step."""
+    """The numbers of a line of the metrics, but for the step."""
     return {
         name: float(value)
         for name, value in record.items()
@@ -137,9 +136,4 @@ def numbers(record: Mapping[str, object]) -> dict[str, float]:
 
 
 def _load(name: str) -> Any:
-    try:
-        return import_module(MODULES[name])
-    except ImportError as error:
-        raise ImportError(
-            f"the tracker {name} needs a package that is not installed ({error}): pip install 'electra[{name}]'"
-        ) from error
+    return import_extra(MODULES[name], name, f"the tracker {name}")
