@@ -111,7 +111,7 @@ def test_examples_that_others_prepared_are_taken_as_they_are(text: Path, vocab: 
     expected, found = weights(pretrain(small(text, vocab, tmp_path / "own", steps=2))), weights(run)
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
     assert not (run / "examples").exists()
-    with pytest.raises(ValueError, match="prepared with length 24, not 16 and segments faithful, not packed"):
+    with pytest.raises(ValueError, match="prepared with max_length 24, not 16 and segments faithful, not packed"):
         pretrain(small(folder, vocab, tmp_path / "other", max_length=16, segments="packed"))
     with pytest.raises(ValueError, match="give the tokenizer that they were prepared with"):
         pretrain(small(folder, None, tmp_path / "other"))
@@ -189,7 +189,7 @@ def test_whole_words_from_marks_in_the_text(text: Path, vocab: Path, tmp_path: P
     given = pretrain(small(ours.parent, vocab, tmp_path / "given", **by_marks))
     expected, found = weights(run), weights(given)
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    with pytest.raises(ValueError, match=r"prepared with word_boundaries None, not \|: give what it was prepared with"):
+    with pytest.raises(ValueError, match=r"prepared with word_boundaries None, not \|: give the settings it was prepared with"):
         pretrain(small(theirs.parent, vocab, tmp_path / "other", **by_marks))
     with pytest.raises(ValueError, match=r"prepared with word_boundaries \|, not None"):
         pretrain(small(ours.parent, vocab, tmp_path / "other", steps=3))

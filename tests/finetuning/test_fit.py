@@ -123,5 +123,5 @@ def test_a_loss_that_is_no_number_ends_a_fit(tokenizer: ElectraTokenizer) -> Non
     torch.manual_seed(0)
     model = ElectraForSequenceClassification(ElectraConfig(vocab_size=len(tokenizer), **SIZES, intermediate_size=64))
     rows = task.training_items(examples(24), tokenizer)
-    with pytest.raises(ValueError, match=r"the loss is nan at step .*: lower the rate"):
+    with pytest.raises(ValueError, match=r"the loss is NaN or infinite after step .*Lower the learning rate"):
         fit(model, rows, task, epochs=3, batch_size=4, rate=1e20, layer_decay=1.0)

@@ -59,9 +59,9 @@ torch.set_num_threads(1)
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 where, values = sys.argv[1], json.loads(sys.argv[2])
 steps = itertools.count(1)
-trials.Trial._save_is_due = lambda self: next(steps) % 10 == 0
+trials.Trial.save_is_due = lambda self: next(steps) % 10 == 0
 save, publish = trials.Trial.save, trials.Trial._publish
-if where == "in the middle": trials.Trial.save = lambda self, step: die() if step == 20 else save(self, step)
+if where == "in the middle": trials.Trial.save = lambda self, step, values=None: die() if step == 20 else save(self, step)
 if where == "at the end": trials.Trial._publish = lambda self, seconds: die()
 finetune(FinetuneConfig(**values))
 """
@@ -200,7 +200,7 @@ def test_the_best_evaluation_s_weights_are_kept(folder: Path, tmp_path: Path, mo
     scored, kept = Trial._scored, {}
 
     def second_is_best(self: Trial, step: int) -> Evaluation:
-        kept[step] = {name: tensor.detach().clone() for name, tensor in self.weights.items()}
+        kept[step] = {name: tensor.detach().clone() for name, tensor in self.trainable.items()}
         found = scored(self, step)
         return replace(found, scores={**found.scores, found.main: 1.0 if step == 25 else 0.5})
 

@@ -20,6 +20,7 @@ from electra.nn.attention import attend, attend_padded
 from electra.pretraining import session
 from electra.pretraining.session import Pretraining
 from electra.training.distributed.processes import Processes
+from electra.training.trainer import Trainer
 from tests.pretraining.toy import toy
 
 DEVICE = "cuda"
@@ -169,8 +170,8 @@ def test_a_run_that_goes_on_is_the_whole_one(way: str, tmp_path: Path, monkeypat
     config = config_of(tmp_path / "run", way, dropout=0.1)
     asked: list[int] = []
     highest = Processes.highest
-    monkeypatch.setattr(Processes, "highest", lambda self, number: asked.append(1) or 75 * (len(asked) == 3))
+    monkeypatch.setattr(Trainer, "highest", lambda self, number: asked.append(1) or 75 * (len(asked) == 3))
     with pytest.raises(SystemExit):
         run(config, way)
-    monkeypatch.setattr(Processes, "highest", highest)
+    monkeypatch.setattr(Trainer, "highest", highest)
     assert_alike(run(config, way), whole, 2e-2)

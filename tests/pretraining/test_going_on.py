@@ -18,8 +18,8 @@ from electra.commands.pretrain import PretrainConfig, pretrain
 from electra.google.convert_config import ConvertConfig
 from electra.pretraining import session
 from electra.pretraining.session import Pretraining
-from electra.training.distributed.processes import Processes
 from electra.training.run.checkpoints import Checkpoint, Checkpoints
+from electra.training.trainer import Trainer
 from tests.parity.google import discriminator_head, drawn, embeddings, encoder, generator_head, write_checkpoint
 from tests.pretraining.toy import toy
 
@@ -66,7 +66,7 @@ def stop_after(config: PretrainConfig, steps: int) -> None:
     """Take so many steps of a run, save, and stop."""
     asked: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Processes, "highest", lambda self, number: asked.append(1) or 75 * (len(asked) == steps))
+        patch.setattr(Trainer, "highest", lambda self, number: asked.append(1) or 75 * (len(asked) == steps))
         with pytest.raises(SystemExit):
             pretrain(config)
 
@@ -85,8 +85,8 @@ def after_a_step(training: Pretraining) -> dict[str, torch.Tensor]:
     taken: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "Every", lambda *arguments, **options: lambda step, values: taken.append(step))
-        patch.setattr(Pretraining, "save", lambda self, step, values: None)
-        patch.setattr(Processes, "highest", lambda self, number: 75)
+        patch.setattr(Pretraining, "save", lambda self, step, values=None: None)
+        patch.setattr(Trainer, "highest", lambda self, number: 75)
         with pytest.raises(SystemExit):
             training.run_to_the_end()
     assert set(taken) == {training.first_step + 1}
@@ -161,7 +161,7 @@ def test_a_folder_without_moments_gives_its_networks(
     for name in ("discriminator", "generator"):
         shutil.copytree(converted / name, tmp_path / "pair" / name)
     training = begun(toy(tmp_path, vocab=None, init=tmp_path / "pair", quiet=False), monkeypatch)
-    assert "it has no checkpoints, so the optimizer begins anew" in " ".join(capsys.readouterr().err.split())
+    assert "it has no checkpoints, so the optimizer starts without moments" in " ".join(capsys.readouterr().err.split())
     given = load_file(converted / "discriminator" / "model.safetensors")
     state = training.networks.discriminator.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in given.items())
@@ -204,7 +204,7 @@ def test_a_dry_run_tells_of_the_steps_that_are_left(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"keep_step": True}, "keep_step is True: allowed is only with init"),
+        ({"keep_step": True}, "keep_step is True: it must be False without init"),
         ({"init": "run", "init_discriminator": "d"}, r"init \(run\) and init_discriminator or init_generator"),
         ({"init": "run", "vocab": None, "cased": True}, "the tokenizer is that of run/tokenizer, and cased"),
     ],
@@ -227,9 +227,9 @@ def test_runs_that_cannot_be_gone_on_from(converted: Path, other: PretrainConfig
     (tmp_path / "empty").mkdir()
     refused(toy(tmp_path, init=tmp_path / "empty", vocab=None), "empty has no tokenizer: give vocab")
     refused(toy(tmp_path, init=tmp_path / "empty"), "no checkpoints, and no .*discriminator and no .*generator: give")
-    refused(toy(tmp_path, init=converted, keep_step=True, steps=7), "is after step 7 and steps is 7, so none is left")
+    refused(toy(tmp_path, init=converted, keep_step=True, steps=7), "has taken 7 steps and steps is 7, so none is left")
     refused(toy(tmp_path, init=converted, size="small"), "hidden_size 128, here 256.*give size tiny")
-    refused(toy(tmp_path, init=other.output, generator_fraction=0.5), "step-6: .* of other networks .* do not fit")
+    refused(toy(tmp_path, init=other.output, generator_fraction=0.5), "step-6: .* holds other networks .* do not fit")
     refused(toy(tmp_path, init=other.output, objective="mlm"), "and [0-9]+ more do not fit")
 
 

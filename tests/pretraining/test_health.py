@@ -6,7 +6,11 @@ import pytest
 import torch
 from sklearn import metrics
 
-from electra.pretraining.monitoring.pretraining_metrics import discriminator_statistics, generator_statistics, metrics_of
+from electra.pretraining.monitoring.pretraining_metrics import (
+    discriminator_statistics,
+    generator_statistics,
+    metrics_of,
+)
 
 
 def batch(tokens: int = 500, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

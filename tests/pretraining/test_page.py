@@ -49,7 +49,7 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
     assert path == tmp_path / "run" / "report.html"
     assert text.count("<svg") == len(CURVES)
     assert "step 500 of 1,000, 5,000 tokens seen" in text
-    assert "gone on with once." in text
+    assert "resumed once." in text
     for words in (
         "Wait &amp; see",
         "next to none was found",
@@ -96,10 +96,10 @@ def test_a_page_of_a_month_of_reports_stays_below_a_megabyte(tmp_path: Path) -> 
 
 def test_a_run_without_figures_yet_has_a_page(tmp_path: Path) -> None:
     folder = made(tmp_path / "run", [], samples=None)
-    assert "No figures yet" in write_report([folder], tmp_path / "page.html").read_text()
+    assert "No metrics yet" in write_report([folder], tmp_path / "page.html").read_text()
     (folder / "metrics.jsonl").unlink()
     text = write_report([folder], tmp_path / "page.html").read_text()
-    assert "No figures yet" in text
+    assert "No metrics yet" in text
     assert "<svg" not in text
 
 
@@ -120,7 +120,7 @@ def test_without_matplotlib_the_page_says_how_to_get_it(tmp_path: Path, monkeypa
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ValueError, match=r"is no folder of a run: there is no config\.toml in it"):
+        with pytest.raises(ValueError, match=r"is not the folder of a run: it has no config\.toml"):
             read_run(folder)
     with pytest.raises(ValueError, match="runs is empty"):
         ReportConfig(())

@@ -51,7 +51,7 @@ def test_of_a_run_that_is_there_the_steps_that_are_left_are_told(tmp_path: Path,
     plan = planned(capsys, tmp_path)
     assert (plan["steps"], plan["steps_left"]) == (12, 3)
     pretrain(toy(tmp_path, dry_run=True))
-    assert "left 3 of the steps, 0.0 hours" in " ".join(capsys.readouterr().out.split())
+    assert "left 3 steps, 0.0 hours" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_part_of_the_text_stands_for_all(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_prepared_examples_are_counted_exactly(tmp_path: Path, capsys: Captured)
 def test_the_table_says_it_in_words(tmp_path: Path, capsys: Captured) -> None:
     pretrain(toy(tmp_path, dry_run=True, steps=10_000))
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("parameters, vocabulary of 22", "10,000 steps of 4 examples", "times the text", "hours", "MB each"):
+    for words in ("parameters, vocabulary of 22", "10,000 steps of 4 examples", "epochs 500", "hours", "MB each"):
         assert words in shown
     assert "warning the text is read" in shown
 
@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, capsys: Captured, monkeypatch
     [
         ({"files": ("-",)}, "cannot read its text from stdin"),
         ({"batch_size": 5000}, "fewer than one batch of 5000: give more text"),
-        ({"json": True, "dry_run": False}, "json is True: allowed is only with dry_run"),
+        ({"json": True, "dry_run": False}, "json is True: it must be False without dry_run"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_size_is_the_whole_published_recipe(size: str, tmp_path: Path) -> None
         *(shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads, shape.intermediate_size),
         shape.embedding_size,
         *(generator.hidden_size, generator.num_attention_heads, generator.intermediate_size),
-        *(recipe.length, recipe.batch_size, recipe.learning_rate, recipe.steps, recipe.warmup_steps),
+        *(recipe.max_length, recipe.batch_size, recipe.learning_rate, recipe.steps, recipe.warmup_steps),
         *(recipe.mask_fraction, found.masking.max_predictions),
     ) == GOOGLE[size]
     assert (generator.num_hidden_layers, generator.embedding_size) == (shape.num_hidden_layers, shape.embedding_size)
@@ -110,16 +110,19 @@ def test_modes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "exact"}, "mode is exact: allowed is one of fast, replica"),
-        ({"objective": "clm"}, "objective is clm: allowed is one of rtd, mlm"),
+        ({"mode": "exact"}, "mode is 'exact': choose one of fast, replica"),
+        ({"objective": "clm"}, "objective is 'clm': choose one of rtd, mlm"),
         ({"size": "small+"}, r"unknown size 'small\+'.*meant small\+\+\?|meant small\?"),
-        ({"mode": "replica", "segments": "packed"}, "segments is packed: allowed is faithful in mode replica"),
-        ({"mode": "replica", "whole_words": True}, "whole_words is True: allowed is False in mode replica"),
-        ({"objective": "mlm", "untied": True}, "untied is True: allowed is False for mlm"),
-        ({"objective": "mlm", "generator_fraction": 0.5}, "generator_fraction is 0.5: allowed is nothing for mlm"),
-        ({"objective": "mlm", "init_discriminator": "d"}, "init_discriminator is d: allowed is nothing for mlm"),
-        ({"objective": "mlm", "init_generator": "shrink"}, "init_generator is shrink: allowed is a folder or name"),
-        ({"init_generator": "shrink"}, "init_generator is shrink: allowed is a folder or name, if init_discriminator"),
+        ({"mode": "replica", "segments": "packed"}, "segments is 'packed': it must be faithful in mode replica"),
+        ({"mode": "replica", "whole_words": True}, "whole_words is True: it must be False in mode replica"),
+        ({"objective": "mlm", "untied": True}, "untied is True: it must be False for mlm"),
+        ({"objective": "mlm", "generator_fraction": 0.5}, "generator_fraction is 0.5: it must be left out for mlm"),
+        ({"objective": "mlm", "init_discriminator": "d"}, "init_discriminator is 'd': it must be left out for mlm"),
+        ({"objective": "mlm", "init_generator": "shrink"}, "init_generator is 'shrink': it must be a folder or name"),
+        (
+            {"init_generator": "shrink"},
+            "init_generator is 'shrink': it must be a folder or name, if init_discriminator",
+        ),
         ({"init_generator": "shrink", "init_discriminator": "d", "untied": True}, "for an untied generator"),
         ({"init_discriminator": "d", "cased": True}, "the tokenizer is that of d, and cased"),
         ({"init_generator": "g", "vocab_size": 9}, "the tokenizer is that of g, and cased and vocab_size"),

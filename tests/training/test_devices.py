@@ -22,6 +22,7 @@ from electra.pretraining import session
 from electra.pretraining.compilation import compile_layers
 from electra.pretraining.session import Pretraining
 from electra.training.distributed.processes import Processes
+from electra.training.trainer import Trainer
 from tests.parity.twins import SIZES, redraw
 
 WORDS = ["cat", "dog", "bird", "fish", "king", "queen", "sees", "eats", "likes", "finds", "big", "small", "old", "red"]
@@ -127,10 +128,10 @@ def test_a_run_goes_on_far_on_as_fast_as_at_the_start(
     options = {"steps": far + 2, "report_every": far, "evaluate_every": far, "save_every": 1, "keep_checkpoints": 1}
     config = small(text, tmp_path / "run", **options)
     highest = Processes.highest
-    monkeypatch.setattr(Processes, "highest", lambda self, number: 75)  # stop after the first step
+    monkeypatch.setattr(Trainer, "highest", lambda self, number: 75)  # stop after the first step
     with pytest.raises(SystemExit):
         pretrain(config)
-    monkeypatch.setattr(Processes, "highest", highest)
+    monkeypatch.setattr(Trainer, "highest", highest)
     checkpoint = (tmp_path / "run" / "checkpoints" / "step-1").rename(tmp_path / "run" / "checkpoints" / f"step-{far}")
     state = json.loads((checkpoint / "state.json").read_text())
     (checkpoint / "state.json").write_text(json.dumps(state | {"step": far}))
@@ -153,7 +154,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
             session, "Every", lambda steps, work, last: lambda step, values: step == 4 and work(step, values)
         )
         calls: list[int] = []
-        stopped.setattr(Processes, "highest", lambda self, number: calls.append(1) or 75 * (len(calls) == 5))
+        stopped.setattr(Trainer, "highest", lambda self, number: calls.append(1) or 75 * (len(calls) == 5))
         with pytest.raises(SystemExit):
             pretrain(small(text, tmp_path / "run"))
     folder = tmp_path / "run" / "checkpoints"

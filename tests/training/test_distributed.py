@@ -312,7 +312,7 @@ def test_every_start_has_a_name_that_all_its_processes_know(monkeypatch: pytest.
     assert [len(set(names)) for names in starts] == [1, 1]
     assert starts[0] != starts[1]
     monkeypatch.setattr("electra.training.distributed.rendezvous.TIMEOUT", timedelta(seconds=0.1))
-    with pytest.raises(ConnectionError, match=r"of 3 processes, these have not come in 0:00:00\.1.*: \[1, 2\]"):
+    with pytest.raises(ConnectionError, match=r"of 3 processes, these ranks have not registered in 0:00:00\.1.*: \[1, 2\]"):
         _name_of_start(store, Rank(0, 3))
 
 
@@ -341,7 +341,7 @@ def test_places() -> None:
     [
         ({"RANK": "0"}, "WORLD_SIZE is not set"),
         (TORCHRUN | {"RANK": "first"}, "RANK is 'first'"),
-        (TORCHRUN | {"RANK": "8"}, "number 8 of 8: numbers are from 0 to 7"),
+        (TORCHRUN | {"RANK": "8"}, "rank of this process is 8 of 8: it must be 0 to 7"),
         (SLURM | {"SLURM_STEP_NODELIST": ""}, "set MASTER_ADDR"),
     ],
 )

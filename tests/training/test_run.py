@@ -119,7 +119,7 @@ def test_when_all_are_damaged_nothing_starts_from_zero_in_silence(tmp_path: Path
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(checkpoint(1))
     (tmp_path / "step-1" / "state.json").write_text("{")
-    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged: to start again from step 0, remove"):
+    with pytest.raises(ValueError, match=r"every checkpoint in .* is damaged: to restart from step 0, remove"):
         checkpoints.latest()
 
 

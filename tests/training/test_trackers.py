@@ -89,7 +89,7 @@ def test_a_tracker_that_fails_does_not_end_the_run(
         run.log(TRAIN)
         run.log(TRAIN)
         assert len(list(run.read_metrics())) == 2
-    assert caplog.text.count("the tracker wandb failed and gets no more figures") == 1
+    assert caplog.text.count("the tracker wandb failed and gets no more metrics") == 1
 
 
 def test_the_real_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_a_missing_package_is_named_with_the_command(name: str, monkeypatch: pyt
 
 
 def test_an_unknown_tracker_is_refused() -> None:
-    with pytest.raises(ValueError, match="tracker is 'mlflow': allowed is one of tensorboard, wandb"):
+    with pytest.raises(ValueError, match="tracker is 'mlflow': choose one of tensorboard, wandb"):
         require_tracker("mlflow")

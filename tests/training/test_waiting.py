@@ -45,7 +45,7 @@ cli.main(sys.argv[1:])
     [
         (0, signal.SIGTERM, [75, 75], "stopped before the first step; what is finished is kept"),
         (1, signal.SIGUSR1, [75, 75], "stopped before the first step; what is finished is kept"),
-        (1, signal.SIGKILL, [1, -9], "process 1 of 2 has said nothing for 8 seconds: it has ended"),
+        (1, signal.SIGKILL, [1, -9], "process 1 of 2 has sent nothing for 8 seconds: it has ended"),
         (0, signal.SIGKILL, [-9, 1], ""),
     ],
 )
@@ -83,14 +83,14 @@ def test_one_that_nobody_looked_for_is_not_taken_for_gone(monkeypatch: pytest.Mo
     store = type("Store", (), {"check": lambda self, names: True, "get": lambda self, name: said[name]})()
     processes = Processes(store=store)
     processes.world_size = 2
-    others = waiting._Others(processes)
+    others = waiting._Heartbeats(processes)
     for now in (3.0, 500.0, 530.0):  # noqa: B007  the clock
         assert others.exit_code() == 0
     said["electra/waiting/1"] = b"0 2"
     for now in (534.0, 550.0, 570.0):  # noqa: B007
         assert others.exit_code() == 0
     now = 585.0
-    with pytest.raises(ConnectionError, match=re.escape("process 1 of 2 has said nothing for 40 seconds")):
+    with pytest.raises(ConnectionError, match=re.escape("process 1 of 2 has sent nothing for 40 seconds")):
         others.exit_code()
     said["electra/waiting/1"] = b"75 3"
     now = 590.0

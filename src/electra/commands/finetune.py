@@ -22,8 +22,8 @@ from electra.finetuning.task_network import require_peft
 from electra.finetuning.trial import run_trial
 from electra.hardware import devices as hardware
 from electra.labelled.task_presets import NamedTask, named_task
-from electra.training.distributed.processes import Processes, together
-from electra.training.distributed.rendezvous import place_of
+from electra.training.distributed.processes import Processes, process_group
+from electra.training.distributed.rendezvous import rank_from_environment
 from electra.training.interruption import Interruption
 from electra.training.progress import Reporter
 from electra.training.run.settings import differences, read_settings, write_settings
@@ -61,15 +61,15 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
         ImportError: a package for the scores or the adapters is missing.
         OSError: a file cannot be read or written.
     """
-    place = place_of()
-    device = hardware.choose_for_process(config.device, place.local_rank if place.count > 1 else None)
+    process = rank_from_environment()
+    device = hardware.choose_for_process(config.device, process.local_rank if process.world_size > 1 else None)
     named = None if config.task is None else named_task(config.task, config.catalogue)
     config = config.with_usual(named.settings if named else {})
-    with together(place, device) as processes, without_notices(not processes.first):
-        report = Reporter(quiet=config.quiet or not processes.first)
-        with _holding_output(config) if processes.first else nullcontext() as output:
-            result = _completed(config, report) if processes.first else None
-            if processes.tell(result is not None):
+    with process_group(process, device) as processes, without_notices(not processes.is_rank_zero):
+        report = Reporter(quiet=config.quiet or not processes.is_rank_zero)
+        with _holding_output(config) if processes.is_rank_zero else nullcontext() as output:
+            result = _completed(config, report) if processes.is_rank_zero else None
+            if processes.broadcast(result is not None):
                 return result
             return _fit(config, named, processes, report, output)
 
@@ -92,13 +92,13 @@ def _fit(
     output: OutputFolder | None,
 ) -> dict[str, Any] | None:
     """Read the examples, fit every seed and, on rank 0, write the output (None in the other processes)."""
-    if processes.first:
+    if processes.is_rank_zero:
         _check_batch_size(config, processes)
         _require_packages(config)
         _rename_old_settings(config)
     examples, objective = _prepared(config, named, processes)
     _announce(examples, report)
-    if processes.first:
+    if processes.is_rank_zero:
         rehearse_output(config, examples)
 
     def trial(seed: int) -> Outcome:
@@ -126,8 +126,8 @@ def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Proces
         examples = load_examples(config, named)
         return examples, _objective(config, examples, processes.device)
 
-    prepared = prepare() if processes.first else None
-    digests = processes.tell(prepared[0].digests if prepared else None)
+    prepared = prepare() if processes.is_rank_zero else None
+    digests = processes.broadcast(prepared[0].digests if prepared else None)
     examples, objective = prepared or prepare()
     if examples.digests != digests:
         files = ", ".join(str(path) for path in (config.train, config.eval, config.catalogue) if path is not None)
@@ -172,10 +172,10 @@ def _is_complete(config: FinetuneConfig) -> bool:
 
 def _check_batch_size(config: FinetuneConfig, processes: Processes) -> None:
     """Refuse a batch with fewer examples than processes."""
-    if config.batch_size is not None and processes.count > config.batch_size:
+    if config.batch_size is not None and processes.world_size > config.batch_size:
         raise ValueError(
-            f"a batch of {config.batch_size} examples cannot be shared by {processes.count} processes: "
-            f"give a batch_size of {processes.count} or more, or start fewer processes"
+            f"a batch of {config.batch_size} examples cannot be shared by {processes.world_size} processes: "
+            f"give a batch_size of {processes.world_size} or more, or start fewer processes"
         )
 
 

@@ -36,7 +36,7 @@ def run_seeds(
     Raises:
         ValueError: no fit succeeded.
     """
-    rank_zero = processes is None or processes.first
+    rank_zero = processes is None or processes.is_rank_zero
     waiting = deque(range(config.seed, config.seed + config.seeds))
     following, last = waiting[-1] + 1, waiting[-1] + config.restarts
     tried: list[Outcome] = []
@@ -116,10 +116,10 @@ def _with_model(
         seed = best(tried).seed
         outcome = config.unfinished / f"seed-{seed}" / "outcome.json"
         removed = best(tried).usable and outcome.is_file() and not outcome.with_name("fitted").is_dir()
-        if not (removed if processes is None else processes.tell(removed)):
+        if not (removed if processes is None else processes.broadcast(removed)):
             break
         report.say(f"seed {seed} is the best of these seeds, but its model was removed: fitting it again")
-        if processes is None or processes.first:
+        if processes is None or processes.is_rank_zero:
             outcome.unlink()
         again = trial(seed)
         tried = [again if one.seed == seed else one for one in tried]

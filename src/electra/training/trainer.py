@@ -265,13 +265,15 @@ class Trainer(ABC):
 
     def _listen(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Note whether any process got a signal or a checkpoint is due: all learn it after the same step."""
-        code = self.interruption.exit_code or SAVE * self.save_is_due()
-        if self.processes.world_size > 1:
-            code = self.processes.highest(code)
+        code = self.highest(self.interruption.exit_code or SAVE * self.save_is_due())
         if code == SAVE:
             self.save(step)
         else:
             self._exit_code = code
+
+    def highest(self, number: int) -> int:
+        """The highest number of any process, with several of them that of the step before."""
+        return number if self.processes.world_size == 1 else self.processes.highest(number)
 
     def log(self, step: int, values: Mapping[str, Tensor]) -> None:
         """Write and show the figures of the steps since the last call."""
