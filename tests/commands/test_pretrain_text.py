@@ -189,7 +189,9 @@ def test_whole_words_from_marks_in_the_text(text: Path, vocab: Path, tmp_path: P
     given = pretrain(small(ours.parent, vocab, tmp_path / "given", **by_marks))
     expected, found = weights(run), weights(given)
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    with pytest.raises(ValueError, match=r"prepared with word_boundaries None, not \|: give the settings it was prepared with"):
+    with pytest.raises(
+        ValueError, match=r"prepared with word_boundaries None, not \|: give the settings it was prepared with"
+    ):
         pretrain(small(theirs.parent, vocab, tmp_path / "other", **by_marks))
     with pytest.raises(ValueError, match=r"prepared with word_boundaries \|, not None"):
         pretrain(small(ours.parent, vocab, tmp_path / "other", steps=3))

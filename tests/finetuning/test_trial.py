@@ -61,7 +61,8 @@ where, values = sys.argv[1], json.loads(sys.argv[2])
 steps = itertools.count(1)
 trials.Trial.save_is_due = lambda self: next(steps) % 10 == 0
 save, publish = trials.Trial.save, trials.Trial._publish
-if where == "in the middle": trials.Trial.save = lambda self, step, values=None: die() if step == 20 else save(self, step)
+if where == "in the middle":
+    trials.Trial.save = lambda self, step, values=None: die() if step == 20 else save(self, step)
 if where == "at the end": trials.Trial._publish = lambda self, seconds: die()
 finetune(FinetuneConfig(**values))
 """

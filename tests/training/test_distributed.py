@@ -312,7 +312,9 @@ def test_every_start_has_a_name_that_all_its_processes_know(monkeypatch: pytest.
     assert [len(set(names)) for names in starts] == [1, 1]
     assert starts[0] != starts[1]
     monkeypatch.setattr("electra.training.distributed.rendezvous.TIMEOUT", timedelta(seconds=0.1))
-    with pytest.raises(ConnectionError, match=r"of 3 processes, these ranks have not registered in 0:00:00\.1.*: \[1, 2\]"):
+    with pytest.raises(
+        ConnectionError, match=r"of 3 processes, these ranks have not registered in 0:00:00\.1.*: \[1, 2\]"
+    ):
         _name_of_start(store, Rank(0, 3))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from electra.data.preparation.prepare import DESCRIPTION
 from electra.data.corpus.standard_input import with_stdin
+from electra.data.preparation.prepare import DESCRIPTION
 from electra.files.text_files import find_text_files
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.training.progress import Reporter
