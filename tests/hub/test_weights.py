@@ -153,7 +153,7 @@ def test_a_pickle_with_code_in_it(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1), "b": Other()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin holds more than tensors .*Other.*weights_only=False"):
         read_weights(tmp_path)
-    with pytest.raises(ValueError, match="not a state dict: b are not tensors"):
+    with pytest.raises(ValueError, match="not a state dict: 'b' are not tensors"):
         read_weights(tmp_path, weights_only=False)
 
 
@@ -191,7 +191,9 @@ def test_a_shard_that_lacks_a_tensor(shards: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"weight_map": 1}', '{"weight_map": {"a": 1}}'])
 def test_a_damaged_index(content: str, shards: Path) -> None:
     (shards / "model.safetensors.index.json").write_text(content)
-    with pytest.raises(ValueError, match=r"index\.json .* is damaged"):
+    with pytest.raises(
+        ValueError, match=r"index\.json.* (is not valid JSON|must be an object|weight_map (is|has) .* must (give|have))"
+    ):
         read_weights(shards)
 
 

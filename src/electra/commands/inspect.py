@@ -11,7 +11,7 @@ from pathlib import Path
 from electra.commands.verb import verb
 from electra.config import ElectraConfig
 from electra.hub.hub_names import find_file
-from electra.hub.weights import read_weights
+from electra.hub.weights import read_headers
 from electra.text.tokenizer import ElectraTokenizer
 
 # Tensors by which a head is known, the head's name, and what its network is. The first that is found counts.
@@ -86,8 +86,8 @@ def describe(model: str) -> Description:
     """
     _refuse_run_folder(model)
     config = ElectraConfig.from_pretrained(model)
-    tensors = dict(_tensors(model))
-    shapes = {_with_prefix(name): shape for name, (shape, _) in tensors.items()}
+    tensors = read_headers(model)
+    shapes = {_with_prefix(name): header.shape for name, header in tensors.items()}
     network, head, classifies = _network(shapes)
     tokenizer = _tokenizer(model)
     return Description(
@@ -104,8 +104,8 @@ def describe(model: str) -> Description:
         vocabulary_size=config.vocab_size,
         parameters=sum(map(prod, shapes.values())),
         parameters_by_part=_by_part(shapes),
-        weight_bytes=sum(prod(shape) * _bytes_of(dtype) for shape, dtype in tensors.values()),
-        dtypes=tuple(sorted({dtype for _, dtype in tensors.values()})),
+        weight_bytes=sum(prod(header.shape) * _bytes_of(header.dtype) for header in tensors.values()),
+        dtypes=tuple(sorted({header.dtype for header in tensors.values()})),
         labels=tuple(config.id2label[i] for i in sorted(config.id2label)) if classifies else (),
         tokenizer=tokenizer,
         problems=tuple(_problems(config, shapes, tokenizer)),
@@ -118,38 +118,6 @@ def _refuse_run_folder(model: str) -> None:
     if halves and not (folder / "config.json").is_file():
         choice = " or ".join(str(folder / half) for half in halves)
         raise ValueError(f"{model} is the folder of a pretraining run: say which of its models, {choice}")
-
-
-def _tensors(model: str) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
-    """(name, (shape, dtype)) of every tensor, from safetensors headers where there are any."""
-    single = find_file(model, "model.safetensors")
-    index = None if single else find_file(model, "model.safetensors.index.json")
-    if single:
-        yield from _header(single)
-    elif index:
-        for shard in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())):
-            path = find_file(model, shard)
-            if path is None:
-                raise OSError(f"{model}: {index.name} names {shard}, which is not there")
-            yield from _header(path)
-    else:
-        for name, tensor in read_weights(model).tensors.items():
-            yield name, (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-
-
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8"}
-
-
-def _header(path: Path) -> Iterator[tuple[str, tuple[tuple[int, ...], str]]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                tensor = file.get_slice(name)
-                yield name, (tuple(tensor.get_shape()), _DTYPES.get(tensor.get_dtype(), tensor.get_dtype()))
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}): fetch or save it again") from error
 
 
 def _bytes_of(dtype: str) -> int:

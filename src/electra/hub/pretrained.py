@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-import difflib
+import errno
 import inspect
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
@@ -16,44 +17,27 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from electra.files.atomic import adding_to_folder
-from electra.hardware import devices as hardware
 from electra.hub.hub_names import Location
+from electra.hub.load_options import (
+    DeviceMap,
+    choose_device,
+    choose_dtype,
+    first_float,
+    refuse_unknown,
+    without_idle,
+)
 from electra.hub.push import Pushed, upload
-from electra.hub.weight_matching import Fit, fit, incomplete, notices, of_encoder, wrong_shapes
+from electra.hub.weight_files import is_out_of_memory
+from electra.hub.weight_matching import Match, incomplete, match, notices, of_encoder, wrong_shapes
 from electra.hub.weights import Weights, read_weights, renamed, weight_files, write_weights
 
 log = logging.getLogger("electra")
 
 PathLike = str | os.PathLike[str]
-DeviceMap = str | int | torch.device | Mapping[str, str | int | torch.device]
-
-# transformers' ways of saying "an accelerator if there is one"; with one device they mean the same
-_AUTOMATIC = ("auto", "balanced", "balanced_low_0", "sequential")
-# arguments of transformers that ask for what is done here anyway, or for nothing at all
-_WITHOUT_EFFECT = (
-    *("low_cpu_mem_usage", "_fast_init", "offload_state_dict", "trust_remote_code", "mirror"),
-    *("use_kernels", "disable_mmap", "fusion_config"),
-)
-_OTHER_FRAMEWORKS = ("from_tf", "from_flax")
-
 if TYPE_CHECKING:
     _Network = nn.Module
 else:
     _Network = object
-
-
-# arguments of transformers for which there is another way here
-_ELSEWHERE = {
-    **dict.fromkeys(
-        ("quantization_config", "gguf_file", "load_in_8bit"),
-        "weights are read as floating-point numbers; quantise the loaded network, with torchao for one",
-    ),
-    **dict.fromkeys(
-        ("max_memory", "offload_folder", "offload_buffers", "tp_plan", "tp_size", "distributed_config", "device_mesh"),
-        "a network is put on one device; for several, wrap it with torch's FSDP or accelerate",
-    ),
-    "adapter_kwargs": "adapters are loaded by peft: PeftModel.from_pretrained(model, adapter)",
-}
 
 
 class Pretrained(Pushed, _Network):
@@ -66,7 +50,7 @@ class Pretrained(Pushed, _Network):
     config: Any
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw the parameters of this one module (not of those inside it) anew, in place."""
+        """Initialise the parameters of this one module (not of those inside it), in place."""
         raise NotImplementedError
 
     def tie_weights(self) -> None:
@@ -112,29 +96,38 @@ class Pretrained(Pushed, _Network):
         force_download: bool = False,
         **config_overrides: Any,
     ) -> Self | tuple[Self, dict[str, Any]]:
-        """The network of a folder or of a repository on the Hugging Face Hub, in evaluation mode.
+        """Load a network from a folder or a repository on the Hugging Face Hub, in evaluation mode.
 
-        pretrained_model_name_or_path: a folder that `save_pretrained` (here or in transformers) wrote, or a name
-            like "google/electra-small-discriminator". None: `config` and `state_dict` are both given.
-        config: a configuration, or the folder or name to read it from (as the weights are: `subfolder`, `token`, …).
-            Default: the one beside the weights.
-        dtype: of the parameters: a torch.dtype, its name, or "auto" (the default): the configuration's `dtype`, else
-            that of the checkpoint's first floating-point tensor. `torch_dtype` is its older name.
-        device_map: where the network goes: "cpu", "auto" (an accelerator if there is one), "cuda:0", a number, a
-            torch.device, or {"": any of these}. Default: torch's default device, which is the CPU unless you set it.
-        ignore_mismatched_sizes: draw tensors anew whose shape is not the configuration's, instead of an error.
-        output_loading_info: return (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
-        attn_implementation: "sdpa" or "eager". generation_config: in place of the folder's, for a decoder.
-        state_dict: take the weights from here; only the configuration is read from the folder.
-        key_mapping: regular expressions to search the checkpoint's names for, and what to put in their place.
-        use_safetensors, weights_only, variant: see `read_weights`. subfolder, revision, cache_dir, token,
-            local_files_only, force_download: see `find_file`.
-        config_overrides: fields of the configuration to change, such as `num_labels=5`.
+        Args:
+            pretrained_model_name_or_path: a folder that `save_pretrained` (here or in transformers) wrote, or a name
+                like "google/electra-small-discriminator". None: `config` and `state_dict` are both given.
+            config: a configuration, or the folder or name to read it from (as the weights are: `subfolder`, `token`,
+                …). Default: the one beside the weights.
+            dtype: of the parameters: a torch.dtype, its name, or "auto" (the default): the configuration's `dtype`,
+                else that of the checkpoint's first floating-point tensor.
+            torch_dtype: an older name of `dtype`.
+            device_map: where the network goes: "cpu", "auto" (an accelerator if there is one), "cuda:0", a number, a
+                torch.device, or {"": any of these}. Default: torch's default device, which is the CPU unless you set
+                it.
+            ignore_mismatched_sizes: initialise tensors whose shape is not the configuration's, instead of an error.
+            output_loading_info: return (network, {"missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"}).
+            attn_implementation: "sdpa" or "eager".
+            generation_config: in place of the folder's, for a decoder.
+            state_dict: take the weights from here; only the configuration is read from the folder.
+            key_mapping: regular expressions to search the checkpoint's names for, and what to put in their place.
+            use_safetensors, weights_only, variant: see `read_weights`.
+            subfolder, revision, cache_dir, token, local_files_only, force_download: see `find_file`.
+            **config_overrides: fields of the configuration to change, such as `num_labels=5`.
 
-        Tensors of a head that the checkpoint does not have are drawn as for a new network, and one warning of the
-        logger "electra" says so. Raises `OSError` when there is no such folder or no weights in it, `ValueError` for
-        a damaged file, a configuration of another kind of model, an unknown argument, or weights that lack part of
-        the encoder, and `RuntimeError` for tensors of another shape.
+        Returns:
+            The network. Tensors of a head that the checkpoint does not have are initialised as in a new network, and
+            one warning of the logger "electra" says so.
+
+        Raises:
+            OSError: there is no such folder, no weights in it, a file may not be read, or memory is too small.
+            ValueError: a file is damaged, the configuration is another model's or invalid, an argument is unknown, or
+                the weights lack part of the encoder.
+            RuntimeError: tensors have another shape than the configuration says.
         """
         name_or_path = pretrained_model_name_or_path
         location: Location = {
@@ -154,14 +147,15 @@ class Pretrained(Pushed, _Network):
             options: dict[str, Any] = {"use_safetensors": use_safetensors, "weights_only": weights_only}
             weights = read_weights(name_or_path, variant=variant, **options, **location)
         weights = renamed(weights, key_mapping or {})
-        config.dtype = _dtype(torch_dtype if torch_dtype is not None else dtype, config, weights)
-        model = cls._on_meta(config)
+        config.dtype = choose_dtype(torch_dtype if torch_dtype is not None else dtype, config, weights.tensors.values())
         source = "the given state dict" if state_dict is not None else repr(str(name_or_path))
-        found = model._fit(weights, source, ignore_mismatched_sizes)
-        model._take(found, config.dtype, _device(device_map))
+        _check_layers(config, weights, source)
+        model = cls._on_meta(config)
+        matched = model._match(weights, source, ignore_mismatched_sizes)
+        model._assign(matched, config.dtype, choose_device(device_map))
         model._take_generation_config(generation_config, name_or_path, location)
         model.eval()
-        return (model, _loading_info(found)) if output_loading_info else model
+        return (model, _loading_info(matched)) if output_loading_info else model
 
     def save_pretrained(
         self,
@@ -177,16 +171,26 @@ class Pretrained(Pushed, _Network):
         token: str | bool | None = None,
         save_function: Any = None,
     ) -> None:
-        """Write config.json and the weights (safetensors) into a folder, which is made if need be.
+        """Write config.json and the weights (safetensors) into a folder.
 
         The folder's other files stay; an earlier save in it is replaced only once this one is whole on the disk, so
-        that a full disk leaves it intact. Raises `OSError` when the folder cannot be written.
+        that a full disk leaves it intact.
 
-        is_main_process: False writes nothing (the other processes of a distributed run). state_dict: these tensors
-        instead of the network's own. max_shard_size: bytes, or "200MB"; more is split into several files.
-        push_to_hub: upload what was written afterwards, and the model card, to the repository `repo_id` (default: of
-            the folder's name).
-        save_function: accepted, as Accelerate's guides give one, and without effect.
+        Args:
+            save_directory: the folder, which is created if it is not there.
+            is_main_process: False writes nothing (the other processes of a distributed run).
+            state_dict: these tensors instead of the network's own.
+            max_shard_size: the largest file of weights, in bytes, or as "200MB".
+            variant: "fp16" writes ``model.fp16.safetensors``.
+            safe_serialization: only True, the default: pickles are not written.
+            push_to_hub: upload what was written, and the model card.
+            repo_id: the repository to upload to. Default: the folder's name.
+            token: of the Hub; default: the one that you logged in with.
+            save_function: has no effect; Accelerate's guides give one.
+
+        Raises:
+            OSError: the folder cannot be written.
+            ValueError: safe_serialization is False.
         """
         if not safe_serialization:
             raise ValueError(
@@ -198,8 +202,8 @@ class Pretrained(Pushed, _Network):
         state = self._state_to_save(self.state_dict() if state_dict is None else state_dict)
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__]
-        config.dtype = _first_float(state.values()) or config.dtype
-        config.name_or_path = ""  # a path of this machine says nothing to the reader of the file
+        config.dtype = first_float(state.values()) or config.dtype
+        config.name_or_path = ""  # a path of this machine means nothing to whoever reads the file
         with adding_to_folder(save_directory, replacing=weight_files(variant)) as folder:
             config.save_pretrained(folder)
             self._write_generation_config(folder)
@@ -220,9 +224,9 @@ class Pretrained(Pushed, _Network):
     def _save_to_push(self, folder: str, max_shard_size: int | str) -> None:
         self.save_pretrained(folder, max_shard_size=max_shard_size)
 
-    def _take_generation_config(self, given: Any, name_or_path: PathLike | None, location: Location) -> None:
+    def _take_generation_config(self, config: Any, name_or_path: PathLike | None, location: Location) -> None:
         """What a decoder also reads from its folder; other networks have none."""
-        if given is not None:
+        if config is not None:
             raise ValueError(f"generation_config was given, and {type(self).__name__} does not generate")
 
     def _write_generation_config(self, folder: Path) -> None:
@@ -235,17 +239,17 @@ class Pretrained(Pushed, _Network):
         cls, name_or_path: PathLike | None, config: Any, overrides: dict[str, Any], location: Location
     ) -> Any:
         """The configuration with its overrides; never the caller's own object."""
-        overrides = {name: value for name, value in overrides.items() if name not in _WITHOUT_EFFECT}
-        for name in _OTHER_FRAMEWORKS:
-            if overrides.pop(name, False):
-                raise ValueError(f"{name}=True: only PyTorch weights (safetensors, .bin) are read.")
+        overrides = without_idle(overrides)
         if isinstance(config, cls.config_class):
             config = copy.deepcopy(config)
         elif config is None and name_or_path is None:
             raise ValueError("from_pretrained(None) needs config= and state_dict= as well.")
         else:
             config = cls.config_class.from_pretrained(name_or_path if config is None else config, **location)
-        cls._refuse_unknown(overrides, config)
+        fields = {"num_labels", "attn_implementation", *(name for name in vars(config) if not name.startswith("_"))}
+        refuse_unknown(
+            f"{cls.__name__}.from_pretrained", overrides, fields, inspect.signature(cls.from_pretrained).parameters
+        )
         if overrides:
             config.update(overrides)
         if name_or_path is not None:
@@ -253,64 +257,56 @@ class Pretrained(Pushed, _Network):
         return config
 
     @classmethod
-    def _refuse_unknown(cls, overrides: Mapping[str, Any], config: Any) -> None:
-        fields = {"num_labels", "attn_implementation", *(name for name in vars(config) if not name.startswith("_"))}
-        for name in sorted(overrides.keys() - fields):
-            own = [*inspect.signature(cls.from_pretrained).parameters, *fields]
-            close = difflib.get_close_matches(name, own, 1)
-            if name in _ELSEWHERE:
-                raise ValueError(f"{cls.__name__}.from_pretrained has no argument {name!r}: {_ELSEWHERE[name]}.")
-            raise ValueError(
-                f"{cls.__name__}.from_pretrained has no argument {name!r}, nor has the configuration such a field"
-                + (f"; meant {close[0]!r}?" if close else ".")
-            )
-
-    @classmethod
     def _on_meta(cls, config: Any) -> Self:
         """The network without memory for its parameters."""
-        with torch.device("meta"), _WithoutDrawing():
+        with torch.device("meta"), _WithoutInitialisation():
             model = cls(config)
-        if any(True for _ in model.buffers()):  # only a subclass has some, and they get their values when it is built
+        if any(True for _ in model.buffers()):  # only subclasses have some; their values are computed in __init__
             with torch.device("cpu"):
                 model = cls(config)
         return model
 
-    def _fit(self, weights: Weights, source: str, ignore_mismatched_sizes: bool) -> Fit:
-        """Lay the checkpoint against this network; raise where they do not go together, and say what is new."""
+    def _match(self, weights: Weights, source: str, ignore_mismatched_sizes: bool) -> Match:
+        """Match the checkpoint's tensors with this network's; refuse one that does not fit, warn of what is new."""
         name, prefix = type(self).__name__, f"{self.base_model_prefix}."
         shapes = {key: tensor.shape for key, tensor in self.state_dict().items()}
         tied = self._tied_weights_keys if self.config.tie_word_embeddings else {}
-        found = fit(weights.tensors, shapes, prefix=prefix, tied=tied, ignored=self._keys_to_ignore_on_load)
-        if lacking := of_encoder(found.missing, shapes, prefix):
-            raise ValueError(incomplete(found, lacking, model=name, source=source, holds=weights.tensors))
-        if found.mismatched and not ignore_mismatched_sizes:
-            raise RuntimeError(wrong_shapes(found, model=name, where=weights.files))
-        for key, tensor in found.loaded.items():
+        matched = match(weights.tensors, shapes, prefix=prefix, tied=tied, ignored=self._keys_to_ignore_on_load)
+        if lacking := of_encoder(matched.missing, shapes, prefix):
+            raise ValueError(incomplete(matched, lacking, model=name, source=source, holds=weights.tensors))
+        if matched.mismatched and not ignore_mismatched_sizes:
+            raise RuntimeError(wrong_shapes(matched, model=name, where=weights.files))
+        for key, tensor in matched.loaded.items():
             if not tensor.is_floating_point() and key in dict(self.named_parameters()):
-                where = weights.files.get(found.original.get(key, key), source)
+                where = weights.files.get(matched.original.get(key, key), source)
                 raise ValueError(f"{key} in {where} holds {tensor.dtype}; expected floating-point numbers.")
-        for text in notices(found, shapes, prefix, model=name, source=source):
+        for text in notices(matched, shapes, prefix, model=name, source=source):
             log.warning(text)
-        return found
+        return matched
 
-    def _take(self, found: Fit, dtype: torch.dtype, device: torch.device) -> None:
-        """Give this network, which is on meta, the tensors of the checkpoint, and fresh ones where it has none."""
-        if found.untied:
+    def _assign(self, matched: Match, dtype: torch.dtype, device: torch.device) -> None:
+        """Give this network, which is on meta, the checkpoint's tensors, and initial ones where it has none."""
+        if matched.untied:
             log.warning("The checkpoint's output layer differs from its word embeddings: they are not tied.")
             self.config.tie_word_embeddings = False
-        self._draw(sorted(found.missing | {name for name, _, _ in found.mismatched}))
-        fresh = {name: tensor for name, tensor in self.state_dict().items() if not tensor.is_meta}
-        tensors = {
-            name: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
-            for name, tensor in {**fresh, **found.loaded}.items()
-        }
+        try:
+            self._initialise(sorted(matched.missing | {name for name, _, _ in matched.mismatched}))
+            fresh = {name: tensor for name, tensor in self.state_dict().items() if not tensor.is_meta}
+            tensors = {
+                name: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
+                for name, tensor in {**fresh, **matched.loaded}.items()
+            }
+        except (MemoryError, RuntimeError) as error:
+            if device.type == "cpu" and is_out_of_memory(error):
+                raise OSError(errno.ENOMEM, f"{os.strerror(errno.ENOMEM)} for a network of this size") from error
+            raise
         self.load_state_dict(tensors, assign=True, strict=False)
         self.tie_weights()
-        left = [name for name, tensor in self.state_dict().items() if tensor.is_meta]
-        assert not left, f"still without values: {left}"
+        empty = [name for name, tensor in self.state_dict().items() if tensor.is_meta]
+        assert not empty, f"still without values: {empty}"
 
-    def _draw(self, names: list[str]) -> None:
-        """Fresh parameters of these names, on the CPU (so that a seed gives the same on every device)."""
+    def _initialise(self, names: list[str]) -> None:
+        """Initial parameters of these names, on the CPU (so that a seed gives the same on every device)."""
         parameters = dict(self.named_parameters(remove_duplicate=False))
         owners: dict[str, nn.Module] = {}
         for name in (name for name in names if name in parameters):
@@ -332,8 +328,25 @@ class Pretrained(Pushed, _Network):
         return {name: tensor for name, tensor in state.items() if name not in repeated}
 
 
-class _WithoutDrawing(TorchFunctionMode):
-    """Leaves out `torch.nn.init`: on meta there is nothing to draw, and torch imports for a second to find that out."""
+def _check_layers(config: Any, weights: Weights, source: str) -> None:
+    """Refuse a configuration of far more layers than the checkpoint has, before they are built."""
+    numbers = [
+        int(number[1]) for name in weights.tensors if (number := re.search(r"\bencoder\.layer\.([0-9]{1,6})\.", name))
+    ]
+    layers = max(numbers) + 1 if numbers else 0
+    if layers and config.num_hidden_layers > layers + _FEW_LAYERS:
+        raise ValueError(
+            f"{source} has {layers} layers and the configuration says num_hidden_layers is {config.num_hidden_layers}: "
+            "config.json describes another network"
+        )
+
+
+_FEW_LAYERS = 64
+"""Up to so many more layers are built, which takes a moment, so that the error can list what is missing."""
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Leaves out `torch.nn.init`: on meta there is nothing to fill, and torch imports for a second to find that out."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
@@ -353,46 +366,10 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return shared or torch.equal(one, other)
 
 
-def _loading_info(found: Fit) -> dict[str, Any]:
+def _loading_info(matched: Match) -> dict[str, Any]:
     return {
-        "missing_keys": found.missing,
-        "unexpected_keys": found.unexpected,
-        "mismatched_keys": found.mismatched,
+        "missing_keys": matched.missing,
+        "unexpected_keys": matched.unexpected,
+        "mismatched_keys": matched.mismatched,
         "error_msgs": [],
     }
-
-
-def _dtype(wanted: str | torch.dtype | None, config: Any, weights: Weights) -> torch.dtype:
-    """The floating-point type of the parameters."""
-    if wanted is None or wanted == "auto":
-        dtype = config.dtype or _first_float(weights.tensors.values()) or torch.get_default_dtype()
-    elif isinstance(wanted, str):
-        dtype = getattr(torch, wanted.removeprefix("torch."), None)
-    else:
-        dtype = wanted
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ValueError(
-            f"dtype={wanted!r}: expected 'auto' or a floating-point type such as 'float32', 'bfloat16', torch.float16."
-        )
-    return dtype
-
-
-def _first_float(tensors: Iterable[Tensor]) -> torch.dtype | None:
-    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
-
-
-def _device(device_map: DeviceMap | None) -> torch.device:
-    """The one device that a device map names."""
-    if device_map is None:
-        device = torch.get_default_device()
-        if device.type == "meta":
-            raise ValueError("the default device is 'meta', where nothing has values: load outside of that block.")
-        return device
-    named = list(device_map.values()) if isinstance(device_map, Mapping) else [device_map]
-    devices = {hardware.choose("auto" if device in _AUTOMATIC else device) for device in named}
-    if len(devices) != 1:
-        raise ValueError(
-            f"device_map={device_map!r} names {len(devices)} devices; a network is put on one. Give its name, or "
-            '{"": name}.'
-        )
-    return devices.pop()

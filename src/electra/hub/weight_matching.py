@@ -14,8 +14,10 @@ _HALVES = {"generator_predictions": "generator", "discriminator_predictions": "d
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A checkpoint laid against a network. Names are the network's, but in `unexpected` and as `original` names."""
+class Match:
+    """Which tensors of a checkpoint a network takes. Names are the network's, but for `unexpected` and the values of
+    `original`.
+    """
 
     loaded: dict[str, Tensor]
     missing: set[str]
@@ -30,19 +32,23 @@ class Fit:
     """The checkpoint's name of each tensor that has a place in the network."""
 
 
-def fit(
+def match(
     tensors: Mapping[str, Tensor],
     shapes: Mapping[str, Size],
     *,
     prefix: str,
     tied: Mapping[str, str],
     ignored: Iterable[str] = (),
-) -> Fit:
-    """Lay a checkpoint's `tensors` against a network whose state dict has `shapes`.
+) -> Match:
+    """Match a checkpoint's tensors with those of a network.
 
-    prefix: what stands before the encoder's names in a network with a head, such as "electra."; it is added or taken
-    away where a head is loaded from a bare encoder or the reverse. tied: names that share another name's tensor.
-    ignored: regular expressions of names that are neither missed nor unexpected.
+    Args:
+        tensors: the checkpoint's.
+        shapes: of the network's state dict.
+        prefix: of the encoder's names in a network with a head, such as "electra."; it is added or removed where a
+            network with a head is loaded from a bare encoder, or the reverse.
+        tied: names that share another name's tensor.
+        ignored: regular expressions of names that are neither missing nor unexpected.
     """
     original = {_placed(name, tensors, shapes, prefix): name for name in tensors}
     here = {name: tensors[old] for name, old in original.items() if name in shapes}
@@ -51,7 +57,7 @@ def fit(
     untied = _settle_ties(loaded, tied)
     accounted_for = set(loaded) | {name for name, _, _ in mismatched}
     accounted_for |= {target for target, source in tied.items() if source in accounted_for and not untied}
-    return Fit(
+    return Match(
         loaded=loaded,
         missing=_without(ignored, set(shapes) - accounted_for),
         unexpected=_without(ignored, {old for name, old in original.items() if name not in shapes}),
@@ -73,7 +79,7 @@ def _placed(name: str, tensors: Mapping[str, Tensor], shapes: Mapping[str, Size]
 
 
 def _settle_ties(loaded: dict[str, Tensor], tied: Mapping[str, str]) -> bool:
-    """Keep one tensor, under the source's name, for each tied pair; True where a pair turns out to differ."""
+    """Keep one tensor, under the source's name, for each tied pair; True if a pair differs."""
     for target, source in tied.items():
         if target not in loaded:
             continue
@@ -90,7 +96,7 @@ def _without(ignored: Iterable[str], names: set[str]) -> set[str]:
     return {name for name in names if not any(re.search(pattern, name) for pattern in ignored)}
 
 
-# -- what to tell the user -----------------------------------------------------------------------------------------
+# -- messages -----------------------------------------------------------------------------------------
 
 
 def of_encoder(names: Iterable[str], shapes: Mapping[str, Size], prefix: str) -> list[str]:
@@ -99,9 +105,9 @@ def of_encoder(names: Iterable[str], shapes: Mapping[str, Size], prefix: str) ->
     return sorted(name for name in names if not has_head or name.startswith(prefix))
 
 
-def incomplete(found: Fit, lacking: list[str], *, model: str, source: str, holds: Iterable[str]) -> str:
+def incomplete(matched: Match, lacking: list[str], *, model: str, source: str, holds: Iterable[str]) -> str:
     """The error for a checkpoint that lacks tensors of the encoder."""
-    if not found.loaded:
+    if not matched.loaded:
         return (
             f"{source} is not a checkpoint that {model} can load: none of its tensors is one of an ELECTRA. It holds "
             f"{_listed(sorted(holds))}."
@@ -112,52 +118,52 @@ def incomplete(found: Fit, lacking: list[str], *, model: str, source: str, holds
     )
 
 
-def wrong_shapes(found: Fit, *, model: str, where: Mapping[str, object]) -> str:
+def wrong_shapes(matched: Match, *, model: str, where: Mapping[str, object]) -> str:
     """The error for tensors of another shape. where: the place of each tensor, by the checkpoint's name."""
     lines = [
-        f"  {name}: {list(theirs)} in {where.get(found.original[name], 'the state dict')}, {list(ours)} in {model}"
-        for name, theirs, ours in sorted(found.mismatched)
+        f"  {name}: {list(theirs)} in {where.get(matched.original[name], 'the state dict')}, {list(ours)} in {model}"
+        for name, theirs, ours in sorted(matched.mismatched)
     ]
     return (
         f"{len(lines)} tensors have another shape than the configuration says:\n"
         + "\n".join(lines)
-        + "\nGive the configuration that goes with them, or ignore_mismatched_sizes=True to draw those anew."
+        + "\nGive the configuration that goes with them, or ignore_mismatched_sizes=True to initialise those."
     )
 
 
-def notices(found: Fit, shapes: Mapping[str, Size], prefix: str, *, model: str, source: str) -> list[str]:
-    """What to warn of. That a bare encoder leaves a head behind is what was asked for."""
+def notices(matched: Match, shapes: Mapping[str, Size], prefix: str, *, model: str, source: str) -> list[str]:
+    """Warnings. That a bare encoder does not use a head is what the caller asked for."""
     texts = []
-    unplaced = _unplaced(found, shapes, prefix)
+    unplaced = _unplaced(matched, shapes, prefix)
     if unplaced:
         texts.append(
             f"{model} from {source}: {len(unplaced)} tensors of the checkpoint's encoder have no place in the network "
             f"that the configuration describes: {_listed(unplaced)}."
         )
-    fresh = sorted(found.missing | {name for name, _, _ in found.mismatched})
-    rest = sorted(found.unexpected - set(unplaced))
+    fresh = sorted(matched.missing | {name for name, _, _ in matched.mismatched})
+    rest = sorted(matched.unexpected - set(unplaced))
     if fresh:
-        texts.append(_of_fresh(found, fresh, rest, shapes, model=model, source=source))
+        texts.append(_of_fresh(matched, fresh, rest, shapes, model=model, source=source))
     elif rest and any(name.startswith(prefix) for name in shapes):
         texts.append(f"{model} from {source}: not used from the checkpoint: {_listed(rest)}.")
     return texts
 
 
-def _unplaced(found: Fit, shapes: Mapping[str, Size], prefix: str) -> list[str]:
+def _unplaced(matched: Match, shapes: Mapping[str, Size], prefix: str) -> list[str]:
     """The checkpoint's tensors that are an encoder's and have no place in this one, such as those of further layers."""
     parts = {_stem(name.removeprefix(prefix)) for name in of_encoder(shapes, shapes, prefix)}
-    return sorted(name for name in found.unexpected if _stem(name.removeprefix(prefix)) in parts)
+    return sorted(name for name in matched.unexpected if _stem(name.removeprefix(prefix)) in parts)
 
 
 def _of_fresh(
-    found: Fit, fresh: list[str], rest: list[str], shapes: Mapping[str, Size], *, model: str, source: str
+    matched: Match, fresh: list[str], rest: list[str], shapes: Mapping[str, Size], *, model: str, source: str
 ) -> str:
     new = _listed(_short(fresh, shapes))
     parts = [f"{model} from {source}: new, with random values: {new}. Train them before use."]
-    if found.mismatched:
-        parts.append(f"Of another shape in the checkpoint: {_listed(sorted(n for n, _, _ in found.mismatched))}.")
+    if matched.mismatched:
+        parts.append(f"Of another shape in the checkpoint: {_listed(sorted(n for n, _, _ in matched.mismatched))}.")
     if rest:
-        parts.append(f"Not used from the checkpoint: {_listed(_short(rest, found.unexpected))}.")
+        parts.append(f"Not used from the checkpoint: {_listed(_short(rest, matched.unexpected))}.")
     theirs, ours = _half(rest), _half(fresh)
     if theirs and ours:
         parts.append(f"The checkpoint is a {theirs}; {model} is for a {ours}, which is the other of the two networks.")

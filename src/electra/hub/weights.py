@@ -1,27 +1,33 @@
-"""Tensors by name, from and to the files of a model folder.
+"""Weights of a model folder: tensors by name, read from and written to its files.
 
 Read: ``model.safetensors``, the same in shards with an index, and the older ``pytorch_model.bin``, whole or in shards.
-Written: safetensors only. Tensors are read to the CPU, in the number type of the file.
+Written: safetensors only. Tensors are read to the CPU, in the file's dtype.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from electra.files.json_objects import read_object
 from electra.hub.hub_names import Location, find_file
+from electra.hub.weight_files import (
+    TensorHeader,
+    read_pickle,
+    read_safetensors,
+    read_safetensors_header,
+    some,
+)
+from electra.validation import shown
 
 # Names of the first BERT checkpoints, and what DistributedDataParallel and torch.compile put before every name.
 _LEGACY_SUFFIXES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -44,7 +50,15 @@ class Weights:
 
 
 def renamed(weights: Weights, key_mapping: Mapping[str, str]) -> Weights:
-    """The weights under other names."""
+    """The weights under other names.
+
+    Args:
+        weights: of a checkpoint.
+        key_mapping: regular expressions to search the names for, and what to put in their place.
+
+    Raises:
+        ValueError: a pattern is no regular expression, or two tensors get one name.
+    """
     names = {name: name for name in weights.tensors}
     for pattern, replacement in key_mapping.items():
         try:
@@ -65,14 +79,19 @@ def read_weights(
     variant: str | None = None,
     **location: Unpack[Location],
 ) -> Weights:
-    """All weights of a model folder or hub repository, on the CPU.
+    """All weights of a model folder or hub repository, on the CPU, under today's names.
 
-    use_safetensors: True or False to look at safetensors files or at `.bin` files alone (default: the former first).
-    weights_only: read a `.bin` file, which is a pickle, without running code from it. False trusts the file fully.
-    variant: "fp16" reads ``model.fp16.safetensors``. The rest is `find_file`'s.
+    Args:
+        name_or_path: the folder or repository.
+        use_safetensors: True or False reads safetensors files or `.bin` files alone. Default: the former first.
+        weights_only: read a `.bin` file, which is a pickle, without running code from it. False trusts the file fully.
+        variant: "fp16" reads ``model.fp16.safetensors``.
+        **location: as in `find_file`.
 
-    Old names are put in today's (``LayerNorm.gamma`` is ``LayerNorm.weight``). Raises `OSError` when there are no
-    weights or a shard is missing, `ValueError` when a file is damaged; both name the file, and the tensor if known.
+    Raises:
+        OSError: there are no weights, a shard is missing, a file may not be read, or memory is too small.
+        ValueError: a file is damaged, or an index contradicts its shards. The message names the file, and the tensor
+            if it is known.
     """
     tried = []
     for form in _forms(use_safetensors, weights_only):
@@ -86,13 +105,40 @@ def read_weights(
     raise FileNotFoundError(_no_weights(name_or_path, tried, location))
 
 
+def read_headers(name_or_path: str | os.PathLike[str], **location: Unpack[Location]) -> dict[str, TensorHeader]:
+    """The shapes and dtypes of a model's tensors, from the headers of safetensors files where there are any.
+
+    Raises as `read_weights`.
+    """
+    if file := find_file(name_or_path, "model.safetensors", **location):
+        return read_safetensors_header(file)
+    if index := find_file(name_or_path, "model.safetensors.index.json", **location):
+        headers: dict[str, TensorHeader] = {}
+        owners = _weight_map(index)
+        for file, names in _shards(name_or_path, index, owners, location):
+            shard = read_safetensors_header(file)
+            _check_shard(file, shard, names, index, owners)
+            headers |= shard
+        return headers
+    tensors = read_weights(name_or_path, **location).tensors
+    return {name: TensorHeader(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in tensors.items()}
+
+
 def write_weights(
     folder: Path, state: Mapping[str, Tensor], *, max_shard_size: int | str = "50GB", variant: str | None = None
 ) -> None:
-    """Write `state` as ``model.safetensors``, or in shards of at most `max_shard_size` with an index, into `folder`.
+    """Write weights as ``model.safetensors``, or in shards with an index.
 
-    `max_shard_size` is in bytes, or as "200MB", "5GB". Raises `OSError` when the disk is full. Not atomic by itself:
-    give it a folder that `adding_to_folder` or `writing_folder` made.
+    Not atomic by itself: give it a folder that `adding_to_folder` or `writing_folder` made.
+
+    Args:
+        folder: where to.
+        state: tensors by name.
+        max_shard_size: the largest file, in bytes, or as "200MB", "5GB".
+        variant: "fp16" writes ``model.fp16.safetensors``.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
 
@@ -115,7 +161,7 @@ def write_weights(
 
 
 def weight_files(variant: str | None = None) -> list[str]:
-    """Patterns of the files that `write_weights` may write: what a new save has to take the place of."""
+    """Patterns of the files that `write_weights` may write: what a new save replaces."""
     names = ("model.safetensors", "model-?????-of-?????.safetensors", "model.safetensors.index.json")
     return [_with_variant(name, variant) for name in names]
 
@@ -131,9 +177,9 @@ class _Form:
 
 def _forms(use_safetensors: bool | None, weights_only: bool) -> Iterator[_Form]:
     if use_safetensors is not False:
-        yield _Form("model.safetensors", _read_safetensors)
+        yield _Form("model.safetensors", read_safetensors)
     if not use_safetensors:
-        yield _Form("pytorch_model.bin", lambda file: _read_pickle(file, weights_only))
+        yield _Form("pytorch_model.bin", lambda file: read_pickle(file, weights_only))
 
 
 def _read(file: Path, form: _Form) -> Weights:
@@ -141,104 +187,71 @@ def _read(file: Path, form: _Form) -> Weights:
     return Weights(tensors, dict.fromkeys(tensors, file))
 
 
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(file, framework="pt", device="cpu") as opened:
-            # copied out of the mapped file, where tensors lie at odd addresses: kernels add up in another order there,
-            # and a network would not answer to the last bit what it answered before it was saved
-            return {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise ValueError(_damaged(file, _first_tensor_cut_off(file) or str(error))) from error
-
-
-def _read_pickle(file: Path, weights_only: bool) -> dict[str, Tensor]:
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=weights_only)
-    except pickle.UnpicklingError as error:
-        if code := re.search(r"Unsupported (?:global|class)\S*(?: GLOBAL)? (\S+)", str(error)):
-            raise ValueError(
-                f"{file} holds more than tensors ({code[1]}), and reading that would run code from it. If you trust "
-                "whoever made the file, give weights_only=False."
-            ) from error
-        raise ValueError(_damaged(file, "it is no file that torch.save wrote")) from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # which is torch's answer to a zip file without its end
-            raise
-        raise ValueError(_damaged(file, "its end is missing")) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise ValueError(_damaged(file, _first_line(error))) from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{file} holds a {type(content).__name__}; expected tensors by name (a state dict).")
-    strange = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise ValueError(
-            f"{file} is not a state dict: {_some(strange)} are not tensors. If one of them holds the weights, save "
-            "that one alone with torch.save."
-        )
-    return dict(content)
-
-
-def _damaged(file: Path, what: str) -> str:
-    size = file.stat().st_size
-    if size < 1000 and file.read_bytes().startswith(b"version https://git-lfs"):
-        return f"{file} is a pointer of Git LFS, not the weights themselves. Run `git lfs pull` in that folder."
-    return f"{file} ({size:,} bytes) is damaged or incomplete: {what}. Download it or save it again."
-
-
-def _first_tensor_cut_off(file: Path) -> str | None:
-    """For a safetensors file whose header can be read: which tensor the end of the file cuts off.
-
-    The format: the header's length in 8 bytes, the header (JSON, offsets from the header's end), the tensors.
-    """
-    size = file.stat().st_size
-    try:
-        with open(file, "rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            header = json.loads(opened.read(min(length, size)))
-        ends = sorted((v["data_offsets"][1], name) for name, v in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return None
-    cut_off = [name for end, name in ends if 8 + length + end > size]
-    if not cut_off:
-        return None
-    return f"it should have {8 + length + ends[-1][0]:,} bytes; {cut_off[0]!r} is the first tensor that is cut off"
-
-
 # -- shards --------------------------------------------------------------------------------------------------------
 
 
 def _read_shards(name_or_path: str | os.PathLike[str], index: Path, form: _Form, location: Location) -> Weights:
-    by_file: dict[str, list[str]] = {}
-    for tensor, filename in _weight_map(index).items():
-        by_file.setdefault(filename, []).append(tensor)
     tensors: dict[str, Tensor] = {}
     files: dict[str, Path] = {}
-    for filename, names in sorted(by_file.items()):
-        file = find_file(name_or_path, filename, **location)
-        if file is None:
-            raise FileNotFoundError(
-                f"{index} lists {filename}, which is not beside it. It holds {len(names)} tensors: {_some(names)}."
-            )
+    owners = _weight_map(index)
+    for file, names in _shards(name_or_path, index, owners, location):
         shard = form.read(file)
-        if lacking := sorted(set(names) - set(shard)):
-            raise ValueError(f"{file} lacks {_some(lacking)}, which {index.name} says it holds. Save the model again.")
+        _check_shard(file, shard, names, index, owners)
+        if repeated := sorted(shard.keys() & tensors.keys()):
+            raise ValueError(f"{file} and {files[repeated[0]]} both hold {some(repeated)}. Save the model again.")
         tensors |= shard
         files |= dict.fromkeys(shard, file)
     return Weights(tensors, files)
 
 
+def _shards(
+    name_or_path: str | os.PathLike[str], index: Path, owners: Mapping[str, str], location: Location
+) -> Iterator[tuple[Path, list[str]]]:
+    """Each shard of an index, and the tensors that it should hold."""
+    by_file: dict[str, list[str]] = {}
+    for tensor, filename in owners.items():
+        by_file.setdefault(filename, []).append(tensor)
+    for filename, names in sorted(by_file.items()):
+        file = find_file(name_or_path, filename, **location)
+        if file is None:
+            raise FileNotFoundError(
+                f"{index} lists {filename}, which is not beside it. It holds {len(names)} tensors: {some(names)}."
+            )
+        yield file, names
+
+
+def _check_shard(
+    file: Path, shard: Mapping[str, object], names: list[str], index: Path, owners: Mapping[str, str]
+) -> None:
+    """A shard holds what the index says, and nothing that the index gives to another shard."""
+    if lacking := sorted(set(names) - set(shard)):
+        raise ValueError(f"{file} lacks {some(lacking)}, which {index.name} says it holds. Save the model again.")
+    if foreign := sorted(shard.keys() & owners.keys() - set(names)):
+        raise ValueError(
+            f"{file} holds {some(foreign)}, which {index.name} says is in {owners[foreign[0]]}. Save the model again."
+        )
+
+
 def _weight_map(index: Path) -> dict[str, str]:
     """Which tensor is in which file, as an index says."""
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        wrong = [name for name in weight_map.values() if Path(name).is_absolute() or ".." in Path(name).parts]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(_damaged(index, f"no table of tensors and files ({type(error).__name__}: {error})")) from error
-    if wrong:
+    weight_map = read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(
-            f"{index} points outside its folder, at {_some(wrong)}; a model has all its files in one place."
+            f"{index}: weight_map is {shown(weight_map)}: it must give a file for each tensor. Save the model again."
+        )
+    if wrong := [shown(name, 80) for name in weight_map.values() if not isinstance(name, str) or not name.strip("\0")]:
+        raise ValueError(f"{index}: weight_map has {some(wrong)}: each tensor must have the name of a file.")
+    if outside := [name for name in weight_map.values() if not _is_inside(name)]:
+        raise ValueError(
+            f"{index} points outside its folder, at {some(sorted(set(outside)))}; a model has all its files in one "
+            "place."
         )
     return dict(weight_map)
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return "\0" not in name and ".." not in parts and not Path(name).is_absolute() and parts[0] != ""
 
 
 # -- names ---------------------------------------------------------------------------------------------------------
@@ -316,12 +329,3 @@ def _not_written(file: Path, error: SafetensorError) -> OSError:
     if number is None:
         return OSError(f"{file} could not be written: {error}")
     return OSError(int(number[1]), os.strerror(int(number[1])), str(file))
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
