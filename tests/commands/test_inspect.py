@@ -119,7 +119,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"model\.safetensors .* is damaged or incomplete"):
         describe(str(file.parent))
-    weights.unlink()
+    file.unlink()
     with pytest.raises(OSError, match="discriminator"):
         describe(str(file.parent))
     (weights.parent / "config.json").write_text('{"model_type": "bert"}')

@@ -83,8 +83,6 @@ def test_a_file_that_may_not_be_read(name: str, tmp_path: Path, monkeypatch: pyt
 
 
 MEMORY = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
-    "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
-)
 
 
 @pytest.mark.parametrize("error", [RuntimeError(MEMORY), MemoryError()])
