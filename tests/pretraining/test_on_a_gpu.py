@@ -93,7 +93,7 @@ def on_meta(training: Pretraining, patch: pytest.MonkeyPatch) -> None:
     training.networks.to("meta")
     training.optimizer = Adam(training.networks.named_parameters())
     patch.setattr(torch, "autocast", lambda *arguments, **options: nullcontext())
-    patch.setattr(attention, "_has_varlen", lambda query, dropout: dropout == 0)
+    patch.setattr(attention, "_has_varlen_kernel", lambda query, dropout: dropout == 0)
 
 
 def take_a_step(training: Pretraining, fill: bool) -> Mapping[str, Tensor]:
@@ -192,7 +192,7 @@ def test_filling_up_is_for_attention_over_a_grid_too(sessions: Callable[[str], P
     layout = filled(batch(sessions("fast")), Sizes((128,), rows=16, slots=12, longest=24))[0].layout
     assert layout.rows == 16 > len(layout.lengths) > 4
     query, key, value = torch.randn(3, 128, 2, 8).unbind()
-    padded = attention.attend_padded(query, key, value, layout)
+    padded = attention.attend_padded_copy(query, key, value, layout)
     torch.testing.assert_close(padded, attention.attend(query, key, value, layout), rtol=1e-5, atol=1e-6)
 
 
@@ -287,7 +287,7 @@ def test_the_graph_makes_nothing_on_the_host_and_takes_the_kernel_for_gpus(
     from torch._dynamo.backends.common import aot_autograd
 
     training, graphs = sessions(name), []
-    monkeypatch.setattr(attention, "_has_varlen", lambda query, dropout: dropout == 0)
+    monkeypatch.setattr(attention, "_has_varlen_kernel", lambda query, dropout: dropout == 0)
 
     class Stop(Exception):
         pass
