@@ -13,7 +13,7 @@ import transformers
 
 import electra
 from electra import Batch, ElectraConfig, Row
-from electra.nn.losses import span_loss
+from electra.nn.heads import span_loss
 from electra.nn.resize_embeddings import resize_embedding
 from tests.parity.twins import SIZES, assert_close, padded_ids, redraw, twins
 

@@ -9,9 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from electra.batch import Layout
-from electra.nn.attention import attend, attend_eager, attend_padded_copy
-from electra.nn.kernels import attention_groups
-from electra.nn.kernels.attention_groups import groups_of
+from electra.nn import attention
+from electra.nn.attention import attend, attend_eager, attend_padded_copy, groups_of
 
 
 def heads(tokens: int, seed: int) -> torch.Tensor:
@@ -49,7 +48,7 @@ def test_short_rows_of_nearly_equal_length_share_a_call(behind: int, monkeypatch
     lengths, calls = (9, 2, 8, 31, 7, 30, 5, 9, 6, 1), []
     kernel = F.scaled_dot_product_attention
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(a[0].shape) or kernel(*a, **k))
-    monkeypatch.setattr(attention_groups, "PAIRS_FOR_A_CALL", 2 * (81 * 8 - 64 - 49 - 25 - 36 - 4 - 1))
+    monkeypatch.setattr(attention, "PAIRS_FOR_A_CALL", 2 * (81 * 8 - 64 - 49 - 25 - 36 - 4 - 1))
     groups_of.cache_clear()
     layout = Layout.ragged(lengths)
     ours, twin = ([heads(layout.tokens + behind, seed) for seed in range(3)] for _ in range(2))
@@ -64,7 +63,7 @@ def test_short_rows_of_nearly_equal_length_share_a_call(behind: int, monkeypatch
 
 
 def test_rows_are_put_together_until_padding_costs_more_than_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention_groups, "PAIRS_FOR_A_CALL", 100)
+    monkeypatch.setattr(attention, "PAIRS_FOR_A_CALL", 100)
     groups_of.cache_clear()
     # 10 * 10 - 9 * 9 pairs are 19, - 8 * 8 are 36, - 7 * 7 are 51: the next row of 7 does not fit in
     assert groups_of((7, 10, 9, 8, 10), heads=1).shapes == ((4, 10), (1, 7))

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from electra.batch import Layout
 from electra.nn.attention import attend
-from electra.nn.kernels.attention_dropout import attend_with_dropout, reference_attention_with_dropout
-from electra.nn.kernels.dropout import drop, keep_mask
+from electra.nn.kernels.dropout import attend_with_dropout, drop, keep_mask, reference_attention_with_dropout
 
 RAGGED = Layout.ragged((400, 600))
 

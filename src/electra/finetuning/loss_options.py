@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from electra.config import ElectraConfig
 from electra.finetuning.fit import Objective
 from electra.inference.predictor import load
-from electra.nn.losses import IGNORED
+from electra.nn.heads import IGNORED
 from electra.tasks.labelled_task import ClassificationTask, LabelledTask, TrainingBatch, TrainingItem
 from electra.text.tokenizer import ElectraTokenizer
 

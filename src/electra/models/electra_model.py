@@ -15,8 +15,8 @@ from electra.hardware.torch_internals import REFERENCE_KERNELS
 from electra.models.base import ElectraPreTrainedModel
 from electra.nn.cache import KeyValueCache
 from electra.nn.decoder import ElectraDecoder
-from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder
-from electra.nn.forward_context import ForwardContext
+from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder, ForwardContext
+from electra.nn.heads import IGNORED
 from electra.nn.input_checks import (
     batch_from_padded,
     check_batch,
@@ -27,7 +27,6 @@ from electra.nn.input_checks import (
     check_whole,
 )
 from electra.nn.kernels.linear import padding_tokens, project
-from electra.nn.losses import IGNORED
 from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelOutput
 
 Output = TypeVar("Output", bound=ModelOutput)

@@ -13,10 +13,15 @@ from electra.generation.generation_config import GenerationConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import ElectraModel, HiddenStates
 from electra.nn.cache import KeyValueCache
-from electra.nn.heads import ElectraDiscriminatorPredictions, ElectraGeneratorPredictions
+from electra.nn.heads import (
+    ElectraDiscriminatorPredictions,
+    ElectraGeneratorPredictions,
+    next_token_labels,
+    replaced_token_loss,
+    token_loss,
+)
 from electra.nn.input_checks import check_range, check_tensor, check_whole
 from electra.nn.kernels.linear import project
-from electra.nn.losses import next_token_labels, replaced_token_loss, token_loss
 from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ElectraForPreTrainingOutput, MaskedLMOutput
 
 

@@ -10,9 +10,17 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import Call, ElectraModel, HiddenStates
-from electra.nn.heads import ElectraClassificationHead, ElectraSequenceSummary, classifier_dropout, span_scores
+from electra.nn.heads import (
+    ElectraClassificationHead,
+    ElectraSequenceSummary,
+    classifier_dropout,
+    problem_type_of,
+    row_loss,
+    span_loss,
+    span_scores,
+    token_loss,
+)
 from electra.nn.input_checks import check_finite, check_range, check_shape, check_tensor
-from electra.nn.losses import problem_type_of, row_loss, span_loss, token_loss
 from electra.nn.outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,

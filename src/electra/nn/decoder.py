@@ -13,8 +13,8 @@ from electra.nn.encoder import (
     ElectraEncoder,
     ElectraIntermediate,
     ElectraResidual,
+    ForwardContext,
 )
-from electra.nn.forward_context import ForwardContext
 
 
 class ElectraCrossAttentionHeads(ElectraAttentionHeads):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from electra.batch import Batch
-from electra.nn.losses import weighted_token_loss
+from electra.nn.heads import weighted_token_loss
 from electra.objective.masking import MaskedTokens, Masking
 from electra.objective.replaced_token_detection import SpecialTokens, special_ids_of
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.batch import Batch
-from electra.nn.losses import replaced_token_loss, weighted_token_loss
+from electra.nn.heads import replaced_token_loss, weighted_token_loss
 from electra.objective.masking import MaskedTokens, Masking
 
 # The published English vocabulary (30,522 pieces): [CLS], [SEP], [MASK].

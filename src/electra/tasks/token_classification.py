@@ -17,7 +17,7 @@ from electra.metrics import task_metrics as metrics
 from electra.metrics.entity_metrics import EntityOutcomes
 from electra.metrics.tag_schemes import OUTSIDE as OUTSIDE
 from electra.metrics.tag_schemes import recognise_scheme, unrecognised
-from electra.nn.losses import IGNORED
+from electra.nn.heads import IGNORED
 from electra.tasks.inputs.texts import Words, read_single_text, read_words
 from electra.tasks.inputs.token_offsets import EncodedTokens, Tokens, in_windows, tokenize, tokenize_words
 from electra.tasks.labelled_task import ClassificationTask, Column, TrainingBatch, TrainingItem, label_of
