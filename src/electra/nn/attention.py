@@ -1,7 +1,7 @@
 """Attention: the one place where tokens see other tokens, and the one function that chooses a kernel.
 
-On a CPU, a kernel call with its gradients costs as much as attention over thousands of pairs of tokens. Where almost every
-sequence has a different length, one call for each length took a third of a step of ELECTRA-tiny (benchmarks/LOG.md):
+On a CPU, a kernel call with its gradients costs as much as attention over thousands of pairs of tokens. Where almost
+every sequence has a different length, one call for each took a third of a step of ELECTRA-tiny (benchmarks/LOG.md):
 sequences of nearly equal length therefore share one call.
 """
 
