@@ -147,8 +147,16 @@ def run(words: Sequence[str]) -> int:
     verb = next(verb for verb in VERBS if verb.split() == list(words[: len(verb.split())]))
     result = getattr(import_module(module_of(verb)), FUNCTIONS.get(verb, verb))(config)
     if result is not None:
-        print(json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result)
+        print(_printed(result))
     return 0
+
+
+def _printed(result: object) -> object:
+    """What a verb's result looks like on stdout: JSON for programs, a table where a person reads a terminal."""
+    table = getattr(result, "as_table", None)
+    if table is not None and sys.stdout.isatty():
+        return table()
+    return json.dumps(result, ensure_ascii=False) if isinstance(result, dict) else result
 
 
 def application() -> App:

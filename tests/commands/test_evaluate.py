@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import electra
 from electra import cli
 from electra.commands.evaluate import EvaluateConfig, evaluate
+from electra.evaluation import answers
 from tests.parity.twins import SIZES, redraw
 from tests.reporting.test_page import Tags
 from tests.tasks.tiny import LONGEST, VOCABULARY, WHOLE_WORDS, lively
@@ -216,7 +218,7 @@ def test_a_model_that_was_fitted_to_nothing(tmp_path: Path) -> None:
     [
         ({"resamples": -1}, "resamples is -1"),
         ({"confidence": 1.0}, r"confidence is 1\.0"),
-        ({"too_long": "skip"}, "too_long is 'skip': it must be cut or refuse"),
+        ({"too_long": "skip"}, "too_long is 'skip': choose one of cut, refuse"),
         ({"seed": -1}, "seed is -1"),
     ],
 )
@@ -231,3 +233,86 @@ def test_the_verb_prints_json(folders: Path, data: Path, capsys: pytest.CaptureF
         cli.main(words)
     assert not ended.value.code
     assert json.loads(capsys.readouterr().out)["scores"]["accuracy"] == 0.8
+
+
+def test_a_terminal_gets_a_table(
+    folders: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["evaluate", str(folders / "judge"), str(data), "--resamples", "5", "--device", "cpu", "--quiet"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--compare", str(folders / "other")])
+    assert not ended.value.code
+    text = capsys.readouterr()
+    assert text.err == ""
+    assert re.search(
+        r"score +value +95 % interval +most frequent class\naccuracy +0\.8 +0\.\d+ to 0\.\d+ +0\.\d+\n", text.out
+    )
+    assert re.search(r"label +precision +recall +f1 +support\nbad +", text.out)
+    assert "better 32 times, worse 8 times; McNemar's, exact: p = " in text.out
+
+
+def test_the_most_frequent_class_stands_beside_the_scores(folders: Path, data: Path) -> None:
+    found = run(folders / "judge", data)
+    most = max(row["support"] for row in found["by_class"].values()) / 40
+    assert found["baselines"]["most frequent class"]["accuracy"] == pytest.approx(most)
+
+
+def test_outputs_that_would_destroy_something(folders: Path, data: Path, tmp_path: Path) -> None:
+    before = data.read_bytes()
+    judge = Path(shutil.copytree(folders / "judge", tmp_path / "judge"))
+    config = (judge / "config.json").read_bytes()
+    for options, message in (
+        ({"predictions": data}, "also the data"),
+        ({"html": data, "overwrite": True}, "also the data"),
+        ({"html": judge / "config.json"}, "a file of the model"),
+        ({"predictions": judge / "config.json", "overwrite": True}, "a file of the model"),
+        ({"predictions": tmp_path / "a", "html": tmp_path / "a"}, "are both"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(judge, data, resamples=0, **options)
+    assert (data.read_bytes(), (judge / "config.json").read_bytes()) == (before, config)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(ValueError, match="exists: give another name, or --overwrite"):
+        run(judge, data, resamples=0, predictions=notes)
+    assert notes.read_text() == "mine"
+    run(judge, data, resamples=0, predictions=notes, overwrite=True)
+    run(judge, data, resamples=0, predictions=notes)  # its own of before
+    page = tmp_path / "page.html"
+    run(judge, data, resamples=0, html=page)
+    run(judge, data, resamples=0, html=page)
+
+
+NAN_MODELS = [
+    ("ElectraForSequenceClassification", NAMES, {"text": "the cat", "label": "bad"}),
+    ("ElectraForSequenceClassification", {**NAMES, "problem_type": "multi_label_classification"},
+     {"text": "the cat", "label": ["bad"]}),
+    ("ElectraForSequenceClassification", {"id2label": {0: "LABEL_0"}, "problem_type": "regression"},
+     {"text": "the cat", "label": 1.5}),
+    ("ElectraForSequenceClassification", {"id2label": {0: "LABEL_0"}},
+     {"query": "the", "texts": ["cat", "mat"], "labels": [1, 0]}),
+    ("ElectraForTokenClassification", {"id2label": {0: "O", 1: "B-X"}}, {"tokens": ["the"], "tags": ["O"]}),
+    ("ElectraForQuestionAnswering", {},
+     {"question": "a", "context": "the cat", "answers": [{"text": "cat", "answer_start": 4}]}),
+    ("ElectraForMultipleChoice", {}, {"text": "the", "choices": ["cat", "mat"], "label": 1}),
+    ("ElectraForJointQuestionAnswering", {},
+     {"question": "a", "context": "the cat", "answers": [{"text": "cat", "answer_start": 4}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("architecture", "fields", "row"), NAN_MODELS)
+@pytest.mark.parametrize("where", ["weight", "output"])
+def test_a_model_that_computes_nan_is_not_scored(
+    tmp_path: Path, architecture: str, fields: Any, row: Any, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {**fields, "label2id": {name: i for i, name in fields["id2label"].items()}} if "id2label" in fields else {}
+    model = make(tmp_path / "model", architecture, **fields)
+    with torch.no_grad():
+        model.electra.encoder.layer[0].output.LayerNorm.bias[0] = math.nan
+    model.save_pretrained(tmp_path / "model")
+    if where == "output":
+        monkeypatch.setattr(answers, "require_finite_weights", lambda *_: None)
+    data = written(tmp_path / "a.jsonl", row, row)
+    with pytest.raises(ValueError, match=r"model: (the weight .* is|its outputs are) NaN"):
+        run(tmp_path / "model", data)

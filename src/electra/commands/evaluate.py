@@ -1,15 +1,17 @@
-"""`electra evaluate`: a fitted model and labelled examples -> scores, and how sure they are."""
+"""`electra evaluate`: a fine-tuned model and labelled examples -> scores with confidence intervals."""
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from electra.commands.verb import verb
+from electra.validation import is_count, is_number, require, require_count, require_one_of
 
 if TYPE_CHECKING:  # the flags must not wait for torch
     from electra.config import ElectraConfig
@@ -17,17 +19,18 @@ if TYPE_CHECKING:  # the flags must not wait for torch
     from electra.labelled.task_presets import NamedTask
     from electra.metrics.task_metrics import Outcomes
     from electra.tasks.labelled_task import LabelledTask
+    from electra.training.progress import Reporter
 
 LABELS = ("label", "labels", "tags", "answers", "scores")
-"""The parts of an example that say what is right."""
+"""The fields of an example that hold its label."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Scores of a fitted model on labelled examples, as JSON.
+    """Scores of a fine-tuned model on labelled examples: a table on a terminal, else JSON.
 
-    A model that `electra finetune` wrote is scored as it was then: its folder says for which task, with which columns,
-    row length and threshold. What is given here wins.
+    Task, columns, length and threshold are those that `electra finetune` wrote into the model's folder, unless they are
+    given here.
 
     Raises:
         ValueError: a value that is not allowed; the message names it.
@@ -39,90 +42,162 @@ class EvaluateConfig:
     """Labelled examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json or fastText's .txt (also .gz, .xz)."""
     _: KW_ONLY
     task: str | None = None
-    """The task, such as text-classification, or the name of one with known files, such as mnli. Default: what the model
-    was fitted to, else what model and columns are of."""
+    """The task (text-classification, token-classification, question-answering, multiple-choice, text-ranking), or the
+    name of a data set with known files, such as mnli. Default: that of the model, or inferred from the columns."""
     columns: str | None = None
-    """Which column is what, where it has no common name: text=review,label=stars."""
+    """The columns to use, where they have no common names: text=review,label=stars."""
     catalogue: Path | None = None
-    """A TOML file with tasks of one's own."""
+    """A TOML file with your own named tasks."""
     compare: str | None = None
-    """Another model: how much better the first one is, and whether that is more than chance."""
+    """Another model: how much better the first one is, and whether the difference is significant."""
     predictions: Path | None = None
-    """Write every answer here, as JSON lines."""
+    """Write the answer to every example here, as JSON lines."""
     html: Path | None = None
-    """Write a page here: the scores, what was taken for what, calibration, the worst answers in their own text."""
+    """Write a page here: scores, confusion matrix, calibration, the worst answers in their own text."""
     skip_invalid: bool = False
-    """Leave out examples that cannot be used, and count them; by default they are an error."""
+    """Leave out invalid examples and count them; by default they are an error."""
     too_long: Literal["cut", "refuse"] = "cut"
-    """What to do with a text that the model cannot read whole; how many are cut is said."""
+    """Truncate texts that the model cannot read whole (their number is logged), or refuse them."""
     max_length: int | None = None
-    """The longest row in tokens. Default: as it was fitted, else what the model and its tokenizer allow."""
+    """Longest sequence in tokens. Default: as in fine-tuning, else what the model and its tokenizer allow."""
     threshold: float | None = None
-    """Of several labels: the score from which on one is said. Question answering: the log odds from which on there is
-    no answer. Default: as it was fitted."""
+    """With several labels per text: the score from which a label counts. Question answering: the log odds above which
+    there is no answer. Default: as it was tuned in fine-tuning."""
     resamples: int = 1000
-    """How often the examples are drawn anew for the confidence intervals; 0: no intervals."""
+    """How many bootstrap samples the confidence intervals are computed from; 0: no intervals."""
     confidence: float = 0.95
-    """Of the intervals."""
+    """Of the intervals, between 0 and 1."""
     seed: int = 0
-    """Decides the draws."""
+    """Of the bootstrap samples."""
+    overwrite: bool = False
+    """Replace files at --predictions and --html that an earlier evaluation did not write."""
+    quiet: bool = False
+    """No progress on stderr."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
     dtype: str = "auto"
     """`float32`, `bfloat16`, `float16`, or `auto`: as it was saved."""
     batch_tokens: int | None = None
-    """How many tokens go through the network at once."""
+    """How many tokens go through the network at once. Default: 1,024 on a CPU, 16,384 elsewhere."""
 
     def __post_init__(self) -> None:
-        for name, holds, allowed in (
-            ("resamples", self.resamples >= 0, "0 or more"),
-            ("confidence", 0 < self.confidence < 1, "between 0 and 1"),
-            ("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1"),
-            ("too_long", self.too_long in ("cut", "refuse"), "cut or refuse"),
-        ):
-            if not holds:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be {allowed}")
+        for name in ("data", "catalogue", "predictions", "html"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
+        require_count("resamples", self.resamples, 0)
+        require(
+            is_number(self.confidence) and 0 < self.confidence < 1, "confidence", self.confidence, "between 0 and 1"
+        )
+        require(is_count(self.seed, 0) and self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+        require_one_of("too_long", self.too_long, ("cut", "refuse"))
+        for name, least in (("max_length", 3), ("batch_tokens", 1)):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name), least)
+        if self.threshold is not None:
+            require(is_number(self.threshold), "threshold", self.threshold, "a number")
+
+
+class EvaluationResult(dict[str, Any]):
+    """What `evaluate` returns: a dict, and a table for a terminal."""
+
+    confidence = 0.95
+
+    def as_table(self) -> str:
+        """The scores in aligned columns."""
+        from electra.evaluation.score_table import score_table
+
+        return score_table(self, self.confidence)
 
 
 @verb(EvaluateConfig)
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """The scores of a model, and of another one beside it if one is given.
 
-    Keys: `model`, `task`, `data`, `examples` (how many were scored), `skipped` (how many were not), `cut` (how many
-    were too long), `scores`, `intervals` (low and high for each score), `by_class`, and with `compare` a `comparison`:
-    the other's `scores`, the `difference` of each score with its interval, and a paired test with its `p`. A score that
-    cannot be computed is None.
+    Returns:
+        `model`, `task`, `data`, `examples` (how many were scored), `skipped` (how many were left out), `cut` (how many
+        were truncated), `scores`, `intervals` (low and high for each score), `by_class`, `baselines` (the scores of
+        baselines that read no text, such as the most frequent class), and with `compare` a `comparison`: the other
+        model's `scores`, the `difference` of each score with its interval, and a paired test with its `p`. A score that
+        cannot be computed is None.
 
     Raises:
-        ValueError: examples or a model that cannot be used; with file and line where there are any.
+        ValueError: invalid examples (with file and line), a model that is not for them or computes NaN, or an output
+            that is an input or exists.
     """
-    from electra.metrics.confidence_intervals import intervals
+    from electra.files.output_places import holding_files
 
-    found = _judged(config, config.model, _named(config))
-    drawn = {"resamples": config.resamples, "confidence": config.confidence, "seed": config.seed}
-    result = {
+    inputs: dict[str, str | Path | None] = {
         "model": config.model,
-        "task": config.task or found.task.name,
-        "data": str(config.data),
-        "examples": len(found.labelled),
-        "skipped": len(found.labelled.skipped),
-        "cut": found.data["cut"],
-        "scores": _known(found.outcomes.scores()),
-        "intervals": intervals(found.outcomes, **drawn) if config.resamples else {},  # type: ignore[arg-type]
-        "by_class": found.outcomes.by_class(),
+        "data": config.data,
+        "catalogue": config.catalogue,
+        "compare": config.compare,
     }
+    outputs = {"predictions": config.predictions, "html": config.html}
+    with holding_files(outputs, inputs, overwrite=config.overwrite, is_own=_is_own):
+        return _evaluate(config)
+
+
+def _evaluate(config: EvaluateConfig) -> EvaluationResult:
+    from electra.evaluation.baselines import simple_baselines
+    from electra.metrics.confidence_intervals import intervals
+    from electra.training.progress import Reporter
+
+    report = Reporter(quiet=config.quiet)
+    evaluated = _evaluated(config, config.model, _named(config), report)
+    resampling: dict[str, Any] = {"resamples": config.resamples, "confidence": config.confidence, "seed": config.seed}
+    examples = evaluated.labelled.examples
+    baselines = simple_baselines(evaluated.task, examples, examples)
+    result = EvaluationResult(
+        {
+            "model": config.model,
+            "task": config.task or evaluated.task.name,
+            "data": str(config.data),
+            "examples": len(evaluated.labelled),
+            "skipped": len(evaluated.labelled.skipped),
+            "cut": evaluated.data["cut"],
+            "scores": _without_nan(evaluated.outcomes.scores()),
+            "intervals": intervals(evaluated.outcomes, **resampling) if config.resamples else {},
+            "by_class": evaluated.outcomes.by_class(),
+            "baselines": {name: _without_nan(scores) for name, scores in baselines.items()},
+        }
+    )
+    result.confidence = config.confidence
     if config.compare is not None:
-        result["comparison"] = _comparison(config, found, _judged(config, config.compare, found.named))
+        other = _evaluated(config, config.compare, evaluated.named, report)
+        result["comparison"] = _comparison(config, evaluated, other)
     if config.predictions is not None:
-        _write(config.predictions, found)
+        _write_predictions(config.predictions, evaluated)
     if config.html is not None:
-        _write_page(config, result, found)
+        _write_page(config, result, evaluated)
     return result
 
 
+def _is_own(option: str, path: Path) -> bool:
+    """Whether a file is an earlier output of this command, which may be replaced."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            start = file.read(4000)
+    except (OSError, UnicodeError):
+        return False
+    if option == "html":
+        return start.startswith("<!doctype html>") and "<title>Evaluation: " in start
+    record = start.partition("\n")[0]
+    return record.startswith('{"line": ') and '"answer": ' in record
+
+
 @dataclass(frozen=True)
-class Judged:
-    """What a model said of the examples. named: what was known of their file. data: what they are like."""
+class Evaluated:
+    """A model's answers to the examples.
+
+    Attributes:
+        task: as the model was fitted to it.
+        labelled: the examples, and those that were left out.
+        answers: to each example.
+        outcomes: the answers beside the expected ones.
+        named: how the file was read.
+        data: the summary of the examples.
+        seconds: how long the answers took.
+    """
 
     task: LabelledTask[Any]
     labelled: LabelledExamples
@@ -130,14 +205,16 @@ class Judged:
     outcomes: Outcomes
     named: NamedTask | None
     data: dict[str, Any]
+    seconds: float
 
 
-def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) -> Judged:
-    """Read the examples, answer them with a model and compare."""
+def _evaluated(config: EvaluateConfig, model_name: str, named: NamedTask | None, report: Reporter) -> Evaluated:
+    """Read the examples, let a model answer them, and compare."""
     from electra.config import ElectraConfig
+    from electra.evaluation.answers import answer_all, require_finite_weights
     from electra.evaluation.dataset_summary import summary
     from electra.hardware import devices as hardware
-    from electra.inference.predictor import load, predict
+    from electra.inference.predictor import load
     from electra.labelled.fitted_task import fitted_to
     from electra.labelled.labelled_examples import read_columns, read_labelled
     from electra.text.tokenizer import ElectraTokenizer
@@ -156,8 +233,20 @@ def _judged(config: EvaluateConfig, model_name: str, named: NamedTask | None) ->
     labelled = labelled.usable(task, tokenizer, cut=config.too_long == "cut", skip_invalid=config.skip_invalid)
     data = summary(task, labelled.examples, task.encode_all(labelled.examples, tokenizer))
     model = load(kind, model_name, dtype=config.dtype).to(hardware.choose(config.device))
-    answers = list(predict(model, tokenizer, task, labelled.examples, batch_tokens=config.batch_tokens))
-    return Judged(task, labelled, answers, task.outcomes(answers, labelled.examples), named, data)
+    require_finite_weights(model, model_name)
+    start = time.perf_counter()
+    with report.counting(f"evaluating {model_name}") as count:
+        answers = answer_all(
+            model,
+            tokenizer,
+            task,
+            labelled.examples,
+            name=model_name,
+            batch_tokens=config.batch_tokens,
+            count=count,
+        )
+    seconds = time.perf_counter() - start
+    return Evaluated(task, labelled, answers, task.outcomes(answers, labelled.examples), named, data, seconds)
 
 
 def _named(config: EvaluateConfig) -> NamedTask | None:
@@ -169,93 +258,97 @@ def _named(config: EvaluateConfig) -> NamedTask | None:
 def _kinds(
     config: EvaluateConfig, model_name: str, settings: ElectraConfig, named: NamedTask | None
 ) -> Sequence[type[LabelledTask[Any]]]:
-    """The task that was asked for or that the model was fitted to, or those that it may have been fitted to."""
+    """The task that was asked for or that the model was fitted to, or else those that its architecture is for."""
     from electra.labelled.labelled_examples import labelled_task
     from electra.tasks.catalogue import LABELLED_TASKS
 
     architectures = settings.architectures or []
-    name = named.task.removeprefix("joint-") if named else config.task  # the head is the model's affair
+    name = named.task.removeprefix("joint-") if named else config.task  # which head it has, its architecture says
     if name is not None:
         return (labelled_task(name, architectures),)
     kinds = [kind for kind in LABELLED_TASKS if kind.architecture in architectures]
     if not kinds:
         raise ValueError(
-            f"{model_name} was fitted to no task with labelled examples (architectures: {architectures}): fit it with "
-            "`electra finetune`, or name the task"
+            f"{model_name} was fitted to no task with labelled examples (architectures: {architectures}): fine-tune it "
+            "with `electra finetune`, or give --task"
         )
     return kinds
 
 
 def _options(config: EvaluateConfig, kind: type[LabelledTask[Any]]) -> dict[str, Any]:
-    """The task's options that were given."""
+    """The options of the task that were given."""
     options: dict[str, Any] = {} if config.max_length is None else {"max_length": config.max_length}
     if config.threshold is not None:
         names = [name for name in ("decision_threshold", "no_answer_threshold") if name in kind.__dataclass_fields__]
         if not names:
-            raise ValueError(f"threshold is {config.threshold}: {kind.name} has none, leave it out")
+            raise ValueError(f"threshold is {config.threshold}: {kind.name} has no threshold; leave it out")
         options[names[0]] = config.threshold
     return options
 
 
-def _comparison(config: EvaluateConfig, one: Judged, other: Judged) -> dict[str, Any]:
-    """The second model's scores, what the first one's are above them, and whether by chance."""
+def _comparison(config: EvaluateConfig, one: Evaluated, other: Evaluated) -> dict[str, Any]:
+    """The second model's scores, the differences with their intervals, and a paired test."""
     from electra.metrics.confidence_intervals import difference, paired_test
 
     if one.labelled.examples != other.labelled.examples:
         raise ValueError(
-            f"{config.compare} can be asked {len(other.labelled)} of the examples and {config.model} "
-            f"{len(one.labelled)}, or reads them for another task: they can be compared on the same ones only"
+            f"{config.compare} can answer {len(other.labelled)} of the examples and {config.model} "
+            f"{len(one.labelled)}, or reads them for another task: models are compared on the same examples only"
         )
     first, second = one.outcomes.scores(), other.outcomes.scores()
-    found = {
+    differences = {
         name: {"value": first[name] - second[name]} for name in first if name in second and _same_labels(one, other)
     }
     if config.resamples:
-        drawn = {"resamples": config.resamples, "confidence": config.confidence, "seed": config.seed}
-        for name, (low, high) in difference(one.outcomes, other.outcomes, **drawn).items():  # type: ignore[arg-type]
-            if name in found:
-                found[name] |= {"low": low, "high": high}
+        resampling: dict[str, Any] = {
+            "resamples": config.resamples,
+            "confidence": config.confidence,
+            "seed": config.seed,
+        }
+        for name, (low, high) in difference(one.outcomes, other.outcomes, **resampling).items():
+            if name in differences:
+                differences[name] |= {"low": low, "high": high}
     return {
         "model": config.compare,
-        "scores": _known(second),
-        "difference": {name: _known(values) for name, values in found.items()},
+        "scores": _without_nan(second),
+        "difference": {name: _without_nan(values) for name, values in differences.items()},
         **paired_test(one.outcomes, other.outcomes, seed=config.seed),
     }
 
 
-def _same_labels(one: Judged, other: Judged) -> bool:
-    """Whether scores of single labels mean the same in both."""
+def _same_labels(one: Evaluated, other: Evaluated) -> bool:
+    """Whether scores that depend on the labels are comparable."""
     return getattr(one.task, "labels", None) == getattr(other.task, "labels", None)
 
 
-def _write(path: Path, found: Judged) -> None:
-    """A JSON line for each example: where it stands, its id, the answer, what is right, and how right that makes it."""
+def _write_predictions(path: Path, evaluated: Evaluated) -> None:
+    """A JSON line for each example: its line in the file, its id, the answer, the label, how correct the answer is."""
     from electra.files.atomic import writing
 
     with writing(path, "w") as file:
-        for line in _lines(found):
+        for line in _lines(evaluated):
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _lines(found: Judged) -> Iterator[dict[str, Any]]:
-    labelled = found.labelled
-    each = zip(labelled.records, labelled.examples, found.answers, found.outcomes.correctness().tolist(), strict=True)
-    for record, example, answer, right in each:
+def _lines(evaluated: Evaluated) -> Iterator[dict[str, Any]]:
+    labelled, correctness = evaluated.labelled, evaluated.outcomes.correctness().tolist()
+    each = zip(labelled.records, labelled.examples, evaluated.answers, correctness, strict=True)
+    for record, example, answer, correct in each:
         name = {"id": record.values["id"]} if "id" in record.values else {}
         expected = {key: example[key] for key in LABELS if key in example}
-        yield {"line": record.line, **name, "answer": answer, **expected, "right": right}
+        yield {"line": record.line, **name, "answer": answer, **expected, "right": correct}
 
 
-def _write_page(config: EvaluateConfig, result: Mapping[str, Any], found: Judged) -> None:
+def _write_page(config: EvaluateConfig, result: Mapping[str, Any], evaluated: Evaluated) -> None:
     from electra.evaluation.answer_sections import Answered, evaluation_page
     from electra.files.atomic import write_text
 
     assert config.html is not None
-    places = [f"{record.source.name}:{record.line}" for record in found.labelled.records]
-    answered = Answered(found.task, found.labelled.examples, found.answers, found.outcomes, places)
-    write_text(config.html, evaluation_page(result, answered, found.data, config.confidence))
+    places = [f"{record.source.name}:{record.line}" for record in evaluated.labelled.records]
+    answered = Answered(evaluated.task, evaluated.labelled.examples, evaluated.answers, evaluated.outcomes, places)
+    write_text(config.html, evaluation_page(result, answered, evaluated.data, config.confidence))
 
 
-def _known(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
+def _without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """NaN and infinity as None, as JSON has neither."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
