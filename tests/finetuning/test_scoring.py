@@ -99,7 +99,7 @@ def test_no_answer_is_given_from_a_threshold_on(monkeypatch: pytest.MonkeyPatch)
     rows = [answered, {**answered, "answers": []}, answered, {**answered, "answers": []}]
     odds = iter([0.5, 1.5, 1.0, 2.0])
     said = [{"answer": "sea", "score": 0.5, "no_answer": next(odds)} for _ in rows]
-    monkeypatch.setattr(scoring, "predict", lambda *given: iter(said))
+    monkeypatch.setattr(scoring, "answer_all", lambda *given: said)
     task = QuestionAnswering()
     found = scoring.with_threshold(None, None, task, rows)
     assert found is not None
@@ -119,7 +119,7 @@ def test_no_answer_is_given_by_the_score_that_counts(
     rows = [answered, answered, {**answered, "answers": []}]
     pairs = (("sea", 0.5), ("wide sea", 1.0), ("sea", 2.0))
     said = [{"answer": answer, "score": 0.5, "no_answer": odds} for answer, odds in pairs]
-    monkeypatch.setattr(scoring, "predict", lambda *given: iter(said))
+    monkeypatch.setattr(scoring, "answer_all", lambda *given: said)
     found = scoring.with_threshold(None, None, QuestionAnswering(), rows, metric)
     assert found is not None
     assert found[1] == threshold
