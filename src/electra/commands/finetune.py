@@ -49,7 +49,8 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
 
     Returns:
         The content of scores.json: `scores` of the best model, `main` (the name of the score that selected it),
-        `examples` (how many were scored), `seconds`, `seed` and `step` of the best model, `threshold` where one was
+        `examples` (how many were scored), `baselines` (the scores that it must beat), `warnings` where there are any,
+        `seconds`, `seed` and `step` of the best model, `threshold` where one was
         tuned, with several seeds `mean`, `deviation` (standard deviation of the sample) and `by_seed`, `failures` of
         the seeds that were restarted, and `intervals` (low and high of each score) with their `confidence`. A score
         that cannot be computed is None.
@@ -204,6 +205,8 @@ def _announce(examples: Examples, report: Reporter) -> None:
     report.say(
         f"{task.name}: {examples.learnt:,} training examples, {len(examples.held_out):,} evaluation examples{listed}"
     )
+    for notice in examples.notices:
+        report.alarm(notice)
     if examples.skipped:
         report.alarm(f"{len(examples.skipped):,} invalid examples are left out; {examples.skipped[0]}")
     summary = examples.data["train"]

@@ -55,7 +55,7 @@ class Answered:
 def scores_section(
     scores: Mapping[str, float | None],
     intervals: Mapping[str, Sequence[float]],
-    more: Mapping[str, Mapping[str, float]] | None = None,
+    more: Mapping[str, Mapping[str, float | None]] | None = None,
     *,
     confidence: float,
     note: str = "",
@@ -89,7 +89,7 @@ def evaluation_page(result: Mapping[str, Any], answered: Answered, data: Mapping
     """
     parts = [
         paragraph(f"{result['model']}, {result['task']}: {result['examples']:,} examples of {result['data']}."),
-        scores_section(result["scores"], result["intervals"], confidence=confidence),
+        scores_section(result["scores"], result["intervals"], result.get("baselines"), confidence=confidence),
         _comparison(result.get("comparison"), confidence),
         *sections(answered),
         data_section({"examples": data}, answered.task.max_length),

@@ -21,7 +21,7 @@ OLD_NAMES = {"rate": "learning_rate", "warmup": "warmup_fraction", "teacher_shar
 
 EPOCHS, BATCH_SIZE = 3.0, 32
 
-OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "teacher", "warmup_steps"})
+OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "metric", "teacher", "warmup_steps"})
 """Settings that are None by default and that a named task cannot have."""
 
 LORA_LEARNING_RATE = 1e-3
@@ -42,8 +42,14 @@ class FinetuneConfig:
     """A model folder, such as RUN/discriminator, or a name on the Hugging Face hub."""
     _: KW_ONLY
     task: str | None = None
-    """The task, such as text-classification, or the name of a data set with known files and settings, such as mnli.
-    Default: inferred from the columns of the examples."""
+    """The task (text-classification, token-classification, question-answering, joint-question-answering,
+    multiple-choice, text-ranking), or a data set with known files and settings (cola, sst2, mrpc, stsb, qqp, mnli,
+    qnli, rte, wnli, squad1, squad2, chunking, ner). Default: inferred from the columns of the examples."""
+    metric: str | None = None
+    """The score that selects the best epoch and seed. Classes: accuracy, macro_f1, matthews, of two classes f1. Several
+    labels: micro_f1, macro_f1, accuracy. Numbers: pearson, spearman, mean_squared_error. Entities: f1, precision,
+    recall, conlleval_f1, accuracy. Questions: f1, exact. Choices: accuracy. Rankings: ndcg@10, mrr@10, map. Default:
+    that of the data set, else the first of each."""
     train: Path
     """Training examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json, fastText's .txt (.gz, .xz too)."""
     eval: Path

@@ -12,6 +12,7 @@ from electra.config import ElectraConfig
 from electra.evaluation.dataset_summary import summary
 from electra.files.digests import file_sha256
 from electra.finetuning.finetune_config import FinetuneConfig
+from electra.finetuning.fitted_labels import with_labels_of_model
 from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, labelled_task, read_columns, read_labelled
 from electra.labelled.task_presets import NamedTask
@@ -38,6 +39,8 @@ class Examples:
         files: how to read such files again; see `known_of_files`.
         data: the summaries of both files, as `train` and `eval`; see `summary`.
         digests: of both files and of the named task, to notice when a resumed fit gets other ones.
+        train: the training examples, for baselines.
+        notices: sentences about the labels of a model that was fine-tuned before.
     """
 
     task: LabelledTask[Any]
@@ -51,6 +54,8 @@ class Examples:
     files: dict[str, Any]
     data: dict[str, dict[str, Any]]
     digests: dict[str, str]
+    train: list[dict[str, Any]]
+    notices: list[str]
 
 
 def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Examples:
@@ -73,6 +78,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     held_out = read_labelled(config.eval, (learnt.kind,), **reading)
     tokenizer = ElectraTokenizer.from_pretrained(config.model)
     learnt, task = _teaching(config, named, learnt, tokenizer)
+    task, notices = with_labels_of_model(task, ElectraConfig.from_pretrained(config.model))
     items = _arranged(learnt, named).items(task, tokenizer)
     held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(
@@ -82,7 +88,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         held_out.examples,
         len(learnt),
         [*learnt.skipped, *held_out.skipped],
-        named.metric if named else None,
+        config.metric or (named.metric if named else None),
         [record.line for record in held_out.records],
         known_of_files(task, named, reading["columns"]),
         {
@@ -90,6 +96,8 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
             for name, part in (("train", learnt), ("eval", held_out))
         },
         _digests(config, named),
+        list(learnt.examples),
+        notices,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from electra import models
+from electra.finetuning.fitted_labels import keep_rows_of_labels
 from electra.tasks.labelled_task import LabelledTask
 from electra.validation import import_extra
 
@@ -32,7 +33,8 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_d
 def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int, dropout: float | None = None) -> Any:
     """The pretrained encoder with a head for the task.
 
-    A model that was fine-tuned before keeps its head if that has as many outputs, and else gets a new one.
+    A model that was fine-tuned before keeps its head if that has as many outputs, and the rows of its labels if there
+    are new ones; else the head is new.
 
     Args:
         name_or_path: of the pretrained model.
@@ -43,7 +45,9 @@ def new_model(name_or_path: str, task: LabelledTask[Any], *, seed: int, dropout:
     torch.manual_seed(seed)
     kind = getattr(models, task.architecture)
     fields = task.config_fields() | ({} if dropout is None else dict.fromkeys(DROPOUTS, dropout))
-    return kind.from_pretrained(name_or_path, ignore_mismatched_sizes=True, **fields)
+    model = kind.from_pretrained(name_or_path, ignore_mismatched_sizes=True, **fields)
+    keep_rows_of_labels(model, name_or_path)
+    return model
 
 
 def require_peft() -> Any:

@@ -116,16 +116,18 @@ def _summary(fit: FitFiles) -> str:
 
 def _failures(result: Mapping[str, Any]) -> str:
     notices = [notice(f"Seed {seed} failed", f"{reason}.") for seed, reason in result.get("failures", {}).items()]
-    return section("Failed fits", notices)
+    notices += [notice("Warning", f"{warning}.") for warning in result.get("warnings", ())]
+    return section("Warnings", notices)
 
 
 def _scores(result: Mapping[str, Any]) -> str:
-    more = {}
+    more: dict[str, Mapping[str, float | None]] = {}
     if "mean" in result:
-        more = {"mean of the seeds": result["mean"], "± standard deviation": result["deviation"]}
+        more |= {"mean of the seeds": result["mean"], "± standard deviation": result["deviation"]}
+    more |= result.get("baselines", {})
     note = (
         f"the model was selected by {result['main']} on these examples, so expect a little less on others. "
-        "The interval is what other examples of the same kind would give, by bootstrap"
+        "The interval is what other examples of the same kind would give; beside it are the baselines to beat"
     )
     return scores_section(result["scores"], result["intervals"], more, confidence=result["confidence"], note=note)
 

@@ -14,8 +14,10 @@ import torch
 
 from electra.config import ElectraConfig
 from electra.evaluation.answers import answer_all
+from electra.evaluation.baselines import simple_baselines, trained_baselines
 from electra.files.atomic import remove, write_text, writing
 from electra.files.output_places import OutputFolder
+from electra.finetuning.diagnosis import better_baseline, never_predicted, stayed_at_chance, unknown_pieces
 from electra.finetuning.finetune_config import FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples
 from electra.finetuning.output.finetuning_card import fitted_card
@@ -61,9 +63,37 @@ def write_output(
         answered = _answer(folder, config, examples, device)
         scores = result(tried, len(examples.held_out))
         scores |= {"intervals": intervals(answered, confidence=CONFIDENCE), "confidence": CONFIDENCE}
+        scores["baselines"] = _baselines(examples)
+        warnings = _warnings(examples, chosen, answered, scores, folder)
+        if warnings:
+            scores["warnings"] = warnings
         _write_scores(folder, config, examples, scores)
+    for warning in warnings:
+        report.alarm(warning)
     finish_output(config, report)
     return dict(without_nan(scores))
+
+
+def _baselines(examples: Examples) -> dict[str, dict[str, float]]:
+    """The scores that the model must beat, on the same examples."""
+    arguments = (examples.task, examples.train, examples.held_out)
+    return {**simple_baselines(*arguments), **trained_baselines(*arguments)}
+
+
+def _warnings(
+    examples: Examples, chosen: Outcome, answered: Outcomes, scores: dict[str, Any], folder: Path
+) -> list[str]:
+    """What a user should know of the fit beside its scores."""
+    lines = [record for record in read_metrics(folder / METRICS) if record["seed"] == chosen.seed]
+    losses = [float(str(record["loss"])) for record in lines if record["split"] == "train"]
+    steps = max((int(str(record["step"])) for record in lines), default=0)
+    found = [
+        better_baseline(scores["main"], scores["scores"], scores["baselines"]),
+        never_predicted(answered),
+        stayed_at_chance(examples.items, losses, steps),
+        unknown_pieces(examples.items, examples.tokenizer.unk_token_id),
+    ]
+    return [warning for warning in found if warning is not None]
 
 
 def rehearse_output(config: FinetuneConfig, examples: Examples) -> None:
