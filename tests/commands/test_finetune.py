@@ -107,7 +107,7 @@ def test_a_task_of_one_s_own_has_its_rows(folder: Path, tmp_path: Path) -> None:
     for given, own, expected in ((None, 8, 8), (12, 8, 12), (None, 99, 24)):
         named = NamedTask(task="text-classification", options={"max_length": own})
         assert load_examples(replace(config, max_length=given), named).task.max_length == expected
-    with pytest.raises(ValueError, match="max_length is '8': it must be 3 or more tokens"):
+    with pytest.raises(ValueError, match="max_length is '8': it must be a whole number, 3 or more"):
         load_examples(config, NamedTask(task="text-classification", options={"max_length": "8"}))
 
 
@@ -206,7 +206,7 @@ ANSWERED = {"question": "q", "context": "the sea", "answers": [{"text": "sea", "
         ("text-classification", None, [ONE, {"text": "x", "label": None}], r"eval\.jsonl:2: no 'label'"),
         ("token-classification", [{"tokens": ["a", "b"], "tags": ["O", "B"]}, {"tokens": ["a"], "tags": ["O", "B"]}],
          None, r"train\.jsonl:2: 1 tokens and 2 tags"),
-        ("token-classification", [{"tokens": 3, "tags": ["O"]}], None, r"train\.jsonl:1: 'tokens' is to be a list"),
+        ("token-classification", [{"tokens": 3, "tags": ["O"]}], None, r"train\.jsonl:1: tokens is 3: it must be a list of words"),
         ("question-answering", [ANSWERED, {**ANSWERED, "answers": [{"text": "lake", "answer_start": 0}]}], None,
          r"train\.jsonl:2: the answer 'lake' is not in its context"),
         ("text-classification", [{"id": 7, **ONE}, {"id": 8, **ONE}, {"id": 7, **ONE}], None,

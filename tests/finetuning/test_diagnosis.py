@@ -200,9 +200,7 @@ def test_the_metric_that_was_asked_for_selects_the_model(folder: Path, tmp_path:
     result = finetune(settings(folder, tmp_path, epochs=1, metric="macro_f1"))
     assert result is not None
     assert result["main"] == "macro_f1"
-    with pytest.raises(
-        ValueError, match=r"metric is 'f2': choose one of accuracy, macro_f1, matthews, f1; these are the scores of"
-    ):
+    with pytest.raises(ValueError, match=r"metric is .f2.: choose one of accuracy, .*f1; these are"):
         finetune(settings(folder, tmp_path, epochs=1, metric="f2", output=tmp_path / "other"))
 
 
