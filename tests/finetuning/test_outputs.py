@@ -63,10 +63,10 @@ def test_a_folder_made_meanwhile_stays_and_the_work_too(
     config = settings(folder, tmp_path, epochs=1)
     evaluate = Trial.evaluate
 
-    def meanwhile(self: Trial, step: int) -> None:
+    def meanwhile(self: Trial, step: int, values: Any = None) -> None:
         config.output.mkdir()
         (config.output / "mine.txt").write_text("mine")
-        evaluate(self, step)
+        evaluate(self, step, values)
 
     monkeypatch.setattr(Trial, "evaluate", meanwhile)
     with pytest.raises(ValueError, match="made by somebody else meanwhile"):
@@ -74,7 +74,7 @@ def test_a_folder_made_meanwhile_stays_and_the_work_too(
     assert [path.name for path in config.output.iterdir()] == ["mine.txt"]
     (config.output / "mine.txt").unlink()
     monkeypatch.undo()
-    monkeypatch.setattr(Trial, "_train", None)  # all steps were taken before
+    monkeypatch.setattr(Trial, "take_steps", None)  # all steps were taken before
     assert finetune(config)["scores"]
 
 
