@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from electra.finetuning.failures import STEPS_TO_LEARN, UNLEARNT, loss_at_chance
-from electra.finetuning.output.outcome import goodness
-from electra.metrics.task_metrics import Outcomes
+from electra.metrics.task_metrics import Outcomes, goodness
 from electra.tasks.labelled_task import TrainingItem
 
 MOST_UNKNOWN = 0.05

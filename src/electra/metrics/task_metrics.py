@@ -6,6 +6,7 @@ them (a bootstrap samples those), and how correct each answer is (paired tests c
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -352,3 +353,10 @@ def _by_label(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[s
 def sklearn_metrics() -> Any:
     """scikit-learn's metrics; an `ImportError` with the command that installs it, where it is missing."""
     return import_extra("sklearn.metrics", "train", "scoring")
+
+
+def goodness(name: str, score: float) -> float:
+    """The score, negated where lower is better; NaN counts as the worst."""
+    if math.isnan(score):
+        return -math.inf
+    return -score if name in LOWER_IS_BETTER else score

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.files.atomic import write_text
-from electra.metrics.task_metrics import LOWER_IS_BETTER
+from electra.metrics.task_metrics import goodness
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,3 @@ def without_nan(value: Any) -> Any:
 def _with_nan(scores: Mapping[str, float | None]) -> dict[str, float]:
     """The scores that `without_nan` made JSON of."""
     return {name: math.nan if value is None else float(value) for name, value in scores.items()}
-
-
-def goodness(name: str, score: float) -> float:
-    """The score, negated where lower is better; NaN counts as the worst."""
-    if math.isnan(score):
-        return -math.inf
-    return -score if name in LOWER_IS_BETTER else score
