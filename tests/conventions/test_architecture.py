@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-from tests.conventions.architecture_tree import ROOT, tree, written
+from tests.conventions.architecture_tree import PAGE, ROOT, tree, written
 
 MODULES = [path for path in (ROOT / "src/electra").rglob("*.py") if path.name != "__init__.py"]
 LARGEST_FOLDER = 14
@@ -39,3 +39,10 @@ def test_the_map_of_the_readme_names_every_room_in_the_order_of_the_imports() ->
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     rooms = [room.strip() for layer in layers for room in layer.split("|")]
     assert named == [room for room in rooms if room != "__main__"]
+
+
+def test_the_files_and_rooms_that_the_page_names_exist() -> None:
+    text = PAGE.read_text(encoding="utf-8").split("## The tree")[0]
+    named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py|(?:[a-z_]+/)+)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / "src/electra" / name).exists() and not (ROOT / name).exists()] == []
