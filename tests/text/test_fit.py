@@ -40,10 +40,10 @@ def test_problems_name_what_is_bad_and_what_to_do() -> None:
     words = ("über", "den", "wolken", "uber")
     assert list(problems_of(report_of(tokenizer(*words), ["den den"]))) == []
     small, accents = problems_of(report_of(tokenizer(*words), text))
-    assert "makes all letters small, and 15.4% of those in the text are capitals" in small
-    assert "takes accents away, and 7.7% of the letters" in accents
+    assert "lowercases, and 15.4% of the letters of the text are upper case" in small
+    assert "strips accents, and 7.7% of the letters" in accents
     kept = list(problems_of(report_of(tokenizer(*words, strip_accents=False), text)))
-    assert [problem.split(",")[0] for problem in kept] == ["the tokenizer makes all letters small"]
+    assert [problem.split(",")[0] for problem in kept] == ["the tokenizer lowercases"]
     [unknown] = problems_of(report_of(tokenizer(*words, do_lower_case=False), text))
     assert "66.7% of the words are unknown" in unknown
     assert "'Wolken', 'Über'" in unknown

@@ -17,10 +17,12 @@ from electra.files.text_files import find_text_files
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import table
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.training.letters import choose_casing
 from electra.text.training.tokenizer_report import Fit, problems_of, report_of
 from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 from electra.training.interruption import Interruption, listening
 from electra.training.progress import Reporter
+from electra.validation import require_count, require_one_of
 
 UNICODE_FORMS = {"none": None, "nfc": "NFC", "nfkc": "NFKC"}
 APART = ("apart", "joined")
@@ -41,28 +43,28 @@ class TokenizerTrainConfig:
     """A new folder for the tokenizer."""
     size: int = 30_522
     """Tokens at most, the five special ones included; little text gives fewer."""
-    cased: bool = False
-    """Keep upper case, and accents."""
-    keep_accents: bool = False
-    """Keep accents in a vocabulary without upper case."""
+    cased: bool | None = None
+    """Keep upper case, and accents. Left out: chosen by what lowercasing would destroy in this text."""
+    keep_accents: bool | None = None
+    """Keep accents in a lowercase vocabulary. Left out: chosen by what stripping would destroy in this text."""
     unicode: str = "none"
-    """Make a Unicode form first: none (as BERT), nfc (e and a combining accent become é), nfkc (ﬁ becomes fi, too)."""
+    """Unicode form to apply first: none (as BERT), nfc (e and a combining accent become é), nfkc (also ﬁ to fi)."""
     chinese_characters: str = "apart"
-    """apart (every ideograph is a word, as BERT has it) or joined (as they stand)."""
+    """apart (every ideograph is a word, as in BERT) or joined (no boundaries are added)."""
     digits: str = "joined"
-    """joined (2024 is a word, as BERT has it) or apart (every digit is one)."""
+    """joined (2024 is a word, as in BERT) or apart (every digit is one)."""
     min_frequency: int = 2
-    """How often a pair of pieces must be there to be joined."""
+    """How often a pair of pieces must occur to be merged."""
     max_characters: int | None = None
     """How many different characters are known, the most frequent ones (a quarter of the size, at least 256)."""
     text_field: str = "text"
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"
-    """What is to be done with bytes that are not UTF-8: refuse them, or replace them."""
+    """Bytes that are not UTF-8: refuse or replace them."""
     word_boundaries: str | None = None
-    """A character that marks them in the text, which is read without it (electra pretrain --word-boundaries)."""
+    """A character that marks word boundaries in the text and is removed (electra pretrain --word-boundaries)."""
     quiet: bool = False
-    """Say nothing while at work."""
+    """No output while running."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", _as_files(self.files))
@@ -73,11 +75,11 @@ class TokenizerTrainConfig:
             ("digits", APART),
             ("invalid_utf8", INVALID),
         ):
-            _one_of(name, getattr(self, name), allowed)
+            require_one_of(name, getattr(self, name), allowed)
         check_symbol(self.word_boundaries)
         for name in ("size", "min_frequency", "max_characters"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: allowed is 1 or more")
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -100,20 +102,20 @@ class TokenizerReportConfig:
     text_field: str = "text"
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"
-    """What is to be done with bytes that are not UTF-8: refuse them, or replace them."""
+    """Bytes that are not UTF-8: refuse or replace them."""
     word_boundaries: str | None = None
-    """A character that marks them in the text, which is read without it (electra pretrain --word-boundaries)."""
+    """A character that marks word boundaries in the text and is removed (electra pretrain --word-boundaries)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", _as_files(self.files))
         object.__setattr__(self, "html", None if self.html is None else Path(self.html))
-        _one_of("invalid_utf8", self.invalid_utf8, INVALID)
+        require_one_of("invalid_utf8", self.invalid_utf8, INVALID)
         check_symbol(self.word_boundaries)
 
 
 @verb(TokenizerTrainConfig)
 def train_tokenizer(config: TokenizerTrainConfig) -> Path:
-    """Train a vocabulary and return its folder, which is there whole or not at all.
+    """Train a vocabulary and return its folder, which is written whole or not at all.
 
     SIGTERM, SIGUSR1 and SIGUSR2 end it with the exit code 75, SIGINT with 130, and leave nothing.
 
@@ -121,38 +123,48 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
         ValueError: the text is not usable, or too small a size for its characters, or the output is not empty.
         OSError: a file cannot be read or written.
     """
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
-        raise ValueError(f"the output {config.output} is there already: give a new or an empty folder")
+    require_new_folder(config.output)
     report = Reporter(quiet=config.quiet)
-    with (
-        spooled(config.files) as files,
-        report.counting("training the vocabulary") as count,
-        Interruption() as interruption,
-    ):
-        # called for every block that is read; the tokenizers library hands the exception on
-        def look(done: int, whole: int) -> None:
-            if interruption():
-                report.say("stopped; of half a vocabulary nothing is kept: the same command begins anew")
-                raise SystemExit(interruption.exit_code)
-            count(done, whole)
-
-        files = tuple(map(str, find_text_files(files, tell=report.say)))  # once, for Lines reads them twice
-        lines = Lines(files, config.text_field, config.invalid_utf8, look, config.word_boundaries)
-        tokenizer = listening(lambda: _trained(config, lines))
+    with spooled(config.files) as files:
+        tokenizer = _train(config, tuple(map(str, find_text_files(files, tell=report.say))), report)
+    require_new_folder(config.output)  # somebody may have made it meanwhile
     with writing_folder(config.output) as partial:
         tokenizer.save_pretrained(partial)
     report.say(
-        f"{len(tokenizer):,} tokens; see how they suit other text: electra tokenizer report {config.output} FILES"
+        f"{len(tokenizer):,} tokens; `electra tokenizer report {config.output} FILES` shows how they suit a text"
     )
     return config.output
 
 
-def _trained(config: TokenizerTrainConfig, lines: Lines) -> ElectraTokenizer:
+def require_new_folder(output: Path) -> None:
+    """Refuse an output that exists and is not an empty folder."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"the output {output} is there already: give a new or an empty folder")
+
+
+def _train(config: TokenizerTrainConfig, files: tuple[str, ...], report: Reporter) -> ElectraTokenizer:
+    """Train on the files; a signal ends it by SystemExit."""
+    with report.counting("training the vocabulary") as count, Interruption() as interruption:
+        # called for every block that is read; the tokenizers library passes the exception on
+        def progress(done: int, whole: int) -> None:
+            if interruption():
+                report.say("stopped; a partial vocabulary is discarded: run the same command again to restart")
+                raise SystemExit(interruption.exit_code)
+            count(done, whole)
+
+        lines = Lines(files, config.text_field, config.invalid_utf8, progress, config.word_boundaries)
+        return listening(lambda: _train_on(config, lines, report))
+
+
+def _train_on(config: TokenizerTrainConfig, lines: Lines, report: Reporter) -> ElectraTokenizer:
+    choice = choose_casing(lines, cased=config.cased, keep_accents=config.keep_accents)
+    if choice.reason:
+        report.say(choice.reason)
     return train_vocabulary(
         lines,
         size=config.size,
-        lowercase=not config.cased,
-        strip_accents=False if config.keep_accents else None,
+        lowercase=choice.casing.lowercase,
+        strip_accents=choice.casing.strip_accents,
         chinese_chars=config.chinese_characters == "apart",
         min_frequency=config.min_frequency,
         max_characters=config.max_characters,
@@ -163,7 +175,7 @@ def _trained(config: TokenizerTrainConfig, lines: Lines) -> ElectraTokenizer:
 
 @verb(TokenizerReportConfig)
 def report_tokenizer(config: TokenizerReportConfig) -> None:
-    """Print how well a tokenizer suits a text: a table, or JSON; and write the page that was asked for.
+    """Print how well a tokenizer suits a text, as a table or JSON, and write the page that was asked for.
 
     Raises:
         ValueError: the text or the tokenizer is not usable.
@@ -192,18 +204,24 @@ def _figures(fit: Fit) -> Iterator[tuple[str, object]]:
         yield f"words of {pieces} piece{'s' * (pieces != '1')}", f"{count:,} ({count / max(1, fit.words):.2%})"
     yield "tokens of the vocabulary", fit.vocabulary
     yield "of these in the text", fit.used
-    yield "capitals", f"{fit.capitals:.2%} of the letters, {'made small' if fit.lowercases else 'kept'}"
-    yield "accents", f"{fit.accents:.2%} of the letters, {'taken away' if fit.strips_accents else 'kept'}"
+    yield "upper case", f"{fit.capitals:.2%} of the letters, {'lowercased' if fit.lowercases else 'kept'}"
+    yield "accents", f"{fit.accents:.2%} of the letters, {'stripped' if fit.strips_accents else 'kept'}"
+    if fit.marks:
+        yield "marks of their own", f"{fit.marks:.2%} of the letters and marks, {fit.removed:.2%} removed"
+    if fit.decomposed:
+        yield "letters taken apart", f"{fit.decomposed:.2%} of the letters and marks"
+    if fit.removed_joiners:
+        yield "joiners removed", f"{fit.removed_joiners:.2%} of the characters"
 
 
 def _lists(fit: Fit) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The lists of a report: a heading, and rows of two cells."""
+    """The lists of a report: a heading and rows of two cells."""
     yield "unknown words", [(word, f"{count:,}") for word, count in fit.unknown]
     yield (
         "characters that no token has",
         [(one, f"{count:,}  U+{ord(one):04X}") for one, count in fit.unknown_characters],
     )
-    yield "words cut most", [(word, " ".join(pieces)) for word, pieces in fit.most_cut]
+    yield "words of most pieces", [(word, " ".join(pieces)) for word, pieces in fit.most_cut]
     yield "longest pieces", [(piece, f"{len(piece)}") for piece in fit.longest_pieces]
     yield "samples", [(text, " ".join(tokens)) for text, tokens in fit.samples]
 
@@ -241,12 +259,7 @@ def _page(name: str, files: Iterable[str], fit: Fit, problems: list[str]) -> str
 
 
 def _as_files(files: str | Iterable[str]) -> tuple[str, ...]:
-    found = (files,) if isinstance(files, str | Path) else tuple(files)
-    if not found:
-        raise ValueError("files is empty: allowed is at least one text file, folder or pattern")
-    return tuple(map(str, found))
-
-
-def _one_of(name: str, value: str, allowed: Iterable[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value}: allowed is one of {', '.join(allowed)}")
+    paths = (files,) if isinstance(files, str | Path) else tuple(files)
+    if not paths:
+        raise ValueError("files is empty: it must be at least one text file, folder or pattern")
+    return tuple(map(str, paths))

@@ -29,7 +29,7 @@ RENAMED = {"length": "max_length"}
 # These change nothing about the result but rounding and which values dropout drops. (Whether files and vocab are those
 # of the run is checked on the prepared examples themselves, so they may be moved.)
 CHANGEABLE = frozenset(
-    {"files", "vocab", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
+    {"files", "vocab", "cased", "device", "accumulate", "compile", "save_every", "keep_checkpoints", "tracker", "quiet"}
 )
 
 
@@ -88,8 +88,8 @@ class PretrainConfig:
     """A vocab.txt or a tokenizer's folder; by default a vocabulary is trained on the files."""
     vocab_size: int | None = None
     """Size of the vocabulary that is trained (tiny: 8192, else 30,522); little text gives a smaller one."""
-    cased: bool = False
-    """Train a vocabulary that keeps upper case and accents."""
+    cased: bool | None = None
+    """Train a vocabulary that keeps upper case and accents; by default chosen by what the text would lose."""
     text_field: str = "text"
     """The field or column that has the text, in .jsonl, .csv, .tsv and .parquet files."""
     invalid_utf8: str = "refuse"

@@ -13,6 +13,7 @@ from electra.files.digests import describe_sources
 from electra.pretraining.pretrain_config import PretrainConfig
 from electra.pretraining.text_source import TextSource
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.training.letters import choose_casing
 from electra.text.training.tokenizer_report import problems_of, report_of
 from electra.text.training.vocabulary import read_vocabulary, train_vocabulary
 from electra.training.interruption import listening
@@ -86,10 +87,18 @@ def _trained(
         return ElectraTokenizer.from_pretrained(folder)
     with report.counting("training the vocabulary") as count, writing_folder(folder) as partial:
         lines = Lines(files, progress=checking(count, check), word_boundaries=marks, **config.reading)
-        trained = listening(lambda: train_vocabulary(lines, size=size, lowercase=not config.cased))
+        trained = listening(lambda: _train_on(lines, size, config.cased, report))
         trained.save_pretrained(partial)
         write_text(partial / origin.name, json.dumps(made_from, indent=1) + "\n")
     return ElectraTokenizer.from_pretrained(folder)
+
+
+def _train_on(lines: Lines, size: int, cased: bool | None, report: Reporter) -> ElectraTokenizer:
+    choice = choose_casing(lines, cased=cased, keep_accents=None if cased is None else False)
+    if choice.reason:
+        report.say(choice.reason.partition(". --")[0] + ". --no-cased lowercases and strips accents, as BERT does")
+    casing = choice.casing
+    return train_vocabulary(lines, size=size, lowercase=casing.lowercase, strip_accents=casing.strip_accents)
 
 
 def checking(count: Progress, check: Callable[[], None]) -> Progress:

@@ -1,4 +1,4 @@
-"""How well a tokenizer suits a text: what it does not know, how finely it cuts words, what it takes away."""
+"""How well a tokenizer suits a text: unknown words, pieces for each word, letters and marks that it changes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from typing import Any
 
 from electra.text.backend import CONTINUATION
 from electra.text.tokenizer import ElectraTokenizer
+from electra.text.training.letters import (
+    MOST_DOTTED,
+    MOST_LOST,
+    fraction,
+    has_accent,
+    is_decomposed,
+    is_mark,
+    letters_of,
+    most_frequent,
+    shown,
+)
 
 MOST_UNKNOWN = 0.01
-"""Share of words; above it a vocabulary does not suit a text. (BERT's leaves less than 0.01 % of English unknown.)"""
-MOST_LOST = 0.01
-"""Share of letters that are capitals, or that have accents, above which it matters that a tokenizer removes them."""
+"""Fraction of words; above it a vocabulary does not suit a text. (BERT's in English: less than 0.0001.)"""
 SHOWN = 20
 SAMPLES, SAMPLE_CHARACTERS = 5, 300
 MANY_PIECES = 5
@@ -24,47 +33,62 @@ CHARACTERS_AT_ONCE = 2**17
 LONGEST_LINE = 2**14
 WORDS_KEPT = 2**17
 LONGEST_WORD = 100
-"""Characters that are kept of an unknown word: WordPiece takes no longer word apart, and a line may be one word."""
+"""Characters that are remembered of an unknown word: WordPiece splits no longer word, and a line may be one word."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What was counted. Shares are of 1; a word is what the tokenizer's rules separate, punctuation too."""
+    """The counts of a report. Fractions are of 1; a word is what the tokenizer's rules separate, punctuation too."""
 
     vocabulary: int
-    """Tokens that the tokenizer has, and how many of them the text uses (`used`)."""
+    """Tokens of the tokenizer."""
     used: int
+    """Tokens that the text uses."""
     lines: int
     characters: int
     words: int
     pieces: int
     unknown_words: int
     unknown_rate: float
-    """Share of words that are the unknown token."""
+    """Fraction of words that are the unknown token."""
     pieces_per_word: float
     characters_per_piece: float
     words_by_pieces: dict[str, int]
-    """How many words are cut into "1", "2", … and "5 or more" pieces."""
+    """How many words are split into "1", "2", … and "5 or more" pieces."""
     unknown: list[tuple[str, int]]
-    """The most frequent unknown words, and how often they are there."""
+    """The most frequent unknown words, and how often they occur."""
     unknown_characters: list[tuple[str, int]]
     """The most frequent characters that no token has."""
     most_cut: list[tuple[str, list[str]]]
-    """The words that are cut most, and their pieces."""
+    """The words of most pieces, and their pieces."""
     longest_pieces: list[str]
     """The longest tokens that the text uses."""
     lowercases: bool
     strips_accents: bool
     capitals: float
-    """Share of the letters that are capitals."""
+    """Fraction of the letters that are upper case."""
     accents: float
-    """Share of the letters that have an accent."""
+    """Fraction of the letters that have an accent."""
+    marks: float
+    """Fraction of letters and marks that are marks: vowel signs, points, combining accents."""
+    removed_marks: list[str]
+    """The most frequent marks that the tokenizer removes."""
+    removed: float
+    """Fraction of letters and marks that are such marks."""
+    decomposed: float
+    """Fraction of letters and marks that the tokenizer takes apart, such as syllables of Hangul."""
+    dotted: float
+    """Fraction of letters and marks that are the Turkish İ or ı."""
+    joiners: list[str]
+    """The most frequent joiners and other format characters that the tokenizer removes."""
+    removed_joiners: float
+    """Fraction of the characters that are such."""
     samples: list[tuple[str, list[str]]]
     """The beginnings of a few lines, and their tokens."""
 
 
 def report_of(tokenizer: ElectraTokenizer, texts: Iterable[str]) -> Fit:
-    """Tokenize the texts and count; memory does not grow with them.
+    """Tokenize texts and count; memory does not grow with them.
 
     Give text that the vocabulary was not trained on: on its own text every vocabulary looks good.
     """
@@ -75,7 +99,7 @@ def report_of(tokenizer: ElectraTokenizer, texts: Iterable[str]) -> Fit:
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lines that are tokenized in one call; a long one is cut."""
+    """Lines that are tokenized in one call; a long one is divided."""
     group: list[str] = []
     characters = 0
     for text in texts:
@@ -90,23 +114,48 @@ def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def problems_of(fit: Fit) -> Iterator[str]:
-    """What is bad about a tokenizer for a text, in words, and what to do."""
+    """What makes a tokenizer unsuitable for a text, and what to do."""
     if fit.words and fit.unknown_rate > MOST_UNKNOWN:
         most = ", ".join(repr(word) for word, _ in fit.unknown[:5])
         yield (
             f"{fit.unknown_rate:.1%} of the words are unknown to the tokenizer, most often {most}: "
             f"use a vocabulary that was trained on text like this, with more characters"
         )
-    if fit.lowercases and fit.capitals > MOST_LOST:
+    if fit.lowercases and fit.dotted > MOST_DOTTED:
         yield (
-            f"the tokenizer makes all letters small, and {fit.capitals:.1%} of those in the text are capitals: "
+            "the tokenizer lowercases, and the text has the letters İ and ı: lowercasing makes i of I, and of İ an i "
+            "with a dot of its own (U+0307): use a cased vocabulary (--cased trains one)"
+        )
+    elif fit.lowercases and fit.capitals > MOST_LOST:
+        yield (
+            f"the tokenizer lowercases, and {fit.capitals:.1%} of the letters of the text are upper case: "
             f"where case has a meaning, use a cased vocabulary (--cased trains one)"
         )
+    keep = "use a vocabulary that keeps them (electra tokenizer train --keep-accents, or --cased)"
     if fit.strips_accents and fit.accents > MOST_LOST:
+        yield f"the tokenizer strips accents, and {fit.accents:.1%} of the letters of the text have one: {keep}"
+    if fit.removed > MOST_LOST:
         yield (
-            f"the tokenizer takes accents away, and {fit.accents:.1%} of the letters in the text have one: "
-            f"use a vocabulary that keeps them (electra tokenizer train --keep-accents, or --cased)"
+            f"the tokenizer removes marks that are characters of their own, {fit.removed:.1%} of the letters and marks "
+            f"of the text, most often {shown(fit.removed_marks)}: {keep}" + _combining_hint(fit)
         )
+    if fit.decomposed > MOST_LOST:
+        yield (
+            f"the tokenizer takes {fit.decomposed:.1%} of the letters of the text apart, such as syllables of Hangul "
+            f"into their letters: {keep}"
+        )
+    if fit.removed_joiners > MOST_LOST / 10:
+        yield (
+            f"the tokenizer removes joiners and other format characters, {fit.removed_joiners:.1%} of the text, most "
+            f"often {', '.join(f'U+{ord(one):04X}' for one in fit.joiners)}: no flag keeps them, as BERT's clean-up "
+            "removes them; where words differ by them, replace them in the text by a character of your own first"
+        )
+
+
+def _combining_hint(fit: Fit) -> str:
+    """Accents of Latin, Greek and Cyrillic letters can be joined to their letters."""
+    combining = any("\u0300" <= mark <= "\u036f" for mark in fit.removed_marks)
+    return "; --unicode nfc joins accents to their letters (e and U+0301 become é)" if combining else ""
 
 
 @dataclass
@@ -152,7 +201,7 @@ class _Count:
 
     def _remember_unknown(self, word: str) -> None:
         self.unknown[word] += 1
-        if len(self.unknown) > WORDS_KEPT:  # the rare ones go, which are not shown
+        if len(self.unknown) > WORDS_KEPT:  # drop the rare ones, which are not shown
             self.unknown = Counter(dict(self.unknown.most_common(WORDS_KEPT // 2)))
 
     def _most_cut(self) -> list[tuple[str, list[str]]]:
@@ -162,6 +211,18 @@ class _Count:
         words, pieces = self.by_pieces.total(), self.used.total()
         characters = self.characters.total()
         letters = {one: count for one, count in self.characters.items() if one.isalpha()}
+        with_marks = letters_of(self.characters)
+        changed = {one: self._normalized(one).strip() for one in self.characters if not one.isspace()}
+
+        def is_removed(one: str) -> bool:
+            return is_mark(one) and not changed[one]
+
+        def is_taken_apart(one: str) -> bool:
+            return is_decomposed(one) and changed[one] != one
+
+        def is_joiner(one: str) -> bool:
+            return unicodedata.category(one) == "Cf" and not changed[one]
+
         several = sum(count for number, count in self.by_pieces.items() if number >= MANY_PIECES)
         by_pieces = {str(number): self.by_pieces[number] for number in range(1, MANY_PIECES)}
         unk = self.tokenizer.unk_token
@@ -182,9 +243,16 @@ class _Count:
             most_cut=self._most_cut(),
             longest_pieces=nlargest(SHOWN, self.used.keys() - {unk}, key=lambda t: (len(_bare(t)), t)),
             lowercases=self._normalized("A") == "a",
-            strips_accents=not _has_accent(self._normalized("é")),
-            capitals=_share(letters, str.isupper),
-            accents=_share(letters, _has_accent),
+            strips_accents=not any(map(has_accent, self._normalized("é"))),
+            capitals=fraction(letters, str.isupper),
+            accents=fraction(letters, has_accent),
+            marks=fraction(with_marks, is_mark),
+            removed_marks=most_frequent(with_marks, is_removed),
+            removed=fraction(with_marks, is_removed),
+            decomposed=fraction(with_marks, is_taken_apart),
+            dotted=fraction(with_marks, "İı".__contains__),
+            joiners=most_frequent(self.characters, is_joiner),
+            removed_joiners=fraction(self.characters, is_joiner),
             samples=self.samples,
         )
 
@@ -193,13 +261,13 @@ class _Count:
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _unknown_characters(self) -> Counter[str]:
-        """Those of the unknown words that no token has, as they are after normalizing."""
+        """Characters of the unknown words that no token has, after normalization."""
         known = {character for token in self.tokenizer.get_vocab() for character in _bare(token)}
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for word, count in self.unknown.items():
             for character in set("".join(self._normalized(word).split())) - known:
-                found[character] += count
-        return found
+                counts[character] += count
+        return counts
 
 
 def _most(counter: Counter[str]) -> list[tuple[str, int]]:
@@ -209,11 +277,3 @@ def _most(counter: Counter[str]) -> list[tuple[str, int]]:
 
 def _bare(token: str) -> str:
     return token.removeprefix(CONTINUATION)
-
-
-def _has_accent(character: str) -> bool:
-    return any(unicodedata.category(part) == "Mn" for part in unicodedata.normalize("NFD", character))
-
-
-def _share(letters: dict[str, int], which: Any) -> float:
-    return sum(count for letter, count in letters.items() if which(letter)) / max(1, sum(letters.values()))
