@@ -88,8 +88,13 @@ def test_a_vocabulary_that_does_not_suit_the_text_is_told(
     path.write_text("\n\n".join(f"The cats of Zürich number {number}\nare many." for number in range(60)))
     pretrain(small(path, None, tmp_path / "run", vocab_size=90, steps=1, quiet=False))
     told = capsys.readouterr().err
-    assert "warning: the tokenizer makes all letters small" in told
-    assert "warning: the tokenizer takes accents away" in told
+    assert "warning: the tokenizer lowercases" in told
+    assert "the vocabulary keeps accents: stripping would change" in told
+    assert "--cased=false lowercases and strips accents, as BERT does" in told
+    pretrain(small(path, None, tmp_path / "bert", vocab_size=90, steps=1, quiet=False, cased=False))
+    told = capsys.readouterr().err
+    assert "warning: the tokenizer lowercases" in told
+    assert "warning: the tokenizer strips accents" in told
     pretrain(small(path, vocab, tmp_path / "given", steps=1, quiet=False))
     assert "of the words are unknown to the tokenizer" in capsys.readouterr().err
     pretrain(small(path, None, tmp_path / "cased", vocab_size=120, cased=True, steps=1, quiet=False))

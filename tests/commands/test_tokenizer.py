@@ -156,3 +156,17 @@ def test_outputs_and_files_that_are_refused(text: Path, tmp_path: Path) -> None:
         TokenizerReportConfig("tokenizer", ())
     with pytest.raises(OSError, match="none"):
         report_tokenizer(TokenizerReportConfig(str(tmp_path / "none"), (str(text),)))
+
+
+def test_the_casing_is_chosen_by_the_text_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("서울은 크다\n바다는 넓다\n" * 10, encoding="utf-8")
+
+    def made(name: str, **options: Any) -> ElectraTokenizer:
+        config = TokenizerTrainConfig((str(text),), output=tmp_path / name, size=200, **options)
+        return ElectraTokenizer.from_pretrained(train_tokenizer(config))
+
+    assert made("chosen").tokenize("서울은") == ["서울은"]
+    assert "keeps accents: stripping would change 100.0% of the letters" in capsys.readouterr().err
+    assert made("bert", cased=False, keep_accents=False).strip_accents is None
+    assert "keeps accents" not in capsys.readouterr().err

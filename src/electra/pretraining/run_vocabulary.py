@@ -96,7 +96,7 @@ def _trained(
 def _train_on(lines: Lines, size: int, cased: bool | None, report: Reporter) -> ElectraTokenizer:
     choice = choose_casing(lines, cased=cased, keep_accents=None if cased is None else False)
     if choice.reason:
-        report.say(choice.reason.partition(". --")[0] + ". --no-cased lowercases and strips accents, as BERT does")
+        report.say(choice.reason.partition(". --")[0] + ". --cased=false lowercases and strips accents, as BERT does")
     casing = choice.casing
     return train_vocabulary(lines, size=size, lowercase=casing.lowercase, strip_accents=casing.strip_accents)
 

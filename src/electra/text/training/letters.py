@@ -88,14 +88,14 @@ def choose_casing(
     if cased is None and fraction(letters, "İı".__contains__) > MOST_DOTTED:
         reason = (
             "the vocabulary is cased: the text has the letters İ and ı, and lowercasing would make other letters of İ "
-            "and I. --no-cased lowercases all the same"
+            "and I. --cased=false lowercases all the same"
         )
         return CasingChoice(_casing(True, keep_accents, chinese_chars), reason)
     lost = fraction(letters, is_stripped)
     if keep_accents is None and lost > MOST_LOST:
         reason = (
             f"the vocabulary keeps accents: stripping would change {lost:.1%} of the letters and marks of the text, "
-            f"most often {shown(most_frequent(letters, is_stripped))}. --no-keep-accents strips them all the same, as "
+            f"most often {shown(most_frequent(letters, is_stripped))}. --keep-accents=false strips them all the same, as "
             "BERT does"
         )
         return CasingChoice(_casing(False, True, chinese_chars), reason)
