@@ -95,8 +95,7 @@ def choose_casing(
     if keep_accents is None and lost > MOST_LOST:
         reason = (
             f"the vocabulary keeps accents: stripping would change {lost:.1%} of the letters and marks of the text, "
-            f"most often {shown(most_frequent(letters, is_stripped))}. --keep-accents=false strips them all the same, as "
-            "BERT does"
+            f"most often {shown(most_frequent(letters, is_stripped))}. --keep-accents=false strips them, as BERT does"
         )
         return CasingChoice(_casing(False, True, chinese_chars), reason)
     return CasingChoice(_casing(False, keep_accents, chinese_chars))
