@@ -51,6 +51,7 @@ _HOMES = {
     "finetune": "commands.finetune",
     "inspect": "commands.inspect",
     "pipeline": "pipelines",
+    "predict": "commands.predict",
     "pretrain": "commands.pretrain",
     "quickstart": "commands.quickstart",
     "read_vocabulary": "text.training.vocabulary",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.commands.evaluate import evaluate as evaluate
     from electra.commands.finetune import finetune as finetune
     from electra.commands.inspect import inspect as inspect
+    from electra.commands.predict import predict as predict
     from electra.commands.pretrain import pretrain as pretrain
     from electra.commands.quickstart import quickstart as quickstart
     from electra.commands.report import report as report

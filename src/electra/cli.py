@@ -30,7 +30,7 @@ VERBS = {
     "pretrain": "Text files in, a pretrained generator and discriminator out.",
     "finetune": "Fit a pretrained model to a task with labelled examples.",
     "evaluate": "Scores of a fitted model on labelled examples, and how sure they are.",
-    "predict": "Answers for the texts of a file or of stdin, as JSON lines.",
+    "predict": "Answers for the examples of a file or of stdin, as JSON lines, CSV or Parquet.",
     "convert": "Google's TensorFlow checkpoints to model folders, and back.",
     "report": "A page of a run's curves, alarms, and text as its networks see it.",
     "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
@@ -60,6 +60,7 @@ electra VERB --help lists a verb's options; --debug shows an error's origin.
 _HEADINGS = Box("    \n" * 8)
 
 OLD_FLAGS: dict[str, dict[str, str]] = {
+    "predict": {"--file": "--data"},
     "finetune": {
         "--rate": "--learning-rate",
         "--warmup": "--warmup-fraction",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -305,35 +304,45 @@ def test_json_lines_of_every_kind(
     expected = pipeline(task, folder, device="cpu", **options)([example, example])
     assert_same(answers_in(output), expected)
     broken = json.dumps({next(iter(example)): 3})
-    with pytest.raises(ValueError, match=r"in\.jsonl, line 3: "):
+    with pytest.raises(ValueError, match=r"in\.jsonl:3: "):
         predict_file(PredictConfig(folder, write(f"{lines}\n{broken}", "in.jsonl"), task=task, device="cpu", **options))
 
 
-def test_stdin_is_text_or_json_by_its_first_line(
-    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for content in ("\ufeffAnn\ncat\n", '{"text": "Ann"}\n{"text": "cat"}\n'):
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
-        predict_file(PredictConfig(folder, top_k=3, device="cpu"))
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert printed[:2] == printed[2:]
-    assert [len(labels) for labels in printed] == [3] * 4
+def piped(folder: str, content: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "electra", "predict", folder, "-", "--top-k", "3", "--device", "cpu", *flags]
+    return subprocess.run(command, input=content, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_stdin_is_text_unless_a_format_is_given(folder: str) -> None:
+    text, objects = "\ufeffAnn\ncat\n", '{"text": "Ann"}\n{"text": "cat"}\n'
+    plain, structured = piped(folder, text), piped(folder, objects, "--format", "jsonl")
+    assert plain.stdout == structured.stdout
+    assert [len(json.loads(line)) for line in plain.stdout.splitlines()] == [3, 3]
+    guessed = piped(folder, objects)
+    assert guessed.returncode == 1
+    assert "stdin:1: this may be text or JSON lines: say which with --format text or --format jsonl" in guessed.stderr
+    assert len(piped(folder, objects, "--format", "text").stdout.splitlines()) == 2
+    assert piped(folder, "text,id\nAnn,1\ncat,2\n", "--format", "csv").stdout == plain.stdout
 
 
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (b"good\nbad \xff\n", "in.txt", r"in\.txt, line 2: not UTF-8 \(byte 5\)"),
-        (b"good\nbad \0\n", "in.txt", "in.txt, line 2: there is a NUL byte"),
-        ('{"text": "a"}\n{"text": \n', "in.jsonl", "in.jsonl, line 2: not a line of JSON: Expecting value"),
-        ("[" * 9999, "in.jsonl", "in.jsonl, line 1: not a line of JSON: maximum recursion depth"),
-        ('{"text": "a"}\n\n', "in.jsonl", "in.jsonl, line 2: not a line of JSON: it is empty"),
-        ('{"text": "a"}\n{"txt": "b"}\n', "in.jsonl", "in.jsonl, line 2: 'text' .* the example has {'txt': str}"),
-        ('{"text": "a"}\n[1, 2]\n', "in.jsonl", "in.jsonl, line 2: expected a string or a dict"),
+        (b"good\nbad \xff\n", "in.txt", r"in\.txt:2: .*"),
+        (b"good\nbad \0\n", "in.txt", "in.txt:2: a zero byte"),
+        ('{"text": "a"}\n{"text": \n', "in.jsonl", "in.jsonl:2: not a line of JSON: Expecting value"),
+        ("[" * 9999, "in.jsonl", "in.jsonl:1: not a line of JSON: maximum recursion depth"),
+        ('{"text": "a"}\n\n', "in.jsonl", "in.jsonl:2: not a line of JSON: it is empty"),
+        (
+            '{"text": "a"}\n{"txt": "b"}\n',
+            "in.jsonl",
+            "in.jsonl:2: no column has the example: there is txt",
+        ),
+        ('{"text": "a"}\n[1, 2]\n', "in.jsonl", "in.jsonl:2: expected a string or a dict"),
         (
             '{"text": "a \\ud800"}\n',
             "in.jsonl",
-            r"in.jsonl, line 1: character 2 of the text, .\\ud800., is half of a surrogate",
+            r"in.jsonl:1: character 2 of the text, .\\ud800., is half of a surrogate",
         ),
     ],
 )
@@ -343,7 +352,7 @@ def test_a_bad_line_is_named_and_nothing_is_written(
     output = tmp_path / "out.jsonl"
     output.write_text("as it was")
     with pytest.raises(ValueError, match=message):
-        predict_file(PredictConfig(folder, write(content, name), output=str(output), device="cpu"))
+        predict_file(PredictConfig(folder, write(content, name), output=str(output), overwrite=True, device="cpu"))
     assert output.read_text() == "as it was"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "out.jsonl"])
 
@@ -362,14 +371,14 @@ def test_bad_options_and_files_are_refused(folder: str, tagger: str, write: Writ
         predict_file(PredictConfig(folder, file, multi_label=True))
     with pytest.raises(ValueError, match="none begins with 'entail'"):
         predict_file(PredictConfig(folder, file, task="zero-shot-classification", candidate_labels="a"))
-    with pytest.raises(ValueError, match="format='csv': choose of auto, text, jsonl"):
-        PredictConfig(folder, file, format="csv")
+    with pytest.raises(ValueError, match="format is 'xml': choose one of auto, text, jsonl, csv, tsv"):
+        PredictConfig(folder, file, format="xml")
     with pytest.raises(FileNotFoundError):
         predict_file(PredictConfig(folder, str(tmp_path / "none.txt")))
     with pytest.raises(OSError, match="nowhere"):
         predict_file(PredictConfig(str(tmp_path / "nowhere"), file))
     (tmp_path / "out").mkdir()
-    with pytest.raises(OSError, match="out"):
+    with pytest.raises(ValueError, match="a folder: give the name of a file"):
         predict_file(PredictConfig(folder, file, output=str(tmp_path / "out"), device="cpu"))
 
 
@@ -390,7 +399,7 @@ def test_a_model_that_answers_nan_is_reported(folder: str, write: Write, tmp_pat
     model.classifier.out_proj.bias.data.fill_(float("nan"))
     model.save_pretrained(tmp_path / "broken")
     electra.ElectraTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "broken")
-    with pytest.raises(ValueError, match=r"in\.txt, line 1: the model's answer is NaN"):
+    with pytest.raises(ValueError, match=r"in\.txt:1: the model's answer is NaN"):
         predict_file(PredictConfig(str(tmp_path / "broken"), write("a"), device="cpu"))
 
 

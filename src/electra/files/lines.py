@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import io
 import lzma
 import os
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from electra.files.encodings import Decoding, NotTextError
 from electra.files.text_files import COMPRESSED
@@ -267,14 +269,16 @@ def _blocks(path: Path, on_bytes: BytesRead | None) -> Iterator[bytes]:
             yield from blocks
 
 
-def _raw_blocks(file: IO[bytes], on_bytes: BytesRead | None) -> Iterator[bytes]:
+def _raw_blocks(file: io.BufferedReader, on_bytes: BytesRead | None) -> Iterator[bytes]:
     before = os.fstat(file.fileno())
     read = 0
-    while block := file.read(BLOCK_BYTES):
+    while block := file.read1(BLOCK_BYTES):  # of a pipe what there is, without waiting for more
         read += len(block)
         if on_bytes is not None:
             on_bytes(len(block))
         yield block
+    if not stat.S_ISREG(before.st_mode):  # a pipe has no size, and is read once
+        return
     after = os.fstat(file.fileno())
     if (read, after.st_size, after.st_mtime_ns) != (before.st_size, before.st_size, before.st_mtime_ns):
         now = f"now {after.st_size:,}" if after.st_size != before.st_size else "and was written to"

@@ -68,6 +68,13 @@ def read_records(
     return records
 
 
+def stream_records(path: PathLike, *, header: Sequence[str] = (), encoding: str = "utf-8") -> Iterator[Record]:
+    """The records of one file, one at a time; see `read_records`. A row that cannot be used is an error."""
+    path = Path(path)
+    for row in _rows(path, Decoding(encoding), header, refuse):
+        yield Record(row.values, path, row.place)
+
+
 def columns_of(records: Sequence[Record]) -> list[str]:
     """The columns that any of the records has, those of the first one first: JSON may leave out what is not there."""
     return list(dict.fromkeys(name for record in records for name in record.values))
