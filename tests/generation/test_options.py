@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from electra import ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM
 from electra.generation.generation_config import GenerationConfig
+from electra.generation.generation_options import FIELDS, SAMPLING, TABLE
 from electra.nn.cache import KeyValueCache
 from tests.parity.twins import SIZES, redraw
 
@@ -71,7 +73,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an empty stop": ({"stop_strings": ""}, "stop_strings is ''"),
     "no time": ({"max_time": 0}, "max_time is 0"),
     "a config that is none": ({"generation_config": {"num_beams": 2}}, "generation_config is a dict"),
-    "a streamer of beams": ({"streamer": object(), "num_beams": 2}, "a streamer shows tokens as they are chosen"),
+    "a streamer of beams": (
+        {"streamer": SimpleNamespace(put=print, end=print), "num_beams": 2},
+        "a streamer shows tokens as they are chosen",
+    ),
     "the prompt itself": ({"max_length": 3}, "the prompt has 3 tokens and max_length, which counts them too, is 3"),
     "past the positions": (
         {"max_new_tokens": 39},
@@ -89,8 +94,54 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"encoder_hidden_states": torch.zeros(1, 3, 32)},
         "has 1 rows, and there are 2 prompts",
     ),
+    "a processor that is none": ({"logits_processor": 3}, "logits_processor is 3: it must be a list of functions"),
+    "processors that are none": ({"logits_processor": ["a"]}, r"logits_processor is \['a'\]: it must be a list of"),
+    "criteria that are none": ({"stopping_criteria": "stop"}, "stopping_criteria is 'stop': it must be a list"),
+    "no function": ({"prefix_allowed_tokens_fn": [3]}, r"prefix_allowed_tokens_fn is \[3\]: it must be a function"),
+    "a streamer that is none": ({"streamer": 5}, r"streamer is 5: it must be an object with put\(ids\) and end\(\)"),
     "a cache that is none": ({"past_key_values": ()}, "past_key_values is a tuple"),
 }
+
+
+WRONG = (
+    True,
+    "2",
+    "",
+    -1,
+    2.5,
+    float("nan"),
+    float("inf"),
+    10**400,
+    [],
+    [True],
+    ["a"],
+    [[]],
+    {},
+    {"a": 1},
+    object(),
+    b"x",
+    {3},
+)
+
+
+def refusal(name: str, value: Any) -> str:
+    """The message of the error for an option's value, or an empty string."""
+    needed = {"do_sample": True} if TABLE[name]["needs"] == SAMPLING or name == "num_return_sequences" else {}
+    try:
+        GenerationConfig(**{**needed, name: value})
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_option_of_a_wrong_type_is_named_in_one_sentence(name: str) -> None:
+    """A value is one of the option's, or refused; no option takes more than a few of these."""
+    refusals = [message for value in WRONG if (message := refusal(name, value))]
+    assert [
+        message for message in refusals if not message.startswith(f"{name} is ") or ": it must be " not in message
+    ] == []
+    assert len(refusals) >= len(WRONG) - 4
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)

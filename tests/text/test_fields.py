@@ -139,6 +139,14 @@ def test_a_vocab_txt_of_another_kind_of_tokenizer_is_refused(file: str, kind: st
         assert load(folder, file, {"tokenizer_class": right}).tokenize("cats") == ["cat", "##s"]
 
 
+@pytest.mark.parametrize("fields", [{"word_tokenizer_type": "mecab"}, {"subword_tokenizer_type": "character"}])
+def test_fields_of_japanese_tokenizers_tell_too(fields: dict[str, str], folder: Path) -> None:
+    for file in ("config.json", "tokenizer_config.json"):
+        with pytest.raises(ValueError, match="separates words with MeCab"):
+            load(folder, file, fields)
+        load(folder, file, {"word_tokenizer_type": "basic"})
+
+
 def test_keywords_of_other_versions_work_or_are_named(folder: Path) -> None:
     never = ElectraTokenizer(WORDS, never_split=["[c1]", "the"])
     assert never.tokenize("the [c1] cats") == ["the", "[c1]", "cat", "##s"]

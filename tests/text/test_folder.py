@@ -199,6 +199,33 @@ def test_one_word_tells_that_accents_were_kept(word: str, tmp_path: Path) -> Non
     assert read_vocabulary(tmp_path / VOCABULARY).tokenize(word) == [word]
 
 
+@pytest.mark.parametrize("stated", ["{}", '{"strip_accents": null}', '{"tokenize_chinese_chars": null}'])
+def test_null_states_nothing_where_casing_is_inferred(stated: str, tmp_path: Path) -> None:
+    (tmp_path / VOCABULARY).write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n서울", encoding="utf-8")
+    (tmp_path / CONFIG).write_text(stated)
+    assert ElectraTokenizer.from_pretrained(tmp_path).tokenize("서울") == ["서울"]
+
+
+def test_stripping_that_is_asked_for_says_which_tokens_it_never_finds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "서울", "the", "é"]
+    (tmp_path / VOCABULARY).write_text("\n".join(tokens), encoding="utf-8")
+    said = "never finds 2 tokens of the vocabulary, such as '서울', 'é'. Pass strip_accents=False"
+    for make in (
+        lambda: ElectraTokenizer.from_pretrained(tmp_path, do_lower_case=True),
+        lambda: ElectraTokenizer(tokens),
+        lambda: ElectraTokenizer(tmp_path / VOCABULARY),
+    ):
+        caplog.clear()
+        assert make().strip_accents is None
+        assert said in caplog.text
+    caplog.clear()
+    for options in ({"strip_accents": False}, {"strip_accents": True}, {"do_lower_case": False}):
+        ElectraTokenizer(tokens, **options)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("word", ["中文", "ᄉ", "из", "ı", "ß", "ø", "ﬁ", "😀", "½"])
 def test_what_stripping_leaves_alone_says_nothing(word: str, tmp_path: Path) -> None:
     (tmp_path / VOCABULARY).write_text(

@@ -22,6 +22,7 @@ from electra.generation.score_rules import Rule, rules_of
 from electra.generation.stopping import Criterion, Stopping
 from electra.hub.hub_names import Location, find_file
 from electra.nn.cache import KeyValueCache
+from electra.validation import require
 
 log = logging.getLogger("electra")
 
@@ -100,6 +101,7 @@ class Generative(_Network):
             ValueError: an option that is unknown, not supported or has a value that is not allowed; prompts that end in
                 padding; a text that would be longer than the model's positions.
         """
+        _check_functions(logits_processor, stopping_criteria, prefix_allowed_tokens_fn, streamer)
         if inputs is not None and input_ids is not None:
             raise ValueError("the prompts are given twice, as inputs and as input_ids: give one of them")
         tensors = {
@@ -203,3 +205,13 @@ class Generative(_Network):
 
     def _write_generation_config(self, folder: Path) -> None:
         self.generation_config.save_pretrained(folder)
+
+
+def _check_functions(processors: Any, criteria: Any, allowed: Any, streamer: Any) -> None:
+    """Refuse what is no function before anything is computed."""
+    for name, functions in (("logits_processor", processors), ("stopping_criteria", criteria)):
+        are = isinstance(functions, Sequence) and not isinstance(functions, str) and all(map(callable, functions))
+        require(functions is None or are, name, functions, "a list of functions")
+    require(allowed is None or callable(allowed), "prefix_allowed_tokens_fn", allowed, "a function")
+    has_both = callable(getattr(streamer, "put", None)) and callable(getattr(streamer, "end", None))
+    require(streamer is None or has_both, "streamer", streamer, "an object with put(ids) and end()")

@@ -21,7 +21,7 @@ from electra.text.encode.row_encoding import each_text
 from electra.text.special_tokens import ROLES
 from electra.text.text_encoder import TextEncoder
 from electra.text.tokenizer_folder import OPTIONS, VOCABULARY, load_backend, read_folder, write_folder
-from electra.text.vocab_file import as_vocabulary, vocabulary_text
+from electra.text.vocab_file import as_vocabulary, vocabulary_text, warn_of_stripping
 from electra.text.wordpiece_training import Learning, relearn
 from electra.validation import require
 
@@ -112,6 +112,8 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
             casing = Casing(**{name: value for name, value in changes.items() if value is not None})
             tokens = as_vocabulary(vocab if vocab_file is None else vocab_file)
             backend = backends.build_backend(tokens, casing, str(unk_token))
+            if do_lower_case is None and casing.lowercase and strip_accents is None:
+                warn_of_stripping("vocab", tokens)
         special = (bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token)
         super().__init__(
             backend,

@@ -129,6 +129,9 @@ def refuse_other_class(name_or_path: str | Path, config: Mapping[str, Any]) -> N
         ValueError: the files name the tokenizer of another library or model.
     """
     kind = config.get("tokenizer_class")
+    # of Japanese BERTs; transformers writes both fields
+    if config.get("word_tokenizer_type") not in (None, "basic") or config.get("subword_tokenizer_type") == "character":
+        kind = "BertJapaneseTokenizer"
     if not isinstance(kind, str) or kind in _WORDPIECE_CLASSES:
         return
     if "Japanese" in kind:

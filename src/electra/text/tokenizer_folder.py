@@ -22,7 +22,7 @@ from electra.text.tokenizer_fields import (
     refuse_other_class,
     stated_length,
 )
-from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text
+from electra.text.vocab_file import describe, index, infer_casing, read_tokens, vocabulary_text, warn_of_stripping
 
 logger = logging.getLogger("electra")
 
@@ -195,8 +195,11 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
     stated = _stated_casing(config)
     if "lowercase" in stated:
         casing = Casing(**stated)
+        if "strip_accents" not in stated and casing.lowercase:
+            warn_of_stripping(path, tokens)
     else:
-        casing = Casing(**{**vars(infer_casing(tokens)), **stated})
+        said = {field: value for field, value in stated.items() if value is not None}
+        casing = Casing(**{**vars(infer_casing(tokens)), **said})
         logger.warning(
             "%s: no %s says whether text is lowercased; the vocabulary looks %s. Pass do_lower_case=... to decide",
             path,

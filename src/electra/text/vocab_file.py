@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from electra.text.backend import CONTINUATION, Casing
@@ -132,6 +132,19 @@ def _complaint(path: str | Path, tokens: Sequence[str]) -> str | None:
             return f"{path}, line {line}: {token!r} is already on line {seen[token]}"
         seen[token] = line
     return None
+
+
+def warn_of_stripping(name: str | Path, tokens: Iterable[str]) -> None:
+    """Warn where a tokenizer strips accents, as BERT does with do_lower_case, of which the vocabulary has many."""
+    lost = [token for token in tokens if _stripping_changes(token)]
+    if lost:
+        logger.warning(
+            "%s: the tokenizer strips accents, so that it never finds %d tokens of the vocabulary, such as %s. "
+            "Pass strip_accents=False to keep accents",
+            name,
+            len(lost),
+            ", ".join(map(repr, lost[:3])),
+        )
 
 
 def _stripping_changes(piece: str) -> bool:
