@@ -86,9 +86,9 @@ def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "from")
     (tmp_path / "to").mkdir()
     convert(ConvertConfig(source, tmp_path / "to"))  # an empty folder will do
-    refused(source, tmp_path / "to", "is not an empty folder: give a new or an empty folder")
+    refused(source, tmp_path / "to", "is there already: give a new or an empty folder")
     (tmp_path / "file").write_text("x")
-    refused(source, tmp_path / "file", "is not an empty folder: give a new or an empty folder")
+    refused(source, tmp_path / "file", "is a file: give a new or an empty folder")
 
 
 def test_sources_that_are_no_models(tmp_path: Path) -> None:

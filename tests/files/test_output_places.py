@@ -95,7 +95,7 @@ def test_folders_that_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "full" / "data.jsonl"
     data.write_text("{}")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name, message in (("file", "a file"), ("full", "there already"), ("link", "a link to .*nothing")):
+    for name, message in (("file", "is a file"), ("full", "there already"), ("link", "a link to .*nothing")):
         with pytest.raises(ValueError, match=message), holding_folder(tmp_path / name, {}):
             pass
     for output, given in (("full", data), ("full", tmp_path / "full")):

@@ -40,7 +40,18 @@ def test_a_fit_is_the_written_out_loop(tokenizer: ElectraTokenizer, monkeypatch:
     twin = ElectraForSequenceClassification(model.config)
     twin.load_state_dict(model.state_dict())
 
-    fit(model, rows, task, epochs=2, batch_size=8, rate=1e-2, layer_decay=0.7, warmup=0.4, weight_decay=0.1, seed=3)
+    fit(
+        model,
+        rows,
+        task,
+        epochs=2,
+        batch_size=8,
+        learning_rate=1e-2,
+        layer_decay=0.7,
+        warmup_fraction=0.4,
+        weight_decay=0.1,
+        seed=3,
+    )
     plain_loop(twin, list(batches(rows, task, 6, 8, 3)), rate=1e-2, warmup_steps=2)
     for (name, one), other in zip(model.named_parameters(), twin.parameters(), strict=True):
         if name.endswith("key.bias"):  # softmax takes no notice of it: its gradient is rounding
@@ -124,4 +135,4 @@ def test_a_loss_that_is_no_number_ends_a_fit(tokenizer: ElectraTokenizer) -> Non
     model = ElectraForSequenceClassification(ElectraConfig(vocab_size=len(tokenizer), **SIZES, intermediate_size=64))
     rows = task.training_items(examples(24), tokenizer)
     with pytest.raises(ValueError, match=r"the loss is NaN or infinite after step .*Lower the learning rate"):
-        fit(model, rows, task, epochs=3, batch_size=4, rate=1e20, layer_decay=1.0)
+        fit(model, rows, task, epochs=3, batch_size=4, learning_rate=1e20, layer_decay=1.0)

@@ -24,12 +24,11 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     """
     import torch
 
-    from electra.files.atomic import writing_folder
+    from electra.files.output_places import holding_folder
     from electra.google.from_tensorflow import from_tensorflow
     from electra.google.to_tensorflow import to_tensorflow
 
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
-        raise ValueError(f"the output {config.output} exists and is not an empty folder: give a new or an empty folder")
-    with writing_folder(config.output) as folder, torch.no_grad():
+    inputs = {"source": config.source, "vocab": config.vocab}
+    with holding_folder(config.output, inputs) as output, output.writing() as folder, torch.no_grad():
         written = to_tensorflow(config, folder) if config.to == "tensorflow" else from_tensorflow(config, folder)
     return {name: str(config.output / place) for name, place in written.items()}

@@ -26,7 +26,7 @@ from electra.training.distributed.processes import Processes, process_group
 from electra.training.distributed.rendezvous import rank_from_environment
 from electra.training.interruption import Interruption
 from electra.training.progress import Reporter
-from electra.training.run.settings import differences, read_settings, write_settings
+from electra.training.run.settings import differences
 from electra.validation import import_extra
 
 
@@ -96,7 +96,6 @@ def _fit(
     if processes.is_rank_zero:
         _check_batch_size(config, processes)
         _require_packages(config)
-        _rename_old_settings(config)
     examples, objective = _prepared(config, named, processes)
     _announce(examples, report)
     if processes.is_rank_zero:
@@ -186,15 +185,6 @@ def _require_packages(config: FinetuneConfig) -> None:
         import_extra(package, "train", "scoring")
     if config.lora is not None:
         require_peft()
-
-
-def _rename_old_settings(config: FinetuneConfig) -> None:
-    """Let a fit that an earlier version of this package started be resumed: some settings had other names then."""
-    for path in config.unfinished.glob("seed-*/config.toml"):
-        settings = read_settings(path)
-        renamed = with_new_names(settings)
-        if renamed != settings:
-            write_settings(path, renamed, title="The settings of this run: the same command resumes it.")
 
 
 def _announce(examples: Examples, report: Reporter) -> None:

@@ -22,6 +22,7 @@ from electra.commands.verb import verb
 from electra.config import ElectraConfig
 from electra.data.corpus.python_docs import gather
 from electra.files.atomic import write_text, writing_folder
+from electra.files.output_places import holding_place
 from electra.finetuning.fit import fit
 from electra.inference.predictor import predict
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining, ElectraForTokenClassification
@@ -97,10 +98,11 @@ def quickstart(config: QuickstartConfig) -> None:
     console = Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     draw = random.Random(config.seed)
-    learnt, held_out = _gather_text(config, console, draw)
-    pretrained = _pretrain(config, console, learnt)
-    _show_detection(pretrained, held_out, console, config.seed)
-    _compare(config, pretrained, held_out, console, draw)
+    with holding_place(config.output):
+        learnt, held_out = _gather_text(config, console, draw)
+        pretrained = _pretrain(config, console, learnt)
+        _show_detection(pretrained, held_out, console, config.seed)
+        _compare(config, pretrained, held_out, console, draw)
     _farewell(config, console, time.monotonic() - started)
 
 
@@ -112,7 +114,9 @@ def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random
     apart, kept = sources[::HELD_OUT_EVERY], [s for i, s in enumerate(sources) if i % HELD_OUT_EVERY]
     path = config.output / "text.txt"
     # every sentence is a document, so that sequences are as short as those it will judge, and nothing is truncated
-    write_text(path, "".join(f"{sentence}\n\n" for source in kept for sentence in source.sentences))
+    text = "".join(f"{sentence}\n\n" for source in kept for sentence in source.sentences)
+    _check_text(path, text)
+    write_text(path, text)
     held_out = [sentence for source in apart for sentence in source.sentences]
     draw.shuffle(held_out)
     count = sum(len(source.sentences) for source in kept)
@@ -122,6 +126,14 @@ def _gather_text(config: QuickstartConfig, console: Console, draw: random.Random
         f"{len(held_out):,} sentences of other files are held out: the model first reads them in parts 3 and 4."
     )
     return path, held_out
+
+
+def _check_text(path: Path, text: str) -> None:
+    """Refuse to replace a file that no earlier quickstart wrote; that has a run beside it, or the same text in it."""
+    if not path.exists() or (path.parent / "pretrained" / "config.toml").is_file():
+        return
+    if not path.is_file() or path.read_bytes() != text.encode():
+        raise ValueError(f"{path} is there already, and no quickstart wrote it: give another --output")
 
 
 def _pretrain(config: QuickstartConfig, console: Console, text: Path) -> Path:

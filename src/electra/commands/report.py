@@ -18,6 +18,8 @@ class ReportConfig:
     _: KW_ONLY
     output: Path | None = None
     """The page to write (one run: RUN/report.html; several: comparison.html in the current folder)."""
+    overwrite: bool = False
+    """Replace a file at --output that is no page of `electra report`."""
 
     def __post_init__(self) -> None:
         runs = (self.runs,) if isinstance(self.runs, (str, Path)) else self.runs
@@ -35,6 +37,7 @@ def report(config: ReportConfig) -> Path:
             beside others: they are compared by `electra evaluate`.
         OSError: a file cannot be read or written.
     """
+    from electra.files.output_places import holding_files
     from electra.finetuning.output.finetuning_page import is_fitted, write_fit_report
     from electra.pretraining.monitoring.pretraining_page import write_report
 
@@ -46,4 +49,16 @@ def report(config: ReportConfig) -> Path:
             f"{fitted[0]} is a fitted model: give it alone, or compare two with "
             "`electra evaluate ONE --compare OTHER --data FILE`"
         )
-    return write_fit_report(fitted[0], output) if fitted else write_report(config.runs, output)
+    inputs = {f"run {number}": run for number, run in enumerate(config.runs, start=1)}
+    with holding_files({"output": output}, inputs, overwrite=config.overwrite, is_own=_is_page):
+        return write_fit_report(fitted[0], output) if fitted else write_report(config.runs, output)
+
+
+def _is_page(option: str, path: Path) -> bool:
+    """Whether a file is an earlier page, which may be replaced."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            start = file.read(4000)
+    except (OSError, UnicodeError):
+        return False
+    return start.startswith("<!doctype html>") and ("<title>Pretraining: " in start or "<title>Fine-tuning: " in start)

@@ -11,8 +11,9 @@ from electra.commands.verb import verb
 from electra.data.corpus.documents import Lines
 from electra.data.corpus.standard_input import spooled
 from electra.data.preparation.words import check_symbol
-from electra.files.atomic import write_text, writing_folder
+from electra.files.atomic import write_text
 from electra.files.encodings import INVALID
+from electra.files.output_places import holding_folder
 from electra.files.text_files import find_text_files
 from electra.reporting.html_page import notice, page, paragraph, section
 from electra.reporting.html_tables import table
@@ -123,23 +124,17 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
         ValueError: the text is not usable, or too small a size for its characters, or the output is not empty.
         OSError: a file cannot be read or written.
     """
-    require_new_folder(config.output)
     report = Reporter(quiet=config.quiet)
-    with spooled(config.files) as files:
-        tokenizer = _train(config, tuple(map(str, find_text_files(files, tell=report.say))), report)
-    require_new_folder(config.output)  # somebody may have made it meanwhile
-    with writing_folder(config.output) as partial:
-        tokenizer.save_pretrained(partial)
+    inputs = {f"text {number}": file for number, file in enumerate(config.files, start=1)}
+    with holding_folder(config.output, inputs) as output:
+        with spooled(config.files) as files:
+            tokenizer = _train(config, tuple(map(str, find_text_files(files, tell=report.say))), report)
+        with output.writing() as partial:
+            tokenizer.save_pretrained(partial)
     report.say(
         f"{len(tokenizer):,} tokens; `electra tokenizer report {config.output} FILES` shows how they suit a text"
     )
     return config.output
-
-
-def require_new_folder(output: Path) -> None:
-    """Refuse an output that exists and is not an empty folder."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"the output {output} is there already: give a new or an empty folder")
 
 
 def _train(config: TokenizerTrainConfig, files: tuple[str, ...], report: Reporter) -> ElectraTokenizer:

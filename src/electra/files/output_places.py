@@ -49,7 +49,7 @@ def holding_files(
             for other, second in files.items():
                 if name < other and _same(path, second):
                     raise ValueError(f"{name} and {other} are both {path}: give two names")
-            held.enter_context(_held(path))
+            held.enter_context(holding_place(path))
             if path.is_dir():
                 raise ValueError(f"{name} is {path}, a folder: give the name of a file")
             _refuse_inputs(name, path, inputs, own=path.is_file() and is_own(name, path))
@@ -106,14 +106,14 @@ def holding_folder(
         BlockingIOError: another process writes it.
     """
     _refuse_links(name, path)
-    with _held(path):
+    with holding_place(path):
         if path.exists() and not path.is_dir():
-            raise ValueError(f"{name} is {path}, a file: give the name of a new folder")
-        _refuse_inputs(name, path, inputs, own=False)
+            raise ValueError(f"the {name} {path} is a file: give a new or an empty folder")
         before = None
         if _holds_something(path):
             if not replaceable(path):
-                raise ValueError(f"the {name} {path} is there already: give a new folder, or remove it first")
+                raise ValueError(f"the {name} {path} is there already: give a new or an empty folder")
+            _refuse_inputs(name, path, inputs, own=False)
             before = os.stat(path)
         yield OutputFolder(path, before)
 
@@ -124,8 +124,12 @@ def arrived(path: Path) -> str:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """The lock of an output; parents that were made for it are removed if they are empty at the end."""
+def holding_place(path: Path) -> Iterator[None]:
+    """Hold the place of an output, whatever is there; parents made for it are removed if they are empty at the end.
+
+    Raises:
+        BlockingIOError: another process writes it.
+    """
     missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -167,9 +167,9 @@ def fit(
     *,
     epochs: float,
     batch_size: int,
-    rate: float,
+    learning_rate: float,
     layer_decay: float,
-    warmup: float = 0.1,
+    warmup_fraction: float = 0.1,
     weight_decay: float = 0.01,
     seed: int = 0,
     report: Report = lambda line: None,
@@ -185,7 +185,7 @@ def fit(
     Raises:
         Diverged: the loss is NaN or infinite.
     """
-    rates = Rates(rate, layer_decay, warmup=warmup)
+    rates = Rates(learning_rate, layer_decay, warmup=warmup_fraction)
     fitting = Fitting(
         model, items, task, rates, epochs=epochs, batch_size=batch_size, weight_decay=weight_decay, seed=seed
     )
@@ -193,7 +193,7 @@ def fit(
     def log(step: int, values: Mapping[str, Tensor]) -> None:
         loss = values["loss"] / values["labels"].clamp(min=1)
         if not loss.isfinite():
-            raise Diverged(step, "the loss", f"Lower the learning rate (it is {rate:g}) or check the examples")
+            raise Diverged(step, "the loss", f"Lower the learning rate (it is {learning_rate:g}) or check the examples")
         report(f"step {step:,} of {fitting.steps:,}   loss {loss:.4f}")
 
     fitting.train(periodic=[Every(max(1, fitting.steps // 10), log)])

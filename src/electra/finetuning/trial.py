@@ -11,7 +11,7 @@ from torch import Tensor
 
 from electra.files.atomic import writing_folder
 from electra.finetuning.failures import nothing_learnt
-from electra.finetuning.finetune_config import BATCH_SIZE, CHANGEABLE, EPOCHS, FinetuneConfig
+from electra.finetuning.finetune_config import BATCH_SIZE, CHANGEABLE, EPOCHS, OLD_NAMES, FinetuneConfig
 from electra.finetuning.finetuning_examples import Examples
 from electra.finetuning.fit import Fitting, Objective
 from electra.finetuning.notices import without_notices
@@ -245,7 +245,8 @@ def run_trial(
 
     def new_run() -> Run:
         settings = {**config.settings(), **examples.digests, "seed": seed}
-        return Run(config.unfinished / f"seed-{seed}", settings, changeable=CHANGEABLE, keep=1)
+        folder = config.unfinished / f"seed-{seed}"
+        return Run(folder, settings, changeable=CHANGEABLE, renamed=OLD_NAMES, keep=1)
 
     own = new_run() if processes.is_rank_zero else None
     outcome = processes.broadcast(None if own is None else _outcome_before(own, config))
