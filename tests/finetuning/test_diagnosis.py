@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,45 @@ def test_the_help_lists_tasks_and_metrics() -> None:
         assert name in texts["task"]
     for name in ("accuracy", "matthews", "micro_f1", "pearson", "conlleval_f1", "exact", "ndcg@10"):
         assert name in texts["metric"]
+
+
+def test_a_part_is_held_out_where_no_evaluation_examples_are_given(folder: Path, tmp_path: Path) -> None:
+    rows = [{**row, "text": f"{row['text']} {i}", "author": f"a{i % 10}"} for i, row in enumerate(examples(100))]
+    train = write(tmp_path / "all.jsonl", rows)
+    config = settings(folder, tmp_path, train=train, eval=train, epochs=1)
+    options: dict[str, Any] = {"eval": None, "columns": "group=author", "eval_fraction": 0.3}
+    result = finetune(replace(config, **options))
+    assert result is not None
+    assert 25 <= result["examples"] <= 40
+    lines = [json.loads(line)["line"] for line in (config.output / "predictions.jsonl").read_text().splitlines()]
+    authors = {(line - 1) % 10 for line in lines}
+    assert len(lines) == 10 * len(authors)
+    text = (config.output / "README.md").read_text()
+    assert "all.jsonl (30 % held out)" in text
+    assert f"all.jsonl:{lines[0]}" in (config.output / "report.html").read_text() or "Worst answers" not in text
+    with pytest.raises(ValueError, match="there is no column 'writer'"):
+        finetune(replace(config, eval=None, columns="group=writer", output=tmp_path / "other"))
+    with pytest.raises(ValueError, match="leave them out where --eval is given"):
+        replace(config, eval_fraction=0.3)
+
+
+def test_evaluation_texts_in_the_training_set_are_told_and_can_be_dropped(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{**row, "text": f"{row['text']} {i}"} for i, row in enumerate(examples(60))]
+    train, held_out = write(tmp_path / "some.jsonl", rows), write(tmp_path / "some_eval.jsonl", rows[50:] + rows[:5])
+    config = settings(folder, tmp_path, train=train, eval=held_out, epochs=1, quiet=False)
+    result = finetune(config)
+    message = "15 of 15 evaluation texts are in the training set (such as"
+    said = " ".join(capsys.readouterr().err.split())
+    assert result is not None
+    assert message in said
+    assert said.count(message) == 1
+    assert message in result["warnings"][0]
+    dropped = finetune(replace(config, drop_overlap=True, output=tmp_path / "dropped"))
+    assert dropped is not None
+    assert "15 training examples are left out" in dropped["warnings"][0]
+    data = json.loads((tmp_path / "dropped" / "scores.json").read_text())["data"]
+    assert data["train"]["examples"] == 45
+    with pytest.raises(ValueError, match=r"every example of .*some\.jsonl is also in"):
+        finetune(replace(config, eval=train, drop_overlap=True, output=tmp_path / "same"))

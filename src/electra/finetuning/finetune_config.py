@@ -20,8 +20,11 @@ OLD_NAMES = {"rate": "learning_rate", "warmup": "warmup_fraction", "teacher_shar
 """Settings that had other names: in catalogues, and in folders of fits that an earlier version started."""
 
 EPOCHS, BATCH_SIZE = 3.0, 32
+EVAL_FRACTION = 0.2
 
-OF_ONE_FIT = frozenset({"task", "columns", "catalogue", "metric", "teacher", "warmup_steps"})
+OF_ONE_FIT = frozenset(
+    {"task", "columns", "catalogue", "eval", "eval_fraction", "split_seed", "metric", "teacher", "warmup_steps"}
+)
 """Settings that are None by default and that a named task cannot have."""
 
 LORA_LEARNING_RATE = 1e-3
@@ -52,8 +55,15 @@ class FinetuneConfig:
     that of the data set, else the first of each."""
     train: Path
     """Training examples: .jsonl, .csv, .tsv, .parquet, .conll, SQuAD's .json, fastText's .txt (.gz, .xz too)."""
-    eval: Path
-    """Evaluation examples: they select the best epoch and seed and give the scores; never trained on."""
+    eval: Path | None = None
+    """Evaluation examples: they select the best epoch and seed and give the scores; never trained on. Default: a part
+    of the training examples, stratified by label; with --columns group=author no author is on both sides."""
+    eval_fraction: float | None = None
+    """The fraction of the training examples that are for evaluation, where --eval is not given; by default 0.2."""
+    split_seed: int | None = None
+    """Of that split; by default 0, whatever --seed is."""
+    drop_overlap: bool = False
+    """Do not train on examples whose texts are evaluation examples too; their number is always logged."""
     output: Path
     """A new folder for the model, its tokenizer and scores.json. Until it is complete, the work is in
     OUTPUT.unfinished, and the same command resumes it."""
@@ -113,9 +123,9 @@ class FinetuneConfig:
     """No progress and notices on stderr."""
 
     def __post_init__(self) -> None:
-        for name in ("train", "eval", "output"):
-            object.__setattr__(self, name, Path(getattr(self, name)))
-        object.__setattr__(self, "catalogue", None if self.catalogue is None else Path(self.catalogue))
+        for name in ("train", "eval", "output", "catalogue"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
         _check(self)
 
     @property
@@ -153,10 +163,19 @@ class FinetuneConfig:
             warmup_steps=self.warmup_steps,
         )
 
+    @property
+    def eval_name(self) -> str:
+        """What the evaluation examples are called in reports."""
+        if self.eval is not None:
+            return self.eval.name
+        return f"{self.train.name} ({100 * (self.eval_fraction or EVAL_FRACTION):g} % held out)"
+
     def settings(self) -> dict[str, Setting]:
-        """All fields but the output, as simple values."""
+        """All fields but the output, as simple values; fields that earlier versions lacked only where they are used."""
         values: dict[str, Any] = asdict(self)
         del values["output"]
+        if not self.drop_overlap:
+            del values["drop_overlap"]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
@@ -175,6 +194,12 @@ def _check(config: FinetuneConfig) -> None:
     for name in ("epochs", "learning_rate"):
         if getattr(config, name) is not None:
             require_positive(name, getattr(config, name))
+    fraction = config.eval_fraction
+    require(fraction is None or 0 < fraction < 1, "eval_fraction", fraction, "between 0 and 1")
+    if config.eval is not None and (fraction is not None or config.split_seed is not None):
+        raise ValueError(
+            "eval_fraction and split_seed are for a split of --train: leave them out where --eval is given"
+        )
     decay, dropout, warmup = config.layer_decay, config.dropout, config.warmup_fraction
     require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
     require(0 <= warmup < 1, "warmup_fraction", warmup, "a fraction of the steps, from 0 to below 1")
@@ -203,6 +228,7 @@ LEAST = {
     "lora": 1,
     "restarts": 0,
     "warmup_steps": 0,
+    "split_seed": 0,
 }
 """The lowest allowed value of each count."""
 

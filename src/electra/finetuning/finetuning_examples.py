@@ -10,8 +10,9 @@ from typing import Any
 
 from electra.config import ElectraConfig
 from electra.evaluation.dataset_summary import summary
+from electra.evaluation.splitting import overlapping, split
 from electra.files.digests import file_sha256
-from electra.finetuning.finetune_config import FinetuneConfig
+from electra.finetuning.finetune_config import EVAL_FRACTION, FinetuneConfig
 from electra.finetuning.fitted_labels import with_labels_of_model
 from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, labelled_task, read_columns, read_labelled
@@ -69,16 +70,22 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         ValueError: an invalid example, with file and line.
         OSError: a file cannot be read.
     """
+    columns = read_columns(config.columns)
+    group = columns.pop("group", None)
     reading: dict[str, Any] = {
-        "columns": read_columns(config.columns),
+        "columns": columns,
         "named": named,
         "skip_invalid": config.skip_invalid,
     }
     learnt = read_labelled(config.train, _kinds(config, named), **reading)
-    held_out = read_labelled(config.eval, (learnt.kind,), **reading)
+    if config.eval is not None:
+        held_out = read_labelled(config.eval, (learnt.kind,), **reading)
+    else:
+        learnt, held_out = _split(config, learnt, group)
+    learnt, notices = _without_overlap(config, learnt, held_out)
     tokenizer = ElectraTokenizer.from_pretrained(config.model)
     learnt, task = _teaching(config, named, learnt, tokenizer)
-    task, notices = with_labels_of_model(task, ElectraConfig.from_pretrained(config.model))
+    task, more = with_labels_of_model(task, ElectraConfig.from_pretrained(config.model))
     items = _arranged(learnt, named).items(task, tokenizer)
     held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(
@@ -87,7 +94,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         items,
         held_out.examples,
         len(learnt),
-        [*learnt.skipped, *held_out.skipped],
+        learnt.skipped if config.eval is None else [*learnt.skipped, *held_out.skipped],
         config.metric or (named.metric if named else None),
         [record.line for record in held_out.records],
         known_of_files(task, named, reading["columns"]),
@@ -97,8 +104,58 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
         },
         _digests(config, named),
         list(learnt.examples),
-        notices,
+        [*notices, *more],
     )
+
+
+def _split(
+    config: FinetuneConfig, examples: LabelledExamples, group: str | None
+) -> tuple[LabelledExamples, LabelledExamples]:
+    """The training and the evaluation examples of one file; group: the column of which no value is on both sides."""
+    groups = None
+    if group is not None:
+        for record in examples.records:
+            if group not in record.values:
+                raise ValueError(f"{record.where}: there is no column {group!r}, which --columns group={group} names")
+        groups = [str(record.values[group]) for record in examples.records]
+    fraction = config.eval_fraction or EVAL_FRACTION
+    try:
+        sides = split(examples.examples, fraction, config.split_seed or 0, groups)
+    except ValueError as error:
+        raise ValueError(f"{config.train}: {error}") from error
+    train, held_out = (_part(examples, side) for side in sides)
+    return train, held_out
+
+
+def _part(examples: LabelledExamples, indices: Sequence[int]) -> LabelledExamples:
+    return replace(
+        examples,
+        examples=[examples.examples[index] for index in indices],
+        records=[examples.records[index] for index in indices],
+    )
+
+
+def _without_overlap(
+    config: FinetuneConfig, learnt: LabelledExamples, held_out: LabelledExamples
+) -> tuple[LabelledExamples, list[str]]:
+    """The training examples to use, and a sentence about evaluation texts among them.
+
+    A model that was trained on an evaluation example knows its answer by heart, so scores are too high.
+    """
+    indices, count = overlapping(learnt.examples, held_out.examples)
+    if not indices:
+        return learnt, []
+    first = f"such as {learnt.records[indices[0]].where}"
+    texts = f"{count:,} of {len(held_out):,} evaluation texts are in the training set"
+    if not config.drop_overlap:
+        return learnt, [f"{texts} ({first}), so the scores are too high: --drop-overlap leaves these out of training"]
+    dropped = set(indices)
+    rest = [index for index in range(len(learnt)) if index not in dropped]
+    if not rest:
+        raise ValueError(
+            f"every example of {config.train} is also in {config.eval}: leave out --eval to split {config.train}"
+        )
+    return _part(learnt, rest), [f"{texts}: {len(indices):,} training examples are left out ({first})"]
 
 
 def _teaching(
@@ -164,7 +221,9 @@ def _kinds(config: FinetuneConfig, named: NamedTask | None) -> Sequence[type[Lab
 
 def _digests(config: FinetuneConfig, named: NamedTask | None) -> dict[str, str]:
     """The digests of the files, and of the named task, which differs where the catalogue has changed."""
-    digests = {"train_sha256": file_sha256(config.train), "eval_sha256": file_sha256(config.eval)}
+    digests = {"train_sha256": file_sha256(config.train)}
+    if config.eval is not None:
+        digests["eval_sha256"] = file_sha256(config.eval)
     if named is not None:
         known = json.dumps(asdict(named), sort_keys=True, default=str)
         digests["task_sha256"] = hashlib.sha256(known.encode()).hexdigest()

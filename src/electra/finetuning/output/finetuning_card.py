@@ -26,7 +26,7 @@ def fitted_card(config: FinetuneConfig, examples: Examples, result: Mapping[str,
     return model_card(
         config.output.resolve().name,
         f"{escaped(name)}, fine-tuned for {task.name} on {count:,} examples of {escaped(config.train.name)}. "
-        f"The scores are of {result['examples']:,} examples of {escaped(config.eval.name)}, which also selected the "
+        f"The scores are of {result['examples']:,} examples of {escaped(config.eval_name)}, which also selected the "
         f"best evaluation ({result['main']}), so expect a little less on other examples. `report.html` shows curves, "
         f"errors and settings, `scores.json` has all figures.\n\n{_table(result)}",
         network=task.architecture,
@@ -35,7 +35,7 @@ def fitted_card(config: FinetuneConfig, examples: Examples, result: Mapping[str,
         scores=[
             Score(name, value, _more(result, name)) for name, value in result["scores"].items() if is_number(value)
         ],
-        measured_on=config.eval.name,
+        measured_on=config.eval_name,
         usage=f'from electra import pipeline\n\nanswer = pipeline("{task.name}", "PATH")',
     )
 

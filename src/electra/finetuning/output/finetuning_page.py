@@ -64,7 +64,7 @@ def read_fit(folder: Path) -> FitFiles:
     task = fitted_task(ElectraConfig.from_pretrained(folder), str(folder)).for_scoring()
     lines = _read_lines(folder / PREDICTIONS)
     examples, answers = ([line[name] for line in lines] for name in ("example", "answer"))
-    source = Path(result["settings"]["eval"]).name
+    source = Path(result["settings"]["eval"] or result["settings"]["train"]).name
     places = [f"{source}:{line['line']}" for line in lines]
     return FitFiles(
         folder, result, records, Answered(task, examples, answers, task.outcomes(answers, examples), places)
@@ -109,7 +109,7 @@ def _summary(fit: FitFiles) -> str:
     return (
         f"{fit.answered.task.name}: {settings['model']}, fine-tuned on "
         f"{result['data']['train']['examples']:,} examples of {Path(settings['train']).name} and "
-        f"evaluated on {result['examples']:,} of {Path(settings['eval']).name}. "
+        f"evaluated on {result['examples']:,} of {Path(settings['eval'] or settings['train']).name}. "
         f"The model is seed {result['seed']} after step {result['step']:,}{several}.{threshold}"
     )
 

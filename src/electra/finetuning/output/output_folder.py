@@ -68,7 +68,7 @@ def write_output(
         if warnings:
             scores["warnings"] = warnings
         _write_scores(folder, config, examples, scores)
-    for warning in warnings:
+    for warning in warnings[len(examples.notices) :]:  # the others were logged before training
         report.alarm(warning)
     finish_output(config, report)
     return dict(without_nan(scores))
@@ -93,7 +93,7 @@ def _warnings(
         stayed_at_chance(examples.items, losses, steps),
         unknown_pieces(examples.items, examples.tokenizer.unk_token_id),
     ]
-    return [warning for warning in found if warning is not None]
+    return [*examples.notices, *(warning for warning in found if warning is not None)]
 
 
 def rehearse_output(config: FinetuneConfig, examples: Examples) -> None:
@@ -156,7 +156,9 @@ def _write_predictions(
             try:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
             except (TypeError, UnicodeError) as error:
-                raise ValueError(f"{config.eval}:{line}: the example cannot be written as JSON ({error})") from error
+                raise ValueError(
+                    f"{config.eval or config.train}:{line}: the example cannot be written as JSON ({error})"
+                ) from error
 
 
 def finish_output(config: FinetuneConfig, report: Reporter) -> None:
