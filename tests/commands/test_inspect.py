@@ -122,6 +122,6 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(OSError, match="discriminator"):
         describe(str(file.parent))
-    (weights.parent / "config.json").write_text('{"model_type": "bert"}')
+    (file.parent / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ValueError, match="'bert'"):
         describe(str(file.parent))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from electra.commands import quickstart as q
+from electra.commands import quickstart_run as q
+from electra.commands.quickstart import quickstart
 from electra.data.corpus.python_docs import Source, gather
+from electra.files.output_places import holding_place
 from electra.pipelines import pipeline
 
 
@@ -49,7 +51,7 @@ def test_the_standard_error_counts_seeds_and_examples() -> None:
 def test_a_gain_is_told_when_it_is_more_than_chance() -> None:
     few, more, most = ([i % 10 < right for i in range(1000)] for right in (1, 2, 3))
     assert q.verdict([more, most], [few, more]) == "Pretraining gained 10.0%, ± 0.6%."
-    assert q.verdict([few, more], [more, most]) == "Pretraining cost 10.0%, ± 0.6%: so short a run has not paid."
+    assert q.verdict([few, more], [more, most]) == "Pretraining cost 10.0%, ± 0.6%: a run this short does not help."
     assert "(+10.0%, ± 10.0%) is within twice its error" in q.verdict([few, most], [few, few])
     # the same examples are right on both sides but for five: the error is of these alone
     assert q.verdict([few], [[*few[:-50], *[False] * 50]]) == "Pretraining gained 0.5%, ± 0.2%."
@@ -73,7 +75,7 @@ def test_the_whole_of_it_in_small(
     monkeypatch.setitem(q.FINETUNING, "epochs", 1)
     monkeypatch.setitem(q.PRETRAINING, "batch_size", 4)
     monkeypatch.setitem(q.PRETRAINING, "held_out_fraction", 0.2)
-    q.quickstart(q.QuickstartConfig(steps=3, seeds=2))
+    quickstart(q.QuickstartConfig(steps=3, seeds=2))
     out = capsys.readouterr().out
     assert re.search(r"area under the ROC curve is 0\.\d{3}", out)
     scores = re.findall(r"(pretrained|random weights|guessing) +(\d+\.\d)%", out)
@@ -85,3 +87,18 @@ def test_the_whole_of_it_in_small(
     last = out.strip().splitlines()[-3:]
     exec("\n".join(last))  # the three lines of Python it ends with
     assert re.search(r"return 0\.\d\d", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["text.txt", "finder", "notes.md"])
+def test_files_of_others_are_not_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(q, "gather", lambda: [Source("a", ("One sentence.",)), Source("b", ("Another one.",))])
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=rf"{name} is there already, and no quickstart wrote it: give another"):
+        quickstart(output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_an_output_that_another_process_works_in_is_refused(tmp_path: Path) -> None:
+    with holding_place(tmp_path), pytest.raises(OSError, match=r"another process"):
+        quickstart(output=tmp_path)

@@ -29,7 +29,9 @@ def test_help_takes_less_than_0_4_seconds_of_cpu() -> None:
     assert min(cpu_seconds([sys.executable, "-m", "electra", "--help"]) for _ in range(3)) < 0.4
 
 
-@pytest.mark.parametrize("words", [["--help"], [], ["--version"], ["pretrian"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], [], ["--version"], ["pretrian"], *([*verb.split(), "--help"] for verb in cli.VERBS)]
+)
 def test_help_version_and_typos_do_not_import_torch(words: list[str]) -> None:
     code = (
         "import sys\nfrom electra.cli import main\n"

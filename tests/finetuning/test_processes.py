@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from electra.commands.finetune import FinetuneConfig, _check_shares, finetune
+from electra.commands.finetune import FinetuneConfig, finetune
+from electra.finetuning.finetuning_run import _check_batch_size
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.distributed.processes import Processes
 from electra.training.distributed.rendezvous import TIMEOUT
@@ -64,7 +65,7 @@ cli.main(sys.argv[1:])
 
 def words(config: FinetuneConfig) -> list[str]:
     """The command line of these settings."""
-    given = {**vars(config), "quiet": None, "even_layer_decay": None, "skip_invalid": None}
+    given = {**vars(config), "quiet": None, "even_layer_decay": None, "skip_invalid": None, "overwrite": None}
     flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value is not None}
     return ["finetune", flags.pop("--model"), *(str(word) for flag in flags.items() for word in flag)]
 
@@ -131,9 +132,9 @@ def test_a_signal_to_one_stops_all_and_one_alone_goes_on(folder: Path, alone: Pa
 
 def test_a_batch_that_is_too_small_for_the_processes_is_refused(folder: Path, tmp_path: Path) -> None:
     three = Processes.__new__(Processes)
-    three.count = 3
+    three.world_size = 3
     with pytest.raises(ValueError, match="a batch of 2 examples cannot be shared by 3 processes"):
-        _check_shares(settings(folder, tmp_path, batch_size=2), three)
+        _check_batch_size(settings(folder, tmp_path, batch_size=2), three)
 
 
 @pytest.mark.slow

@@ -132,8 +132,8 @@ def test_a_diverged_fit_is_begun_again_and_that_is_said(
     monkeypatch.setattr(Fitting, "losses", diverging)
     config = settings(folder, tmp_path, epochs=1, quiet=False)
     found = finetune(config)
-    assert "seed 0 failed, the loss is nan at step 1: restarted with seed 1" in capsys.readouterr().err
-    assert found["failures"] == {"0": "the loss is nan at step 1"}
+    assert "seed 0 failed, the loss is NaN or infinite after step 1: restarted with seed 1" in capsys.readouterr().err
+    assert found["failures"] == {"0": "the loss is NaN or infinite after step 1"}
     model = "model.safetensors"
     assert (config.output / model).read_bytes() == (alone.output / model).read_bytes()
     assert json.loads((config.output / "scores.json").read_text())["seed"] == 1
@@ -182,7 +182,7 @@ def test_with_fewer_seeds_than_before_the_best_of_them_is_fitted_again(
     finetune(alone)
     config = settings(folder, tmp_path, **options, seeds=2)
     with monkeypatch.context() as patch:
-        patch.setattr("electra.commands.finetune.write_output", lambda *given: 1 / 0)
+        patch.setattr("electra.finetuning.finetuning_run.write_output", lambda *given: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             finetune(config)
     assert [path.parent.name for path in config.unfinished.glob("*/fitted")] == ["seed-2"]

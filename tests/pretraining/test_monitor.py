@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from electra.commands import pretrain as verb
 from electra.commands.pretrain import pretrain
 from electra.data.dataset.shards import Shards
+from electra.pretraining import pretraining_run as verb
 from electra.pretraining.monitoring import alarms
 from electra.pretraining.monitoring.monitor import unigram_entropy
 from electra.pretraining.monitoring.pretraining_card import command
 from electra.pretraining.monitoring.samples import SAMPLES
+from electra.pretraining.session import Pretraining
 from electra.reporting import curves
+from electra.training.run.checkpoints import Checkpoints
+from electra.training.trainer import Trainer
 from tests.pretraining.toy import toy
 
 
@@ -117,8 +122,6 @@ def test_an_alarm_is_printed_written_tracked_and_shown_once(
 
 
 def test_a_run_that_breaks_down_leaves_a_report_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from electra.pretraining.session import Pretraining
-
     monkeypatch.setattr(Pretraining, "learning_rate", lambda self, step: math.inf if step > 6 else 1e-4)
     with pytest.raises(ValueError, match="is NaN or infinite"):
         pretrain(toy(tmp_path))
@@ -176,3 +179,54 @@ def test_masked_language_modelling_has_figures_samples_and_a_report(tmp_path: Pa
     tokens = [token for row in json.loads((run / "samples.json").read_text())["rows"] for token in row]
     assert all((token["probability"] > 0) == token["masked"] for token in tokens)
     assert "<svg" in (run / "report.html").read_text()
+
+
+def test_evaluations_and_checkpoints_do_not_count_for_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come between reports; the time of a report is that of its own steps in training alone."""
+    evaluate, save = Pretraining._evaluated, Checkpoints.save
+
+    def slow_evaluation(self: Pretraining, step: int) -> dict[str, float]:
+        time.sleep(1.5)
+        return evaluate(self, step)
+
+    def slow_save(self: Checkpoints, checkpoint: Any) -> Path:
+        time.sleep(1.5)
+        return save(self, checkpoint)
+
+    monkeypatch.setattr(Pretraining, "_evaluated", slow_evaluation)
+    monkeypatch.setattr(Checkpoints, "save", slow_save)
+    run = pretrain(toy(tmp_path, steps=12, report_every=4, evaluate_every=2, save_every=3))
+    assert run is not None
+    reports = records(run, "train")
+    for line in reports:
+        assert line["seconds"] < 1.5
+        assert 0 < line["model_flops_utilization"] <= 1
+    seen = [0, *(line["tokens_seen"] for line in reports)]
+    tokens = [after - before for before, after in pairwise(seen)]
+    assert [round(line["tokens_per_second"] * line["seconds"]) for line in reports] == tokens
+    assert all(line["seconds"] > 1.5 for line in records(run, "held_out"))
+
+
+def test_after_a_restart_the_speed_is_that_of_the_steps_of_this_process(tmp_path: Path) -> None:
+    """A checkpoint keeps the tokens since the last report, but not their seconds."""
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "highest", lambda self, number: steps.append(1) or 75 * (len(steps) == 7))
+        with pytest.raises(SystemExit):
+            pretrain(toy(tmp_path, report_every=8))
+    run = pretrain(toy(tmp_path, report_every=8))
+    assert run is not None
+    first = records(run, "train")[0]
+    assert first["step"] == 8
+    of_one_step = first["tokens_per_second"] * first["seconds"]
+    assert first["tokens_seen"] / 12 < of_one_step < first["tokens_seen"] / 4  # not of all eight
+
+
+def test_more_than_the_peak_is_the_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peak that was measured on a busy machine is too low."""
+    monkeypatch.setattr("electra.hardware.machine.peak_flops", lambda device, precision, tf32: 1.0)
+    run = pretrain(toy(tmp_path))
+    assert run is not None
+    assert all(0 < line["model_flops_utilization"] <= 1 for line in records(run, "train"))

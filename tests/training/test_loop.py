@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from electra.training.optimizer import Adam
+from electra.training.progress import Stopwatch
 from electra.training.trainer import Every, Window, seed_dropout, train
 
 
@@ -136,3 +137,28 @@ def test_no_step_reads_a_value_from_the_device() -> None:
         Toy().train(0, 4, periodic=[window.add])
     with pytest.raises(AssertionError, match="the host waits"), NoWaiting():
         window.read()
+
+
+def test_the_time_of_steps_is_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("electra.training.progress.time.perf_counter", lambda: now)
+    watch = Stopwatch(0, 100, {"evaluation": 10, "save": 25})
+    now = 10.0  # 10 steps
+    with watch.paused("evaluation"):
+        now = 14.0
+    assert watch.last_pause("evaluation") == 4
+    now = 24.0  # 10 steps more
+    assert watch.lap() == 20
+    assert watch.remaining(20) == pytest.approx(80 + 9 * 4)  # the evaluation after step 20 is still to come
+    with watch.paused("evaluation"):
+        now = 28.0
+    with watch.paused("save"):
+        now = 30.0
+    assert watch.lap() == 0
+    now = 35.0
+    assert watch.lap() == 5
+    assert watch.remaining(25) == pytest.approx(75 + 8 * 4 + 4 * 2)
+
+
+def test_what_is_done_at_the_end_too_is_still_to_come() -> None:
+    assert [Stopwatch(0, 25)._times_left(step, 10) for step in (1, 10, 11, 20, 21, 25)] == [3, 3, 2, 2, 1, 1]

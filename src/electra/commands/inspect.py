@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from electra.commands.verb import verb
-from electra.config import ElectraConfig
-from electra.hub.hub_names import find_file
-from electra.hub.weights import read_headers
-from electra.text.tokenizer import ElectraTokenizer
+
+if TYPE_CHECKING:  # `electra inspect --help` does not wait for torch
+    from electra.config import ElectraConfig
 
 # Tensors by which a head is known, the head's name, and what its network is. The first that is found counts.
 _NETWORKS = (
@@ -84,6 +84,9 @@ def describe(model: str) -> Description:
     Safetensors files are read up to their headers only. A folder without config.json or weights is an OSError, one
     that holds something else than an ELECTRA a ValueError.
     """
+    from electra.config import ElectraConfig
+    from electra.hub.weights import read_headers
+
     _refuse_run_folder(model)
     config = ElectraConfig.from_pretrained(model)
     tensors = read_headers(model)
@@ -148,6 +151,9 @@ def _by_part(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
 
 def _tokenizer(model: str) -> dict[str, object] | None:
     """Kind, size and longest text of the tokenizer beside the weights, or None where there is none."""
+    from electra.hub.hub_names import find_file
+    from electra.text.tokenizer import ElectraTokenizer
+
     if not any(find_file(model, name) for name in ("tokenizer.json", "vocab.txt")):
         return None
     tokenizer = ElectraTokenizer.from_pretrained(model)

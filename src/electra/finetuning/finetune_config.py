@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from electra.finetuning.learning_rates import Rates, usual_rates
 from electra.training.run.settings import Setting
 from electra.validation import did_you_mean, require, require_count, require_one_of, require_positive
+
+if TYPE_CHECKING:  # it imports torch, which `electra finetune --help` need not wait for
+    from electra.finetuning.learning_rates import Rates
 
 OF_ONE_CALL = frozenset({"device", "quiet", "overwrite"})
 """Settings that change no result."""
@@ -154,6 +156,8 @@ class FinetuneConfig:
 
     def rates(self, hidden_size: int) -> Rates:
         """The learning rates for a model of this width."""
+        from electra.finetuning.learning_rates import Rates, usual_rates
+
         rate, decay = usual_rates(hidden_size) if self.lora is None else (LORA_LEARNING_RATE, 1.0)
         return Rates(
             rate if self.learning_rate is None else self.learning_rate,

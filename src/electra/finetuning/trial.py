@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -77,6 +76,7 @@ class Trial(Trainer):
             report=report,
             processes=processes,
             interruption=interruption or Interruption(),
+            save_seconds=SAVE_SECONDS,
         )
         self.trainable = self.fitting.optimizer.parameters
         self.best: dict[str, Tensor] = {}
@@ -84,7 +84,6 @@ class Trial(Trainer):
         self.evaluations: list[Evaluation] = []
         self.first_step = self.resume()
         self.watch = Stopwatch(self.first_step, self.steps)
-        self.saved_at = time.monotonic()
 
     def finish(self) -> Outcome:
         """Take the steps that are left, and write the outcome.
@@ -94,7 +93,7 @@ class Trial(Trainer):
         """
         failure = None
         try:
-            if self.first_step < self.steps and not self.finished():
+            if self.first_step < self.steps and not self.finished:
                 if self.first_step == 0:
                     self._check_metric()
                 self.run_to_the_end()
@@ -112,13 +111,6 @@ class Trial(Trainer):
             Every(max(1, self.steps // 10), self.log, last=self.steps),
             AtSteps(self.evaluation_steps(), self.evaluate),
         )
-
-    def save_is_due(self) -> bool:
-        """Whether the last checkpoint is old by rank 0's clock; True once for each that is due."""
-        due = self.processes.is_rank_zero and time.monotonic() - self.saved_at > SAVE_SECONDS
-        if due:
-            self.saved_at = time.monotonic()
-        return due
 
     def evaluation_steps(self) -> set[int]:
         """The steps after which the model is evaluated: the ends of epochs, or as configured, and the last step."""
@@ -151,6 +143,7 @@ class Trial(Trainer):
         self.check_weights(step)
         evaluation = self.processes.broadcast(self._scored(step) if self.processes.is_rank_zero else None)
         self.evaluations.append(evaluation)
+        self.finished = self._out_of_patience()
         if not self.processes.is_rank_zero:
             return
         self.run.log(evaluation.record())
@@ -168,7 +161,7 @@ class Trial(Trainer):
         if metric is not None and self.processes.is_rank_zero:
             require_metric(self.model, examples.tokenizer, examples.task, examples.held_out, metric)
 
-    def finished(self) -> bool:
+    def _out_of_patience(self) -> bool:
         """Whether `patience` evaluations in a row were no better than the best before them."""
         if not self.evaluations:
             return False
@@ -192,6 +185,7 @@ class Trial(Trainer):
             [Evaluation.of_record(line) for line in self._lines("held_out")] if self.processes.is_rank_zero else []
         )
         self.evaluations = self.processes.broadcast(evaluations)
+        self.finished = self._out_of_patience()
         return step
 
     def _outcome(self, failure: str | None) -> Outcome:

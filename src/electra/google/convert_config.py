@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from electra.google.checkpoint_networks import KINDS
 from electra.validation import require, require_one_of
 
 FORMATS = ("pytorch", "tensorflow")
@@ -43,6 +42,8 @@ class ConvertConfig:
             object.__setattr__(self, name, None if value is None else Path(value).expanduser())
         require_one_of("to", self.to, FORMATS)
         if self.task is not None:
+            from electra.google.checkpoint_networks import KINDS  # not for `--help`: it imports torch
+
             require_one_of("task", self.task, KINDS)
         if self.attention_heads is not None:
             require(self.attention_heads >= 1, "attention_heads", self.attention_heads, "1 or more")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from electra.config import ElectraConfig
 from electra.data.preparation.segments import SEGMENTS
 from electra.data.preparation.words import check_symbol
 from electra.files.encodings import INVALID
 from electra.files.text_files import STDIN
-from electra.objective.masking import Masking
 from electra.pretraining.recipe import RECIPES, Recipe
 from electra.training.run.settings import Setting
 from electra.training.run.trackers import MODULES as TRACKERS
 from electra.validation import require, require_count, require_one_of
+
+if TYPE_CHECKING:  # they import torch, which `electra pretrain --help` need not wait for
+    from electra.config import ElectraConfig
+    from electra.objective.masking import Masking
 
 MODES = ("fast", "replica")
 OBJECTIVES = ("rtd", "mlm")
@@ -148,6 +150,8 @@ class PretrainConfig:
     @property
     def discriminator(self) -> ElectraConfig:
         """The discriminator's configuration without its vocabulary, with the dropout that fine-tuning uses."""
+        from electra.config import ElectraConfig
+
         return ElectraConfig.preset(self.size)
 
     def generator_of(self, discriminator: ElectraConfig) -> ElectraConfig:
@@ -175,6 +179,8 @@ class PretrainConfig:
     @property
     def masking(self) -> Masking:
         """The masking strategy; the maximum of predictions follows from fraction and length by Google's formula."""
+        from electra.objective.masking import Masking
+
         fraction, length = self.recipe.mask_fraction, self.recipe.max_length
         return Masking(
             fraction=fraction,

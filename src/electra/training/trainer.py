@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -172,6 +173,7 @@ class Trainer(ABC):
         report: where a person reads what happens.
         processes: those that compute every batch together, each a shard of it.
         interruption: notes the signals that end a run after the current step.
+        save_seconds: the time from one checkpoint to the next, besides those that `schedule` plans.
     """
 
     what: str = "training"
@@ -189,14 +191,19 @@ class Trainer(ABC):
         report: Reporter,
         processes: Processes,
         interruption: Interruption,
+        save_seconds: float | None = None,
     ) -> None:
         self.network, self.optimizer, self.steps = network, optimizer, steps
         self.run, self.report, self.processes, self.interruption = run, report, processes, interruption
         self.window = Window()
         self.first_step = 0
+        self.finished = False
+        """Whether training ends before its last step; the same in every process."""
+        self.save_seconds = save_seconds
         self.watch = Stopwatch(0, steps)
         self._exit_code = 0
         self._saved_step: int | None = None
+        self._saved_at = time.monotonic()
 
     @abstractmethod
     def take_steps(self, *periodic: Work, stopped: Callable[[], bool] = lambda: False) -> int:
@@ -228,13 +235,16 @@ class Trainer(ABC):
         self.optimizer.load_moments(groups["optimizer"])
         self.window = Window(self.on_device(groups.get("window", {})))
 
-    def finished(self) -> bool:
-        """Whether training ends before its last step; the same in every process."""
-        return False
-
     def save_is_due(self) -> bool:
-        """Whether a checkpoint is due that `schedule` does not plan; rank 0 decides."""
-        return False
+        """Whether the last checkpoint is older than `save_seconds` by rank 0's clock; True once for each."""
+        if (
+            self.save_seconds is None
+            or self.processes.rank != 0
+            or time.monotonic() < self._saved_at + self.save_seconds
+        ):
+            return False
+        self._saved_at = time.monotonic()
+        return True
 
     def after_log(self, record: Record) -> None:  # noqa: B027  optional for subclasses
         """What is done in rank 0 with a line of the metrics besides writing it: nothing by default."""
@@ -255,9 +265,9 @@ class Trainer(ABC):
                 *bar,
                 *self.schedule(),
                 self._listen,
-                stopped=lambda: self._exit_code > 0 or self.finished(),
+                stopped=lambda: self._exit_code > 0 or self.finished,
             )
-        if self._exit_code and taken < self.steps and not self.finished():
+        if self._exit_code and taken < self.steps and not self.finished:
             if self._saved_step != taken:
                 self.save(taken)
             self.report.say(f"stopped after step {taken} of {self.steps}: the same command resumes from there")
