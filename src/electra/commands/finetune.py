@@ -28,9 +28,9 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     Returns:
         The content of scores.json: `scores` of the best model, `main` (the name of the score that selected it),
         `examples` (how many were scored), `baselines` (the scores that it must beat), `warnings` where there are any,
-        `seconds`, `seed` and `step` of the best model, `threshold` where one was tuned, with several seeds `mean`, `deviation` (standard deviation of the sample) and `by_seed`, `failures` of
-        the seeds that were restarted, and `intervals` (low and high of each score) with their `confidence`. A score
-        that cannot be computed is None.
+        `seconds`, `seed` and `step` of the best model, `threshold` where one was tuned, with several seeds `mean`,
+        `deviation` (standard deviation of the sample) and `by_seed`, `failures` of the seeds that were restarted, and
+        `intervals` (low and high of each score) with their `confidence`. A score that cannot be computed is None.
 
     Raises:
         ValueError: invalid input (file and line are named), every seed diverged, or a batch has fewer examples than
