@@ -18,7 +18,7 @@ from rich.text import Text
 
 from electra.batch import Batch, Row
 from electra.commands.pretrain import PretrainConfig, pretrain
-from electra.commands.quickstart import QuickstartConfig
+from electra.commands.quickstart_config import QuickstartConfig
 from electra.config import ElectraConfig
 from electra.data.corpus.python_docs import gather
 from electra.files.atomic import write_text, writing_folder
