@@ -211,8 +211,8 @@ class ElectraModel(ElectraPreTrainedModel):
         if inputs_embeds is None:
             # hooks on the table of word vectors, such as captum's, see [B, L] as in transformers
             inputs_embeds = self.embeddings.word_embeddings(batch.layout.unflatten(batch.input_ids))
-        words = inputs_embeds.flatten(0, -2)
-        hidden = self.embeddings(words, batch.token_type_ids, batch.position_ids, batch.layout)
+        types, positions = (batch.layout.unflatten(t) for t in (batch.token_type_ids, batch.position_ids))
+        hidden = self.embeddings(inputs_embeds, types, positions, batch.layout).flatten(0, -2)
         context = context or ForwardContext(batch.layout, causal=self.config.is_decoder)
         padding = 0
         if context.layout.grid is None and not context.keep_hidden_states:
@@ -249,7 +249,8 @@ class ElectraModel(ElectraPreTrainedModel):
         batch = self.batch(*inputs, past=cache.get_seq_length() if cache is not None else 0)
         context = ForwardContext(
             batch.layout,
-            causal=config.is_decoder,
+            # a mask for each query says all of what a decoder may attend to, as in transformers
+            causal=config.is_decoder and not (batch.layout.mask is not None and batch.layout.mask.dim() == 4),
             eager=config._attn_implementation == "eager" and batch.layout.grid is not None,
             keep_attentions=config.output_attentions if output_attentions is None else output_attentions,
             keep_hidden_states=self._hidden_state_numbers(output_hidden_states),

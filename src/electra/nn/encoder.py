@@ -30,9 +30,13 @@ class ElectraEmbeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.register_load_state_dict_pre_hook(_without_old_buffers)  # type: ignore[no-untyped-call]
 
     def forward(self, words: Tensor, token_type_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
-        """Word vectors [T, E], types and positions int64 [T] -> [T, E]."""
+        """Word vectors [B, L, E] or [T, E], types and positions int64 [B, L] or [T] -> as the word vectors.
+
+        Padded batches come as [B, L, E], so that hooks on this module see what they see in transformers.
+        """
         summed = words + self.token_type_embeddings(token_type_ids) + self.position_embeddings(position_ids)
         return _dropped(self.dropout, self.LayerNorm(summed), layout)
 
@@ -178,8 +182,14 @@ class ElectraEncoder(nn.Module):
         return hidden
 
 
+def _without_old_buffers(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Remove buffers that transformers 4 saved with the embeddings, from a state dict that is about to be loaded."""
+    for name in ("position_ids", "token_type_ids"):
+        state.pop(prefix + name, None)
+
+
 def _dropped(dropout: nn.Dropout, values: Tensor, layout: Layout) -> Tensor:
-    """Dropout of [T, …]. In evaluation the module is called all the same, for its hooks."""
+    """Dropout of [T, …] or [B, L, …]. In evaluation the module is called all the same, for its hooks."""
     # the module's own mode counts: with Monte Carlo dropout it trains inside a network that does not
     dropped: Tensor = drop(dropout, values, layout) if dropout.training else dropout(values)
     return dropped

@@ -1,4 +1,4 @@
-"""Masked language modelling, the objective that replaced-token detection is measured against: one network guesses."""
+"""Masked language modeling, the objective that replaced-token detection is compared with: one network predicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from electra.objective.replaced_token_detection import SpecialTokens, special_id
 
 @dataclass
 class MaskedLanguageModelingOutput:
-    """loss: [].  generator_logits: [M, V] at the masked positions.  masked: what was masked."""
+    """loss: [].  generator_logits: [M, V] at the masked positions.  masked: the masked tokens."""
 
     loss: Tensor
     generator_logits: Tensor
@@ -23,26 +23,39 @@ class MaskedLanguageModelingOutput:
 
     @property
     def generator_loss(self) -> Tensor:
-        """The loss, as it is called where there is another one."""
+        """The loss, by its name in replaced-token detection."""
         return self.loss
 
 
 class MaskedLanguageModeling(nn.Module):
-    """A network that learns to guess masked tokens, masked and weighted as ELECTRA's generator learns it.
+    """A network that is trained to predict masked tokens, with the masking and the loss of ELECTRA's generator.
 
     (google-research/electra run_pretraining.py with electra_objective=False: the encoder of the discriminator's size.)
-
-    generator: an ElectraForMaskedLM.  masking: which tokens are masked.  tokenizer: knows the special tokens.
     """
 
     def __init__(self, generator: Any, *, masking: Masking, tokenizer: SpecialTokens) -> None:
+        """Put a network and its masking together.
+
+        Args:
+            generator: an ElectraForMaskedLM.
+            masking: which tokens are masked.
+            tokenizer: knows the special tokens.
+        """
         super().__init__()
         self.generator = generator
         self.masking = masking
         self.mask_token_id, self.special_token_ids = special_ids_of(tokenizer)
 
     def forward(self, batch: Batch, *, masked: MaskedTokens) -> MaskedLanguageModelingOutput:
-        """A batch, and what of it is masked."""
+        """Predict the masked tokens.
+
+        Args:
+            batch: of T tokens.
+            masked: M of them.
+
+        Returns:
+            The loss and the scores of the vocabulary.
+        """
         hidden = self.generator.electra.encode(batch.replace_ids(masked.input_ids))
         logits = self.generator.predict_words(hidden[masked.positions])
         loss = weighted_token_loss(logits, masked.original_ids, masked.weights)

@@ -1,4 +1,4 @@
-"""Which tokens the generator has to guess."""
+"""Masking: which tokens the generator has to predict."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from torch import Tensor
 
 from electra.batch import Batch
 from electra.objective.whole_words import choose_words
+from electra.validation import is_number, require, require_count
 
 
 @dataclass(frozen=True)
 class MaskedTokens:
-    """A batch with M of its T tokens chosen.
+    """M of the T tokens of a batch, masked.
 
-    input_ids: int64 [T], what the generator sees.  positions: int64 [M], which tokens it has to guess.
+    input_ids: int64 [T], what the generator reads.  positions: int64 [M], the tokens that it has to predict.
     original_ids: int64 [M].  weights: float32 [M], 0 where a slot is unused.
-    uniforms: float32 [M] in [0, 1), from which the generator's samples are drawn.
+    uniforms: float32 [M] in [0, 1), the random numbers of the generator's samples.
     """
 
     input_ids: Tensor
@@ -28,6 +29,7 @@ class MaskedTokens:
     uniforms: Tensor
 
     def to(self, device: torch.device | str) -> MaskedTokens:
+        """The same on another device."""
         return MaskedTokens(*(tensor.to(device, non_blocking=True) for tensor in self._tensors()))
 
     def pin_memory(self) -> MaskedTokens:
@@ -40,15 +42,23 @@ class MaskedTokens:
 
 @dataclass(frozen=True)
 class Masking:
-    """The masking law of google-research/electra pretrain/pretrain_helpers.py, mask().
+    """The masking strategy of google-research/electra pretrain/pretrain_helpers.py, mask().
 
-    Of a row of n real tokens, k = max(1, min(max_predictions, round(fraction * n))) are chosen among those that are
-    not special (rounding half to even); each is shown as [MASK] with probability `mask_token_probability`, else as it
-    is. All k are predicted. Google's code draws the k positions with replacement, so that 7 to 12 % of the positions
-    are drawn twice; here they are distinct unless `with_replacement`.
+    Of a sequence of n tokens, k = max(1, min(max_predictions, round(fraction * n))) are chosen among those that are
+    not special (rounding half to even); each becomes [MASK] with probability `mask_token_probability`, else it stays as
+    it is. All k are predicted. Google's code samples the k positions with replacement, so that 7 to 12 % of them are
+    sampled twice; here they are distinct unless `with_replacement`.
 
-    continuations: bool [V], which ids continue the word of the token before (pieces with ##); with it, whole words are
-    chosen, as many as fit into the k tokens (`choose_words`).
+    Args:
+        fraction: of a sequence's tokens that are chosen, above 0 and at most 1.
+        mask_token_probability: that a chosen token becomes [MASK], above 0 and at most 1.
+        max_predictions: the most tokens of a sequence that are chosen. None: any number.
+        with_replacement: sample positions as Google's code does.
+        continuations: bool [V], which ids continue the word of the token before (pieces with ##). With it, whole words
+            are chosen, as many as fit into the k tokens (`choose_words`).
+
+    Raises:
+        ValueError: a value is out of its range, or `continuations` is given with `with_replacement`.
     """
 
     fraction: float = 0.15
@@ -59,12 +69,12 @@ class Masking:
 
     def __post_init__(self) -> None:
         for name in ("fraction", "mask_token_probability"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0 and at most 1")
-        if self.max_predictions is not None and self.max_predictions < 1:
-            raise ValueError(f"max_predictions is {self.max_predictions}: it must be at least 1")
+            value = getattr(self, name)
+            require(is_number(value) and 0 < value <= 1, name, value, "a number above 0 and at most 1")
+        if self.max_predictions is not None:
+            require_count("max_predictions", self.max_predictions)
         if self.with_replacement and self.continuations is not None:
-            raise ValueError("continuations and with_replacement=True: Google's draw takes tokens, not whole words")
+            raise ValueError("continuations and with_replacement=True: with replacement tokens are chosen, not words")
 
     def __call__(
         self,
@@ -74,13 +84,19 @@ class Masking:
         mask_token_id: int,
         continues: Tensor | None = None,
     ) -> MaskedTokens:
-        """Choose. uniforms: float32 [T, 3] in [0, 1), of which each row uses its own tokens' alone.
+        """Choose tokens and mask them. Sequences do not affect one another, so each is masked alike in any batch.
 
-        continues: bool [T], which tokens belong to the word of the token before, for text whose word boundaries are
-        known from elsewhere (Chinese, for one); by default what `continuations` says of their ids.
+        Args:
+            batch: of T tokens.
+            uniforms: float32 [T, 3] in [0, 1). Column 0 chooses the positions, column 1 says whether one becomes
+                [MASK], column 2 goes to the sampler.
+            special_ids: ids that are never chosen.
+            mask_token_id: the id of [MASK].
+            continues: bool [T], which tokens belong to the word of the token before, for text whose word boundaries are
+                known from elsewhere (Chinese, for one). Default: by `continuations` and the tokens' ids.
 
-        Column 0 chooses the positions, column 1 says whether one is shown as [MASK], column 2 goes to the sampler.
-        Rows do not affect one another, so a row is masked alike in any batch.
+        Raises:
+            ValueError: uniforms or continues has the wrong shape or dtype.
         """
         ids, layout = batch.input_ids, batch.layout
         if uniforms.shape != (len(ids), 3):
@@ -108,7 +124,7 @@ class Masking:
 
     def _checked(self, continues: Tensor, ids: Tensor) -> Tensor:
         if self.with_replacement:
-            raise ValueError("continues and with_replacement=True: Google's draw takes tokens, not whole words")
+            raise ValueError("continues and with_replacement=True: with replacement tokens are chosen, not words")
         if continues.shape != ids.shape or continues.dtype != torch.bool:
             raise ValueError(
                 f"continues is {continues.dtype} {list(continues.shape)}: it must be bool [{len(ids)}], one a token"
@@ -116,7 +132,7 @@ class Masking:
         return continues
 
     def _counts(self, real: Tensor, row: Tensor, rows: int) -> Tensor:
-        """How many tokens to choose: real bool [T] -> int64 [B]"""
+        """How many tokens of each sequence to choose: real bool [T], row int64 [T] -> int64 [B]."""
         lengths = torch.zeros(rows, dtype=torch.int64, device=row.device).index_add_(0, row, real.long())
         counts = (lengths.double() * self.fraction).round().long()
         return counts.clamp(min=1, max=self.max_predictions)
@@ -125,8 +141,8 @@ class Masking:
     def _distinct(
         draws: Tensor, candidate: Tensor, row: Tensor, counts: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The candidates with the smallest draws of each row: positions [M] in order, and whose uniforms they use."""
-        # one sort by row and draw: of multiples of 2**-24, as draws are, the sum is exact
+        """Of each sequence the candidates with the smallest draws: positions [M], and the tokens whose uniforms they use."""
+        # one sort by sequence and draw: draws are multiples of 2**-24, so that the sum is exact
         order = (4 * row.double() + draws.masked_fill(~candidate, 2.0)).argsort(stable=True)
         rank = torch.arange(len(row), device=row.device) - first[row]
         chosen = order[(rank < counts[row]) & candidate[order]].sort().values
@@ -136,7 +152,7 @@ class Masking:
     def _with_replacement(
         draws: Tensor, candidate: Tensor, row: Tensor, counts: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Google's draw: slot j of a row uses the row's j-th uniforms and may hit a position again."""
+        """As in Google's code: slot j of a sequence uses its j-th uniforms and may choose a position again."""
         places = candidate.nonzero().squeeze(1)
         available = torch.zeros_like(counts).index_add_(0, row[places], torch.ones_like(places))
         begins = available.cumsum(0) - available

@@ -1,4 +1,4 @@
-"""Replaced token detection: the generator corrupts, the discriminator says where (Clark et al. 2020, section 2)."""
+"""Replaced-token detection: a generator corrupts tokens, the discriminator finds them (Clark et al. 2020)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from electra.batch import Batch
 from electra.nn.heads import replaced_token_loss, weighted_token_loss
 from electra.objective.masking import MaskedTokens, Masking
+from electra.validation import require_positive
 
 # The published English vocabulary (30,522 pieces): [CLS], [SEP], [MASK].
 _ENGLISH = (30522, (101, 102, 103), 103)
 
 
 class SpecialTokens(Protocol):
-    """What is asked of a tokenizer here."""
+    """The part of a tokenizer that is used here."""
 
     @property
     def mask_token_id(self) -> int | None: ...
@@ -32,9 +33,9 @@ class SpecialTokens(Protocol):
 class ReplacedTokenDetectionOutput:
     """loss = generator_weight * generator_loss + discriminator_weight * discriminator_loss, all [].
 
-    corrupted_ids, labels: int64 [T], what the discriminator sees and whether it differs from the text (1) or not.
+    corrupted_ids, labels: int64 [T], the discriminator's input, and 1 where it differs from the text, else 0.
     generator_logits: [M, V] at the masked positions.  discriminator_logits: [T].  sampled_ids: int64 [M].
-    masked: what was masked.  All are flat, rows after one another, also where a grid came in.
+    masked: the masked tokens.  All are flat, sequences one after another, for padded inputs too.
     """
 
     loss: Tensor
@@ -49,18 +50,18 @@ class ReplacedTokenDetectionOutput:
 
 
 class ReplacedTokenDetection(nn.Module):
-    """A generator and a discriminator, trained together.
+    """A generator and a discriminator, trained together by replaced-token detection.
 
-    generator: an ElectraForMaskedLM.  discriminator: an ElectraForPreTraining.  From here on they share the word,
-    position and type embeddings and the LayerNorm after them (Google's code: one scope, electra/embeddings), so the
-    generator's `embedding_size`, `vocab_size`, `max_position_embeddings` and `type_vocab_size` must be the
-    discriminator's: else a ValueError names what differs.
-    untied: the generator keeps embeddings of its own (Google's untied_generator_embeddings); then only `vocab_size`
-    must be the same.
-    discriminator_weight, generator_weight: 50 and 1 in the paper.  temperature: of the generator's samples.
-    masking: the law by which `forward` masks when it is not told what is masked.
-    tokenizer, or mask_token_id and special_token_ids (those never masked): needed for that, but for the published
-    English vocabulary.
+    The two share the word, position and type embeddings and the LayerNorm after them (Google's code: one scope,
+    electra/embeddings), unless `untied`.
+
+    Example:
+        >>> import torch
+        >>> from electra import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, ReplacedTokenDetection
+        >>> config = ElectraConfig.preset("tiny")
+        >>> pair = ReplacedTokenDetection(ElectraForMaskedLM(config.generator()), ElectraForPreTraining(config))
+        >>> pair(torch.tensor([[101, 2023, 2003, 2204, 102]])).loss.shape
+        torch.Size([])
     """
 
     def __init__(
@@ -77,10 +78,28 @@ class ReplacedTokenDetection(nn.Module):
         mask_token_id: int | None = None,
         special_token_ids: Sequence[int] | None = None,
     ) -> None:
+        """Put two networks together. From here on they share their embeddings, unless `untied`.
+
+        Args:
+            generator: an ElectraForMaskedLM.
+            discriminator: an ElectraForPreTraining.
+            untied: the generator keeps its own embeddings (Google's untied_generator_embeddings).
+            discriminator_weight: of its loss in the sum; 50 in the paper.
+            generator_weight: of its loss in the sum; 1 in the paper.
+            temperature: of the generator's samples.
+            masking: the strategy by which `forward` masks if `masked` is not given. Default: the paper's.
+            tokenizer: knows [MASK] and the tokens that are never masked. Needed for masking, unless the vocabulary is
+                the published English one or the next two are given.
+            mask_token_id: the id of [MASK].
+            special_token_ids: ids that are never masked.
+
+        Raises:
+            ValueError: the configurations differ in a size that has to be the same: `vocab_size`, and if embeddings are
+                shared `embedding_size`, `max_position_embeddings` and `type_vocab_size`; or temperature is not above 0.
+        """
         super().__init__()
-        _check_fit(generator.config, discriminator.config, untied)
-        if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}: it must be above 0")
+        _check_sizes(generator.config, discriminator.config, untied)
+        require_positive("temperature", temperature)
         self.generator = generator
         self.discriminator = discriminator
         self.discriminator_weight = discriminator_weight
@@ -95,7 +114,7 @@ class ReplacedTokenDetection(nn.Module):
             self.share_embeddings()
 
     def share_embeddings(self) -> None:
-        """Make the generator's embeddings the discriminator's."""
+        """Let the generator use the discriminator's embeddings; needed again after both were resized."""
         own, shared = self.generator.electra.embeddings, self.discriminator.electra.embeddings
         for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
             getattr(own, name).weight = getattr(shared, name).weight
@@ -111,11 +130,22 @@ class ReplacedTokenDetection(nn.Module):
         masked: MaskedTokens | None = None,
         sampled_ids: Tensor | None = None,
     ) -> ReplacedTokenDetectionOutput:
-        """Ids [B, L] with mask and types as the models take them, or a Batch.
+        """Mask, let the generator fill in, and let the discriminator find what was replaced.
 
-        masked: what is masked; by default drawn here, from torch's random numbers.
-        sampled_ids: int64 [M], what the generator is taken to have said; by default sampled.
+        Args:
+            input_ids: int64 or int32 [B, L], or a `Batch` of T tokens.
+            attention_mask: [B, L], 1 for tokens and 0 for padding. Default: every token counts.
+            token_type_ids: int64 [B, L]. Default: 0.
+            masked: the masked tokens. Default: chosen here, with torch's random numbers.
+            sampled_ids: int64 [M], in place of the generator's samples.
+
+        Returns:
+            The losses, and what they were computed from.
+
+        Raises:
+            ValueError: an argument cannot be read, [MASK] is unknown, or one of the two networks was resized.
         """
+        self._check_shared()
         batch: Batch = self.discriminator.electra.batch(input_ids, attention_mask, token_type_ids)
         if masked is None:
             masked = self.mask(batch)
@@ -142,7 +172,15 @@ class ReplacedTokenDetection(nn.Module):
         )
 
     def mask(self, batch: Batch, uniforms: Tensor | None = None) -> MaskedTokens:
-        """Mask a batch; uniforms: float32 [T, 3], by default from torch's random numbers."""
+        """Choose the masked tokens of a batch.
+
+        Args:
+            batch: of T tokens.
+            uniforms: float32 [T, 3] in [0, 1). Default: torch's random numbers.
+
+        Raises:
+            ValueError: the id of [MASK] is unknown.
+        """
         if self.mask_token_id is None:
             raise ValueError(
                 f"which id is [MASK] in this vocabulary of {self.discriminator.config.vocab_size}? Give "
@@ -152,12 +190,33 @@ class ReplacedTokenDetection(nn.Module):
             uniforms = torch.rand(len(batch.input_ids), 3, device=batch.device)
         return self.masking(batch, uniforms, self.special_token_ids, self.mask_token_id)
 
+    def _check_shared(self) -> None:
+        """Refuse networks of which one was resized after they were put together."""
+        _check_sizes(self.generator.config, self.discriminator.config, self.untied)
+        words = (half.electra.embeddings.word_embeddings for half in (self.generator, self.discriminator))
+        first, second = (embeddings.weight for embeddings in words)
+        # sharded parameters are objects of their own, and share what they hold all the same
+        plain = type(first) is nn.Parameter and type(second) is nn.Parameter
+        if not self.untied and plain and first is not second:
+            raise ValueError(
+                "generator and discriminator no longer share their embeddings: call share_embeddings(), or give "
+                "untied=True"
+            )
+
 
 def sample(logits: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-    """One token for each position, from softmax(logits / temperature): [M, V], uniforms [M] -> int64 [M].
+    """Sample a token for each position from softmax(logits / temperature).
 
-    By inverting the distribution function, in float32: in distribution the Gumbel draw of Google's code, with one
-    random number for each position in place of V, which half precision cannot spoil.
+    The distribution function is inverted, in float32: the same distribution as the Gumbel samples of Google's code,
+    with one random number for each position in place of V, and without the error of half precision.
+
+    Args:
+        logits: [M, V].
+        uniforms: float32 [M] in [0, 1).
+        temperature: above 0.
+
+    Returns:
+        int64 [M].
     """
     scaled = logits.float() if temperature == 1.0 else logits.float() / temperature
     reached = scaled.softmax(-1).cumsum_(-1)
@@ -166,10 +225,18 @@ def sample(logits: Tensor, uniforms: Tensor, temperature: float = 1.0) -> Tensor
 
 
 def replace_tokens(input_ids: Tensor, masked: MaskedTokens, sampled_ids: Tensor) -> Tensor:
-    """The text with the samples in the masked places: int64 [T].
+    """The text with the samples at the masked positions.
 
-    A place that was drawn several times gets the floor of the samples' mean, as in Google's code
-    (pretrain_helpers.py, scatter_update); where places are distinct that is the sample.
+    A position that was chosen several times gets the floor of its samples' mean, as in Google's code
+    (pretrain_helpers.py, scatter_update); for distinct positions that is the sample.
+
+    Args:
+        input_ids: int64 [T].
+        masked: the M masked tokens.
+        sampled_ids: int64 [M].
+
+    Returns:
+        int64 [T].
     """
     used = (masked.weights > 0).long()
     count = torch.zeros_like(input_ids).index_add_(0, masked.positions, used)
@@ -177,7 +244,7 @@ def replace_tokens(input_ids: Tensor, masked: MaskedTokens, sampled_ids: Tensor)
     return torch.where(count > 0, total // count.clamp(min=1), input_ids)
 
 
-def _check_fit(generator: Any, discriminator: Any, untied: bool) -> None:
+def _check_sizes(generator: Any, discriminator: Any, untied: bool) -> None:
     shared = ("embedding_size", "vocab_size", "max_position_embeddings", "type_vocab_size")
     for name in ("vocab_size",) if untied else shared:
         ours, theirs = getattr(generator, name), getattr(discriminator, name)
@@ -193,7 +260,7 @@ def _check_fit(generator: Any, discriminator: Any, untied: bool) -> None:
 
 
 def special_ids_of(tokenizer: SpecialTokens) -> tuple[int | None, tuple[int, ...]]:
-    """Which id is [MASK], and which are never masked."""
+    """The id of [MASK], and the ids that are never masked."""
     named = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
     return tokenizer.mask_token_id, tuple(i for i in named if i is not None)
 
@@ -205,5 +272,5 @@ def _special_ids(
         return special_ids_of(tokenizer)
     if mask_token_id is None and vocab_size == _ENGLISH[0]:
         return _ENGLISH[2], _ENGLISH[1]
-    given = () if special is None else tuple(special)
-    return mask_token_id, given if mask_token_id is None else tuple({*given, mask_token_id})
+    never_masked = () if special is None else tuple(special)
+    return mask_token_id, never_masked if mask_token_id is None else tuple({*never_masked, mask_token_id})

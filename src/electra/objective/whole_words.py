@@ -1,4 +1,4 @@
-"""Which words the generator has to guess, where it guesses whole ones."""
+"""Whole-word masking: which words the generator has to predict."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from torch import Tensor
 def choose_words(
     draws: Tensor, candidate: Tensor, row: Tensor, counts: Tensor, continues: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """As many words of each row as fit into its count of tokens: positions [M] in order, and whose uniforms they use.
+    """Choose as many words of each sequence as fit into its number of tokens.
 
-    In the order of their first tokens' draws, every word is taken that has no more tokens than are left of the count;
-    the others are passed over (google-research/bert create_pretraining_data.py, whole word masking). A word longer than
-    the whole count would never be guessed: its tokens are words of their own here, so that text without spaces is
-    masked too.
+    In the order of their first tokens' draws, every word is taken that has no more tokens than are left; the others are
+    skipped (google-research/bert create_pretraining_data.py, whole word masking). A word longer than the whole number
+    would never be chosen: its tokens count as words here, so that text without spaces is masked too.
 
-    draws: float32 [T].  candidate: bool [T], what may be chosen.  row: int64 [T].  counts: int64 [B].
-    continues: bool [T], tokens that belong to the word of the token before; after one that may not be chosen, or at the
-    beginning of a row, it begins a word all the same.
+    Args:
+        draws: float32 [T], a random number for each token.
+        candidate: bool [T], which tokens may be chosen.
+        row: int64 [T], the sequence of each token.
+        counts: int64 [B], how many tokens of each sequence to choose.
+        continues: bool [T], which tokens belong to the word of the token before; after a token that may not be chosen,
+            and at the beginning of a sequence, a token starts a word all the same.
+
+    Returns:
+        The positions, int64 [M] in order, and the tokens whose uniforms they use, the same.
     """
     before = candidate.roll(1) & (row == row.roll(1))
     if len(row):
@@ -34,15 +40,15 @@ def choose_words(
 
 
 def _sizes(word: Tensor, candidate: Tensor) -> Tensor:
-    """How many tokens each word has: int64 [W], one more than none."""
+    """How many tokens each word has: int64 [W], at least one entry."""
     return torch.bincount(word[candidate], minlength=1)
 
 
 def _fitting(draws: Tensor, row: Tensor, sizes: Tensor, counts: Tensor) -> Tensor:
-    """Words [W] of rows [W], one at a time by their draws, as long as they fit: bool [W].
+    """Which words fit, taken one at a time by their draws: draws, row and sizes [W], counts [B] -> bool [W].
 
-    All rows at once: of the words that still fit, a pass takes those up to where the count is reached; what is longer
-    than what is then left can never fit again. As many passes as words differ in size, at most.
+    All sequences at once: of the words that still fit, a pass takes those up to where the count is reached; a word that
+    is longer than what is then left can never fit again. At most as many passes as words differ in size.
     """
     order = draws.argsort(stable=True)
     order = order[row[order].argsort(stable=True)]
