@@ -141,7 +141,7 @@ class Masking:
     def _distinct(
         draws: Tensor, candidate: Tensor, row: Tensor, counts: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The candidates with the smallest draws of each sequence: positions [M], and the tokens with their uniforms."""
+        """The candidates with the smallest draws of each sequence: positions [M], and whose uniforms they use."""
         # one sort by sequence and draw: draws are multiples of 2**-24, so that the sum is exact
         order = (4 * row.double() + draws.masked_fill(~candidate, 2.0)).argsort(stable=True)
         rank = torch.arange(len(row), device=row.device) - first[row]
