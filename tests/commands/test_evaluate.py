@@ -141,10 +141,11 @@ def test_a_page_of_the_answers(folders: Path, data: Path, tmp_path: Path) -> Non
     for words in ("Scores", "Comparison with another model", "Confusion matrix", "By label", "Calibration", "Examples"):
         assert f"<h2>{words}</h2>" in text
     assert f"McNemar&#39;s, exact: p = {found['comparison']['p']:.3g}" in text
-    assert len(re.findall(r"eval\.jsonl:\d+ · predicted", text)) == 8
+    assert len(re.findall(r"eval\.jsonl:\d+ \(e\d+\) · predicted", text)) == 8
     tags = Tags(text)
     assert tags.open == []
     assert "<svg" in text
+    assert " examples per second." in text
 
 
 def test_a_model_is_scored_as_it_was_fitted_and_what_is_given_wins(folders: Path, data: Path, tmp_path: Path) -> None:

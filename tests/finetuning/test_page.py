@@ -106,7 +106,8 @@ def test_every_task_has_a_page_and_is_scored_again_as_it_was(folder: Path, tmp_p
     tags = Tags(text)
     assert tags.open == []
     assert "script" not in tags.seen
-    assert text.count("<svg") >= 3 + len(found["scores"])
+    curves_of_scores = len(found["scores"]) if options["epochs"] > 1 else 0  # one evaluation is no curve
+    assert text.count("<svg") >= 3 + curves_of_scores
     assert len(text) < 400_000
 
     def evaluated(**given: Any) -> tuple[dict[str, Any], list[Any]]:

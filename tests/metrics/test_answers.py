@@ -110,6 +110,6 @@ def test_every_question_with_an_answer_is_answered() -> None:
 
 
 def test_google_s_threshold_of_the_joint_head() -> None:
-    assert JointQuestionAnswering().no_answer_threshold == -2.75
+    assert JointQuestionAnswering().for_scoring().no_answer_threshold == -2.75
     odds = JointQuestionAnswering().no_answer_odds(1 / (1 + math.exp(2.0)), 0.3)
     assert odds == pytest.approx(-2.0)

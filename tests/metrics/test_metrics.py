@@ -250,3 +250,14 @@ def test_the_worst_scores_have_room_above() -> None:
 
 def test_numbers_have_no_best_score() -> None:
     assert intervals(NumberOutcomes(np.arange(9.0), np.arange(9.0)), resamples=20)["pearson"] == pytest.approx((1, 1))
+
+
+def test_the_matrix_of_entities_counts_what_the_table_counts() -> None:
+    expected = [["B-X", "I-X", "O", "B-Y"], ["B-Y", "O", "O"]]
+    predicted = [["B-X", "I-X", "O", "B-X"], ["O", "B-Y", "I-Y"]]
+    outcomes = EntityOutcomes(predicted, expected)
+    names, counts = outcomes.confusion_matrix()
+    assert names == ("O", "X", "Y")
+    assert counts.tolist() == [[0, 0, 1], [0, 1, 0], [1, 1, 0]]
+    support = {name: int(row["support"]) for name, row in outcomes.by_class().items()}
+    assert dict(zip(names, counts.sum(1).tolist(), strict=True)) == {"O": 1, **support}

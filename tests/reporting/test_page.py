@@ -242,3 +242,17 @@ def test_a_plain_string_among_the_parts_is_text() -> None:
 
 def test_spaces_at_the_ends_of_a_text_are_kept() -> None:
     assert marked(" a b ", [Mark(3, 5)]) == ' a <span class="expected" title="">b </span>'
+
+
+def test_a_row_of_a_matrix_has_its_total() -> None:
+    shown = matrix(["a", "b"], [[3, 1], [0, 1200]], rows="expected", columns="predicted")
+    assert re.findall(r'<td class="number">([\d,]+)</td></tr>', shown) == ["4", "1,200"]
+
+
+def test_the_area_of_a_point_is_its_weight() -> None:
+    points = [(0.1, 0.1), (0.9, 0.9)]
+    drawn, even, plain = (
+        svg(Chart("bins", [Line("bins", points, weights=weights)])) for weights in ([1.0, 100.0], [1.0, 1.0], [])
+    )
+    assert drawn != even
+    assert len(drawn) > len(even) > len(plain), "two sizes of points, one, none"

@@ -344,9 +344,20 @@ def _write_page(config: EvaluateConfig, result: Mapping[str, Any], evaluated: Ev
     from electra.files.atomic import write_text
 
     assert config.html is not None
-    places = [f"{record.source.name}:{record.line}" for record in evaluated.labelled.records]
-    answered = Answered(evaluated.task, evaluated.labelled.examples, evaluated.answers, evaluated.outcomes, places)
-    write_text(config.html, evaluation_page(result, answered, evaluated.data, config.confidence))
+    places = [
+        f"{record.source.name}:{record.line}" + (f" ({record.values['id']})" if "id" in record.values else "")
+        for record in evaluated.labelled.records
+    ]
+    answered = Answered(
+        evaluated.task,
+        evaluated.labelled.examples,
+        evaluated.answers,
+        evaluated.outcomes,
+        places,
+        evaluated.labelled.skipped,
+    )
+    page = evaluation_page(result, answered, evaluated.data, config.confidence, evaluated.seconds)
+    write_text(config.html, page)
 
 
 def _without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:

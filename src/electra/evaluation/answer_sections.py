@@ -42,7 +42,8 @@ class Answered:
     """The answers of a model to labelled examples.
 
     Attributes:
-        places: the file and line of each example, as `file:line`.
+        places: the file and line of each example, as `file:line`, and its id if it has one.
+        skipped: the error of each example that was left out.
     """
 
     task: LabelledTask[Any]
@@ -50,6 +51,7 @@ class Answered:
     answers: Sequence[Any]
     outcomes: Outcomes
     places: Sequence[str]
+    skipped: Sequence[str] = ()
 
 
 def scores_section(
@@ -78,7 +80,9 @@ def scores_section(
     return section("Scores", [table(("score", "value", f"{percent} from", "to", *columns), rows)], note=note)
 
 
-def evaluation_page(result: Mapping[str, Any], answered: Answered, data: Mapping[str, Any], confidence: float) -> str:
+def evaluation_page(
+    result: Mapping[str, Any], answered: Answered, data: Mapping[str, Any], confidence: float, seconds: float
+) -> str:
     """The page of an evaluation.
 
     Args:
@@ -86,12 +90,17 @@ def evaluation_page(result: Mapping[str, Any], answered: Answered, data: Mapping
         answered: the answers.
         data: the summary of the examples, see `summary`.
         confidence: of the intervals.
+        seconds: that the answers took.
     """
+    speed = f"{result['examples'] / max(seconds, 1e-9):,.0f} examples per second"
     parts = [
-        paragraph(f"{result['model']}, {result['task']}: {result['examples']:,} examples of {result['data']}."),
+        paragraph(
+            f"{result['model']}, {result['task']}: {result['examples']:,} examples of {result['data']}, {speed}."
+        ),
         scores_section(result["scores"], result["intervals"], result.get("baselines"), confidence=confidence),
         _comparison(result.get("comparison"), confidence),
         *sections(answered),
+        skipped_section(answered.skipped),
         data_section({"examples": data}, answered.task.max_length),
     ]
     return page(f"Evaluation: {Path(result['model']).name}", parts)
@@ -106,6 +115,13 @@ def sections(answered: Answered) -> list[str]:
         _numbers(answered),
         _worst(answered),
     ]
+
+
+def skipped_section(skipped: Sequence[str]) -> str:
+    """The examples that were left out, with their errors."""
+    rows = [(number, error) for number, error in enumerate(skipped[:MOST_CASES], start=1)]
+    note = f"{len(skipped):,} invalid examples" + (f", the first {MOST_CASES}" if len(skipped) > MOST_CASES else "")
+    return section("Left out", [table(("", "error"), rows)] if rows else [], note=note)
 
 
 def data_section(parts: Mapping[str, Mapping[str, Any]], length: int) -> str:
@@ -149,7 +165,7 @@ def _confusion(outcomes: Outcomes) -> str:
     drawn = matrix(names, counts.tolist(), rows="expected", columns="predicted") if len(names) <= MOST_LABELS else ""
     pairs = _most_confused(names, counts) if len(names) > 2 else []
     frequent = table(("expected", "predicted", "count"), pairs, caption="the most frequent confusions") if pairs else ""
-    return section("Confusion matrix", [drawn, frequent], note="rows: the expected label, columns: the predicted one")
+    return section("Confusion matrix", [drawn, frequent], note=outcomes.confusion_note)
 
 
 def _most_confused(names: Sequence[str], counts: np.ndarray) -> list[tuple[str, str, int]]:
@@ -182,8 +198,15 @@ def _calibration(answered: Answered) -> str:
 def _reliability(measured: Calibration) -> Chart:
     """The reliability diagram."""
     points = [(mean, accuracy) for _, mean, accuracy in measured.bins()]
-    lines = [Line("this model", points), Line("calibrated", [(0.0, 0.0), (1.0, 1.0)], 1, dashed=True)]
-    return Chart("Accuracy", lines, x="probability", y_range=(-0.03, 1.03), note="below the line: overconfident")
+    weights = [float(count) for count, _, _ in measured.bins()]
+    lines = [Line("this model", points, weights=weights), Line("calibrated", [(0.0, 0.0), (1.0, 1.0)], 1, dashed=True)]
+    return Chart(
+        "Accuracy",
+        lines,
+        x="probability",
+        y_range=(-0.03, 1.03),
+        note="below the line: overconfident; the area of a point is the number of answers",
+    )
 
 
 def _numbers(answered: Answered) -> str:

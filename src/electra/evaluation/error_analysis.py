@@ -125,7 +125,8 @@ def _(task: QuestionAnswering, example: Any, answer: Any, correct: float) -> Cas
     read, expected = read_question(example), read_answers(example)
     spans = dict.fromkeys((one.start, one.start + len(one.text)) for one in expected)
     marks = [Mark(*span) for span in spans]
-    withheld = answer["no_answer"] > task.no_answer_threshold or not answer["answer"]
+    threshold = math.inf if task.no_answer_threshold is None else task.no_answer_threshold
+    withheld = answer["no_answer"] > threshold or not answer["answer"]
     if not withheld:
         marks.append(Mark(answer["start"], answer["end"], expected=False))
     parts = (Part("question", read.question), Part("context", read.context, tuple(marks)))

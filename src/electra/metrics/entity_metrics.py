@@ -13,7 +13,7 @@ import numpy as np
 from electra.metrics.bootstrap_counts import f1, ratio
 from electra.metrics.tag_schemes import OUTSIDE as OUTSIDE
 from electra.metrics.tag_schemes import Place, TagScheme, begins_entity
-from electra.metrics.task_metrics import REPORT_NAMES, Outcomes, as_floats, confusion_counts
+from electra.metrics.task_metrics import REPORT_NAMES, Outcomes, as_floats
 from electra.validation import import_extra
 
 IOB2_PREFIXES = {"B", "I", "O"}
@@ -25,6 +25,9 @@ class EntityOutcomes(Outcomes):
     """Entities, from tags such as O, B-PER and I-PER for each word of each example."""
 
     main: ClassVar[str] = "f1"
+    confusion_note: ClassVar[str] = (
+        "rows: the expected type of an entity, columns: the type predicted for exactly its words; O: no entity of them"
+    )
 
     predicted: Sequence[Sequence[str]]
     expected: Sequence[Sequence[str]]
@@ -108,10 +111,20 @@ class EntityOutcomes(Outcomes):
         }
 
     def confusion_matrix(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Of the types of entity that the words belong to; O: none."""
-        expected, predicted = ([tag[2:] or tag for tag in chain(*side)] for side in (self.expected, self.predicted))
-        types = sorted({*expected, *predicted}, key=lambda name: (name != OUTSIDE, name))
-        return tuple(types), confusion_counts(expected, predicted, types)
+        """Of the types of entities, counted as in `by_class`; O: no entity of exactly these words: int [K, K]."""
+        scheme = self._strictness().get("scheme")
+        pairs: list[tuple[str, str]] = []
+        for each in zip(self.expected, self.predicted, strict=True):
+            of_expected, of_predicted = (
+                {(start, end): name for name, start, end in _entities(list(tags), scheme)} for tags in each
+            )
+            spans = sorted({*of_expected, *of_predicted})
+            pairs += [(of_expected.get(span, OUTSIDE), of_predicted.get(span, OUTSIDE)) for span in spans]
+        types = [OUTSIDE, *sorted({name for pair in pairs for name in pair} - {OUTSIDE})]
+        counts = np.zeros((len(types), len(types)), dtype=int)
+        for expected, predicted in pairs:
+            counts[types.index(expected), types.index(predicted)] += 1
+        return tuple(types), counts
 
 
 def _begins_inside(places: Sequence[Place]) -> bool:

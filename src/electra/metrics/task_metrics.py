@@ -28,6 +28,8 @@ class Outcomes(ABC):
 
     main: ClassVar[str]
     """The name of the main score, by which models are compared; higher is better."""
+    confusion_note: ClassVar[str] = "rows: the expected label, columns: the predicted one"
+    """How to read the confusion matrix."""
 
     @abstractmethod
     def __len__(self) -> int:

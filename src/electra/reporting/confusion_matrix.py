@@ -25,7 +25,7 @@ class _Cell:
 def matrix(
     names: Sequence[str], counts: Sequence[Sequence[int]], *, rows: str, columns: str, caption: str = ""
 ) -> Markup:
-    """A row and a column for each name; the diagonal has another colour than the other cells.
+    """A row and a column for each name, and the total of each row; the diagonal has a colour of its own.
 
     Args:
         names: K names.
@@ -34,7 +34,7 @@ def matrix(
         columns: what the columns are, such as "predicted".
         caption: a sentence above the table.
     """
-    lines = [{"name": name, "cells": _cells(counts[i], i)} for i, name in enumerate(names)]
+    lines = [{"name": name, "cells": _cells(counts[i], i), "total": sum(counts[i])} for i, name in enumerate(names)]
     sideways = len(names) >= SIDEWAYS
     return render(
         "matrix", names=list(names), lines=lines, rows=rows, columns=columns, caption=caption, sideways=sideways

@@ -39,6 +39,7 @@ class Line:
         dashed: for a reference that the other lines are compared with.
         smooth: draw the moving average over a pale line of the points themselves.
         dots: draw points without a line, a sample of them where there are many.
+        weights: of each point, which its area shows.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Line:
     dashed: bool = False
     smooth: bool = False
     dots: bool = False
+    weights: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ def _draw(chart: Chart, axes: Any) -> None:
             # matplotlib leaves names that begin with _ out of its legends
             name = f"\N{ZERO WIDTH SPACE}{visible(line.name)}" if line.name.startswith("_") else visible(line.name)
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1.5, marker=marker, **style)
+        if line.weights:
+            # the area of a point is its weight: bins of a few examples do not look like those of many
+            sizes = [10 + 290 * weight / max(line.weights) for weight in line.weights]
+            axes.scatter(*zip(*line.points, strict=True), s=sizes, color=style["color"], alpha=0.35, linewidths=0)
     for number, (x, name) in enumerate(chart.marks):
         axes.axvline(x, color=INK, linestyle=":", linewidth=0.9)
         axes.annotate(

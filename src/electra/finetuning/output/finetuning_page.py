@@ -146,7 +146,9 @@ def _seeds(fit: FitFiles) -> str:
 def _curves(fit: FitFiles) -> str:
     if not can_draw():
         return section("Curves", [paragraph(f"{INSTALL}, then `electra report`")])
-    return section("Curves", [curves(_charts(fit))])
+    # a single evaluation is a number in the table above, and no curve
+    charts = [chart for chart in _charts(fit) if any(len(line.points) > 1 for line in chart.lines)]
+    return section("Curves", [curves(charts)])
 
 
 def _charts(fit: FitFiles) -> list[Chart]:
