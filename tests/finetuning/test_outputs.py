@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from electra.commands.finetune import finetune
 from electra.files.output_places import holding_folder
 from electra.finetuning.output import output_folder
 from electra.finetuning.trial import Trial
+from electra.models import ElectraForPreTraining
 from tests.finetuning.toy import examples, settings, write
 
 COMMAND = """
@@ -140,3 +142,21 @@ def test_a_place_that_cannot_be_written(folder: Path, tmp_path: Path, monkeypatc
         finetune(settings(folder, tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["eval.jsonl", "train.jsonl"]
     assert write
+
+
+def test_a_model_of_nan_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    """As a fit from it could only fail, it fails before training with a metric to select by, and else after it."""
+    model = ElectraForPreTraining.from_pretrained(folder)
+    with torch.no_grad():
+        model.electra.encoder.layer[0].output.LayerNorm.bias[0] = float("nan")
+    model.save_pretrained(tmp_path / "nan")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        if (folder / name).exists():
+            shutil.copy(folder / name, tmp_path / "nan" / name)
+    for metric in (None, "accuracy"):
+        config = settings(tmp_path / "nan", tmp_path, metric=metric, restarts=0)
+        with pytest.raises(ValueError, match=r"NaN|nan") as refused:
+            finetune(config)
+        assert "\n" not in str(refused.value)
+        assert not config.output.exists()
+        shutil.rmtree(config.unfinished, ignore_errors=True)
