@@ -67,7 +67,7 @@ class AutoTokenizer(_NotBuilt):
                 ElectraConfig.from_pretrained(name_or_path, **location)
             except ValueError as error:
                 raise ValueError(
-                    f"{error} Its tokenizer is read by ElectraTokenizer.from_pretrained, if it is BERT's WordPiece."
+                    f"{error}. Its tokenizer is read by ElectraTokenizer.from_pretrained, if it is BERT's WordPiece."
                 ) from error
         return ElectraTokenizer.from_pretrained(name_or_path, **options)
 

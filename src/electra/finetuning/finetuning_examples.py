@@ -20,6 +20,7 @@ from electra.labelled.task_presets import NamedTask
 from electra.tasks.catalogue import LABELLED_TASKS
 from electra.tasks.labelled_task import LabelledTask, TrainingItem
 from electra.tasks.task import ExampleError
+from electra.text.special_tokens import check_embeddings
 from electra.text.tokenizer import ElectraTokenizer
 from electra.validation import require_count
 
@@ -85,7 +86,9 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     learnt, notices = _without_overlap(config, learnt, held_out)
     tokenizer = ElectraTokenizer.from_pretrained(config.model)
     learnt, task = _teaching(config, named, learnt, tokenizer)
-    task, more = with_labels_of_model(task, ElectraConfig.from_pretrained(config.model))
+    settings = ElectraConfig.from_pretrained(config.model)
+    check_embeddings(tokenizer, settings.vocab_size)
+    task, more = with_labels_of_model(task, settings)
     items = _arranged(learnt, named).items(task, tokenizer)
     held_out = held_out.usable(task, tokenizer, skip_invalid=config.skip_invalid)
     return Examples(

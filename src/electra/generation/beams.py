@@ -100,6 +100,7 @@ class Beams:
         self._finish(candidates, stopped)
         self.running = Texts(candidates.ids, continued, candidates.beams).take(best)
         self.parents = self.running.beams[..., -1].flatten().long()
+        # once no running text can beat the finished ones, none ever will: scores only fall
         self._can_improve = self._can_improve & self._may_beat_the_finished()
         enough = self._is_finished.all() & (self.plan.options.early_stopping is True)
         self.done = bool(enough | stopped.all() | ~self._can_improve.any())
@@ -108,12 +109,14 @@ class Beams:
         """[B, K, V] -> the best texts of one more token, or sampled ones."""
         beams, vocabulary = scores.shape[1:]
         totals = (scores + self.running.scores[..., None]).flatten(1)
+        # so many that the beams can continue even if every beam's candidates include each possible end
         count = max(2, 1 + len(self.plan.ends)) * beams
         if self.plan.sampled:
             indices = torch.multinomial(totals.softmax(-1), count)
         else:
             indices = totals.topk(count).indices
         parents = indices // vocabulary
+        # the row of a prompt's first beam in the network's batch
         first = torch.arange(len(scores), device=scores.device)[:, None] * beams
         longer = self.running.take(parents).append(indices % vocabulary, parents + first)
         return Texts(longer.ids, totals.gather(1, indices), longer.beams)
@@ -121,11 +124,13 @@ class Beams:
     def _finish(self, candidates: Texts, stopped: Tensor) -> None:
         """Add the finished ones of the best candidates to the finished texts, of which the best K stay."""
         beams = self.plan.beams
+        # only the best K may end a text; worse candidates are there so that the beams can continue
         ending = stopped & (torch.arange(stopped.shape[1], device=stopped.device) < beams)
         scores = candidates.scores / self._new_tokens(candidates) ** self._length_penalty
         full = self._is_finished.all(-1, keepdim=True) & (self.plan.options.early_stopping is True)
         scores = scores + (full | ~self._can_improve) * WORST + ~ending * WORST
         column = torch.zeros_like(self.finished.scores, dtype=torch.int64)
+        # finished texts are a column shorter than the candidates
         padded = self.finished.append(column + self._padding(), column - 1)
         both = padded.join(Texts(candidates.ids, scores, candidates.beams))
         best = both.scores.topk(beams).indices

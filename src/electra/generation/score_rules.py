@@ -106,6 +106,7 @@ def penalise_repetition(ids: Tensor, scores: Tensor, *, penalty: float, padding:
 
     padding: int64 [R], how many of a row's first columns do not count.
     """
+    # a column more than the vocabulary, for padding
     seen = torch.zeros(scores.shape[0], scores.shape[1] + 1, dtype=torch.bool, device=scores.device)
     if padding is not None:
         columns = torch.arange(ids.shape[1], device=ids.device)
@@ -122,6 +123,7 @@ def forbid_repeated_ngrams(ids: Tensor, scores: Tensor, *, size: int) -> Tensor:
     ngrams = ids.unfold(1, size, 1)  # [R, n - size + 1, size]
     begun = ids[:, ids.shape[1] - size + 1 :]
     continues = (ngrams[..., :-1] == begun[:, None]).all(-1)
+    # n-grams that do not continue the text are scattered into a column beyond the vocabulary
     spare = scores.shape[1]
     forbidden = torch.zeros(scores.shape[0], spare + 1, dtype=torch.bool, device=scores.device)
     forbidden.scatter_(1, torch.where(continues, ngrams[..., -1], spare), True)
@@ -179,6 +181,7 @@ def allow_only(ids: Tensor, scores: Tensor, *, allowed: Callable[[int, Tensor], 
             raise ValueError(f"prefix_allowed_tokens_fn allows no token for prompt {row // beams}: it must allow some")
         closed[row, torch.as_tensor(tokens, device=scores.device)] = 0.0
     left = scores + closed
+    # transformers lets a constraint win over the others where they leave a prompt nothing
     nothing = left.amax(-1).isneginf().view(-1, beams).all(-1).repeat_interleave(beams)
     return torch.where(nothing[:, None], closed, left)
 
@@ -195,6 +198,7 @@ def favour_the_end(ids: Tensor, scores: Tensor, *, ends: Sequence[int], start: i
         return scores
     where = _known(ends, scores)
     end = scores[:, where]
+    # a forbidden end stays forbidden
     grown = torch.where(end.isfinite(), end + end.abs() * (factor**since - 1), end)
     return scores.index_copy(1, where, grown)
 

@@ -87,7 +87,7 @@ class PretrainConfig:
     seed: int = 0
     """Decides all random choices: the same seed gives the same weights, on a CPU bit for bit."""
     vocab: Path | None = None
-    """A vocab.txt or a tokenizer's folder; by default a vocabulary is trained on the files."""
+    """A vocab.txt, a tokenizer.json or a tokenizer's folder; by default a vocabulary is trained on the files."""
     vocab_size: int | None = None
     """Size of the vocabulary that is trained (tiny: 8192, else 30,522); little text gives a smaller one."""
     cased: bool | None = None

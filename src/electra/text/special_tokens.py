@@ -299,8 +299,8 @@ class TokenTable:
 
     def _add_extra(self, tokens: list[str | AddedToken], *, replace: bool = False) -> None:
         self.add_tokens([_special(token) for token in tokens], special_tokens=True)
-        kept = [] if replace and tokens else self._extra
-        self._extra = list(dict.fromkeys([*kept, *map(str, tokens)]))
+        before = [] if replace and tokens else self._extra
+        self._extra = list(dict.fromkeys([*before, *map(str, tokens)]))
 
     def _update_template(self, changed: Iterable[str]) -> None:
         if {"cls_token", "sep_token"} & set(changed):

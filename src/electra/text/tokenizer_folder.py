@@ -198,8 +198,9 @@ def _from_vocabulary(path: Path, config: Mapping[str, Any]) -> Tokenizer:
         if "strip_accents" not in stated and casing.lowercase:
             warn_of_stripping(path, tokens)
     else:
-        said = {field: value for field, value in stated.items() if value is not None}
-        casing = Casing(**{**vars(infer_casing(tokens)), **said})
+        # without do_lower_case, a strip_accents of null says nothing
+        explicit = {field: value for field, value in stated.items() if value is not None}
+        casing = Casing(**{**vars(infer_casing(tokens)), **explicit})
         logger.warning(
             "%s: no %s says whether text is lowercased; the vocabulary looks %s. Pass do_lower_case=... to decide",
             path,
@@ -229,6 +230,7 @@ def _add_tokens(backend: Tokenizer, described: Mapping[str, Any], by_name: Mappi
     tokens = {int(number): AddedToken(**_description(token)) for number, token in described.items()}
     tokens = {**{number: AddedToken(name, normalized=False) for name, number in by_name.items()}, **tokens}
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    # in the order of their ids: the library numbers tokens as they are added
     for number, token in sorted(tokens.items()):
         if token.content not in known:
             (backend.add_special_tokens if token.special else backend.add_tokens)([token])

@@ -16,17 +16,18 @@ from electra.text.backend import CONTINUATION, state
 from electra.validation import require_one_of
 
 LONGEST_WORD = 100
-"""Characters. WordPiece takes no longer word apart, so nothing is learned from one: a file may be one word."""
+"""Characters. WordPiece splits no longer word, so nothing is learned from one: a file may be one word."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """How many tokens to learn, the special ones among them, and which.
+    """How many tokens to learn, and which.
 
-    - `size`: tokens at most, all of them counted.
-    - `special_tokens`: they come first, in this order.
-    - `min_frequency`: how often a pair of pieces must be there to be merged.
-    - `max_characters`: of the characters the most frequent are kept; words with others become unknown. None: all.
+    Attributes:
+        size: tokens at most, the special ones included.
+        special_tokens: they come first, in this order.
+        min_frequency: how often a pair of pieces must occur to be merged.
+        max_characters: the most frequent characters are used; words with others become unknown. None: all.
     """
 
     size: int
@@ -39,28 +40,36 @@ class Learning:
 def learn_tokens(texts: Iterable[str], normalizer: Any, pre_tokenizer: Any, learning: Learning) -> list[str]:
     """The tokens, in the order of their ids: special ones, characters, learned ones by the order of their merges.
 
-    The library's trainer breaks ties between equally frequent pairs by ids that it hands out in the order of a hash
-    table; here every character has its id beforehand. `texts` is read twice; an iterator is kept in memory for it.
-    Raises ValueError when there is no text, or `size` has no room for the characters.
+    The library's trainer breaks ties between equally frequent pairs by ids that it assigns in the order of a hash
+    table, which differs from process to process; here every character has its id beforehand.
+
+    Args:
+        texts: they are read twice; an iterator is stored in memory for it.
+        normalizer: of the tokenizer, or None.
+        pre_tokenizer: of the tokenizer, or None.
+        learning: how many tokens, and which.
+
+    Raises:
+        ValueError: there is no text, or `size` has no room for the characters.
     """
     if isinstance(texts, str):
         raise ValueError("texts is a single string; give a list of strings")
     if isinstance(texts, Iterator):
         texts = list(texts)
-    kept, continuing = _characters(texts, normalizer, pre_tokenizer, learning.max_characters)
+    initial, continuing = _characters(texts, normalizer, pre_tokenizer, learning.max_characters)
     special = list(learning.special_tokens)
-    fixed = list(dict.fromkeys([*special, *kept, *continuing]))
+    fixed = list(dict.fromkeys([*special, *initial, *continuing]))
     if learning.size < len(fixed):
         raise ValueError(
-            f"size={learning.size} is too small: {len(special)} special tokens and {len(kept)} characters, "
+            f"size={learning.size} is too small: {len(special)} special tokens and {len(initial)} characters, "
             f"{len(continuing)} of them also within words, need {len(fixed)}; raise size or lower max_characters"
         )
     trainer = WordPieceTrainer(
         vocab_size=learning.size,
         min_frequency=learning.min_frequency,
         special_tokens=fixed,
-        initial_alphabet=kept,
-        limit_alphabet=len(kept),
+        initial_alphabet=initial,
+        limit_alphabet=len(initial),
         show_progress=learning.progress,
     )
     backend = _untrained(normalizer, pre_tokenizer)
@@ -72,8 +81,14 @@ def learn_tokens(texts: Iterable[str], normalizer: Any, pre_tokenizer: Any, lear
 def relearn(backend: Tokenizer, texts: Iterable[str], learning: Learning, renamed: Mapping[str, str]) -> Tokenizer:
     """The pipeline of `backend` over tokens that are learned from `texts`.
 
-    Its special tokens, under their names in `renamed` (old -> new) or their own, come before those of `learning`.
-    Raises ValueError as `learn_tokens` does, and where there is no WordPiece vocabulary or no such special token.
+    Args:
+        backend: a tokenizer; its special tokens come before those of `learning`.
+        texts: see `learn_tokens`.
+        learning: how many tokens, and which.
+        renamed: special tokens that change their names, old -> new.
+
+    Raises:
+        ValueError: as `learn_tokens`, and where there is no WordPiece vocabulary or no such special token.
     """
     if not isinstance(backend.model, WordPiece) or backend.model.continuing_subword_prefix != CONTINUATION:
         raise ValueError(f"only WordPiece with {CONTINUATION!r} can be learned, not {state(backend.model)['type']}")
@@ -106,7 +121,7 @@ def _rename_template(template: dict[str, Any], ids: Mapping[str, int], renamed: 
 def _characters(
     texts: Iterable[str], normalizer: Any, pre_tokenizer: Any, most: int | None
 ) -> tuple[list[str], list[str]]:
-    """The characters to keep, and `##` with each of those that come within words; both in code point order."""
+    """The characters to use, and `##` with each of those that occur within words; both in code point order."""
     counts: Counter[str] = Counter()
     normalizer = normalizer or normalizers.Sequence([])
 
@@ -119,17 +134,17 @@ def _characters(
             yield normalized
 
     backend = _untrained(normalizers.Sequence([]), pre_tokenizer)
-    # a vocabulary of no tokens: the library goes through the text and returns its characters, and merges nothing
+    # with a vocabulary of no tokens the library reads the text, returns its characters, and merges nothing
     backend.train_from_iterator(counted(), WordPieceTrainer(vocab_size=0, show_progress=False))
-    found = backend.get_vocab()
-    characters = [token for token in found if len(token) == 1]
+    alphabet = backend.get_vocab()
+    characters = [token for token in alphabet if len(token) == 1]
     if not characters:
         raise ValueError(
             f"there is no text to learn a vocabulary from: "
             f"all of it is empty, or words of over {LONGEST_WORD} characters"
         )
     frequent = sorted(characters, key=lambda character: (-counts[character], character))[:most]
-    return sorted(frequent), [CONTINUATION + one for one in sorted(frequent) if CONTINUATION + one in found]
+    return sorted(frequent), [CONTINUATION + one for one in sorted(frequent) if CONTINUATION + one in alphabet]
 
 
 def _untrained(normalizer: Any, pre_tokenizer: Any) -> Tokenizer:

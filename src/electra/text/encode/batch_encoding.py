@@ -87,7 +87,7 @@ class BatchEncoding(UserDict[str, Any]):
 
     @property
     def is_fast(self) -> bool:
-        """Whether the way back to words and characters is known."""
+        """Whether the mapping to words and characters is known."""
         return self._encodings is not None
 
     @property

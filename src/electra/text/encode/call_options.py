@@ -156,6 +156,7 @@ def resolve_limits(
     stated = token_count("model_max_length", model_max_length)
     model_max_length = NO_LIMIT if stated is None else stated
     if max_length is not None and padding is False and truncation is None:
+        # transformers: whoever states a length and nothing else wants it kept to
         truncation = "longest_first"
     pad = choice("padding", padding, PADDINGS, PADDING_ALIASES)
     cut = choice("truncation", truncation, TRUNCATIONS, TRUNCATION_ALIASES)
@@ -169,6 +170,7 @@ def resolve_limits(
         if model_max_length < NO_LIMIT // 10:
             max_length = model_max_length
         else:
+            # nobody knows a length, so there is none to pad or truncate to
             pad, cut = ("do_not_pad" if pad == "max_length" else pad), "do_not_truncate"
     if cut != "do_not_truncate" and pad != "do_not_pad" and pad_to_multiple_of and max_length is not None:
         _check_multiple(max_length, pad_to_multiple_of)

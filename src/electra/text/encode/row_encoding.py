@@ -53,6 +53,7 @@ def encode_rows(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[Encoding]
         margin = backend.num_special_tokens_to_add(False)
         windowed = (2 if pair and cut.limits.truncation == "longest_first" else 1) if cut.overflow else 0
         check_room(cut.limits, cut.stride, _special_tokens(backend, pair, cut), margin, windowed)
+    # the stride is a setting of the backend, so rows with the same one are encoded together
     numbers_by_stride = defaultdict(list)
     for number, stride in enumerate(_strides(backend, rows, cut)):
         numbers_by_stride[stride].append(number)
@@ -62,7 +63,7 @@ def encode_rows(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[Encoding]
             _set_truncation(backend, cut, stride)
             encodings.update(zip(numbers, _encode(backend, [rows[n] for n in numbers], cut), strict=True))
     except ValueError as error:
-        backend.no_truncation()
+        backend.no_truncation()  # the message below needs the whole lengths
         raise ValueError(_why_not_cut(backend, rows, cut) or str(error)) from error
     finally:
         backend.no_truncation()
@@ -130,7 +131,7 @@ def _strides(backend: Tokenizer, rows: list[Any], cut: Cut) -> list[int]:
     strides = [cut.stride] * len(rows)
     pairs = [number for number, row in enumerate(rows) if isinstance(row, tuple)]
     if cut.stride == 0 or not pairs:
-        return strides
+        return strides  # single texts: `check_room` has seen to it
     for number, window in zip(pairs, _shortest_windows(backend, [rows[n] for n in pairs], cut), strict=True):
         strides[number] = max(0, min(cut.stride, window - 1))
     return strides
