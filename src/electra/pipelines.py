@@ -134,7 +134,7 @@ def pipeline(
         device = device_map if device is None else device
     else:
         settings = config or ElectraConfig.from_pretrained(model, **hub)
-        kind = find_task(task, settings.architectures) if task else task_for(settings.architectures, str(model))
+        kind = find_task(task, settings.architectures) if task else task_for(settings, str(model))
         kind.from_config(settings, **_task_options(kind, options))  # refuses a wrong option before anything is loaded
         tokenizer = model if tokenizer is None else tokenizer
         where: dict[str, Any] = {"dtype": dtype, "device_map": device_map, **(model_kwargs or {}), **hub}
@@ -311,7 +311,7 @@ def _kind_of(model: nn.Module, config: ElectraConfig | None, task: str | None) -
         raise ValueError(f"the model, {type(model).__name__}, has no ElectraConfig as its `config`: pass config=…")
     name = type(model).__name__
     architectures = [name, *(settings.architectures or ())]
-    kind = find_task(task, architectures) if task else task_for(architectures, name)
+    kind = find_task(task, architectures) if task else task_for(settings, name, architectures)
     if name.startswith("Electra") and name != kind.architecture and kind is not FeatureExtraction:
         raise ValueError(f"{kind.name} is done by {kind.architecture}, and the model is {name}")
     return kind

@@ -290,7 +290,7 @@ def _run(config: PredictConfig) -> Iterator[_Run]:
 
     settings = ElectraConfig.from_pretrained(config.model)
     named = settings.architectures
-    kind = find_task(config.task, named) if config.task else task_for(named, config.model)
+    kind = find_task(config.task, named) if config.task else task_for(settings, config.model)
     options = config.options(kind)
     task = kind.from_config(settings, **options)
     kind.log_overrides(settings, options)

@@ -33,11 +33,6 @@ WINDOW_BATCHES = 16
 CHARACTERS_PER_TOKEN = 4
 WINDOW_EXAMPLES = 4096
 
-NOT_FINITE = (
-    "the model's answer is NaN or infinite: its weights are damaged or diverged in training (or overflow in float16: "
-    "use dtype float32)"
-)
-
 _SWITCHED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}
 """Models in training mode that are evaluating now: how many threads use each, and which modules to set back."""
 _SWITCHING = threading.Lock()
@@ -92,7 +87,7 @@ def _prepared(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
 def _answers(
     model: nn.Module, tokenizer: Any, task: Task[Any], examples: Iterable[Any], batch_tokens: int, batch_rows: int
 ) -> Iterator[Any]:
-    from electra.tasks.task import ExampleError
+    from electra.tasks.task import NOT_FINITE, ExampleError
 
     done = truncated = 0
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from electra.config import ElectraConfig
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.fill_mask import FillMask
 from electra.tasks.joint_question_answering import JointQuestionAnswering
@@ -58,15 +59,25 @@ def find_task(name: str, architectures: Sequence[str] | None = None) -> type[Tas
     return next((task for task in named if task.architecture in (architectures or ())), named[0])
 
 
-def task_for(architectures: Sequence[str] | None, model: str) -> type[Task[Any]]:
-    """The task that a model of these architectures (from its config.json) was made for.
+def task_for(config: ElectraConfig, model: str, architectures: Sequence[str] | None = None) -> type[Task[Any]]:
+    """The task that a model is for: the one that `electra finetune` fitted it to, else that of its architecture.
 
-    `model` names it in the `ValueError` when there is none.
+    Args:
+        config: the model's.
+        model: its name, for the message.
+        architectures: in place of those of the configuration.
+
+    Raises:
+        ValueError: the configuration does not say it.
     """
+    architectures = config.architectures if architectures is None else architectures
+    for task in TASKS:
+        if task.is_fitted(config) and task.architecture in (architectures or ()):
+            return task
     by_architecture: dict[str, type[Task[Any]]] = {task.architecture: task for task in reversed(TASKS)}
     for architecture in architectures or ():
         if architecture in by_architecture:
             return by_architecture[architecture]
     names = ", ".join(dict.fromkeys(task.name for task in TASKS))
-    said = f"has architectures {list(architectures)}" if architectures else "does not say what it is for"
-    raise ValueError(f"{model}: its config.json {said}, so name the task: {names}")
+    stated = f"has architectures {list(architectures)}" if architectures else "does not say what it is for"
+    raise ValueError(f"{model}: its config.json {stated}, so name the task: {names}")

@@ -25,6 +25,10 @@ log = logging.getLogger("electra")
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+NOT_FINITE = (
+    "the model's answer is NaN or infinite: its weights are damaged or diverged in training (or overflow in float16: "
+    "use dtype float32)"
+)
 FITTED_TO = "fitted_to"
 """The field of config.json in which `electra finetune` writes what a model was fitted to."""
 THRESHOLDS = ("decision_threshold", "no_answer_threshold")

@@ -14,7 +14,7 @@ from electra.batch import Batch, Row
 from electra.generation.generation_config import GenerationConfig
 from electra.generation.generation_options import FIELDS, refuse_unknown
 from electra.tasks.inputs.texts import read_single_text
-from electra.tasks.task import Encoded, Task, of_each
+from electra.tasks.task import NOT_FINITE, Encoded, Task, of_each
 from electra.validation import require_one_of
 
 # transformers 5.23, for what neither the call nor the model sets; without sampling there is no temperature
@@ -223,12 +223,20 @@ def _generate(
     ids = pad_sequence([row.flip(0) for row in rows], batch_first=True).flip(1)
     first = torch.tensor([longest - length for length in lengths], device=ids.device)
     mask = (torch.arange(longest, device=ids.device) >= first[:, None]).long()
-    made = model.generate(input_ids=ids, attention_mask=mask, **options)
+    processors = [*(options.get("logits_processor") or ()), _refuse_nan]
+    made = model.generate(input_ids=ids, attention_mask=mask, **{**options, "logits_processor": processors})
     found = []
     for answers, length in zip(made.view(len(rows), -1, made.shape[1]).tolist(), lengths, strict=True):
         stop = longest + max(_new_tokens(answer[longest:], ends) for answer in answers)
         found.append([answer[longest - length : stop] for answer in answers])
     return found
+
+
+def _refuse_nan(ids: Tensor, scores: Tensor) -> Tensor:
+    """A processor of logits: NaN would be answered with some token or other."""
+    if scores.isnan().any():
+        raise ValueError(NOT_FINITE)
+    return scores
 
 
 def _new_tokens(ids: Sequence[int], ends: tuple[int, ...]) -> int:
