@@ -112,7 +112,22 @@ if TYPE_CHECKING:  # the same list for type checkers and editors, which cannot f
     from electra.text.training.vocabulary import train_vocabulary as train_vocabulary
 
 
+# names that people look for here, and where what they want is
+_TRAINER = "transformers' own takes these models (docs/coming-from-transformers.md), and `electra finetune` needs none"
+_ELSEWHERE = {
+    "Trainer": _TRAINER,
+    "TrainingArguments": _TRAINER,
+    "EarlyStoppingCallback": _TRAINER,
+    "DataCollatorWithPadding": "ElectraTokenizer.pad does the same, and transformers' own takes an ElectraTokenizer",
+    "DataCollatorForLanguageModeling": "`electra pretrain` masks by itself; in Python, see electra.Masking",
+    "BitsAndBytesConfig": "weights are read as floating-point numbers; quantise the loaded network, as with torchao",
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        # `from electra import Trainer` would hide the message of an AttributeError
+        raise ImportError(f"electra has no {name}: {_ELSEWHERE[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module 'electra' has no attribute {name!r}")
     value = getattr(import_module(f"electra.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
-"""AutoConfig, AutoTokenizer, AutoModel, AutoModelFor*: transformers' names for "whatever is in that folder".
+"""AutoConfig, AutoTokenizer, AutoModel, AutoModelFor*: transformers' names for "the class that a folder is of".
 
-Here that is always an ELECTRA; the folder of another kind of model is an error that says which kind it is.
+Here that is always ELECTRA's; the folder of another kind of model is an error that says which kind it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PathLike = str | os.PathLike[str]
 
 
 class _NotBuilt:
-    """A name with class methods only."""
+    """A class with class methods only."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         name = type(self).__name__
@@ -42,13 +42,22 @@ class AutoConfig(_NotBuilt):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> ElectraConfig:
-        """What `ElectraConfig.from_pretrained` does; `ValueError` for another kind of model, naming it."""
+        """As `ElectraConfig.from_pretrained`.
+
+        Args:
+            pretrained_model_name_or_path: a folder, a file or a hub name.
+            **options: its options and fields to change.
+
+        Raises:
+            OSError: there is no configuration.
+            ValueError: it is another kind of model's, which is named, or invalid.
+        """
         options.pop("trust_remote_code", None)  # nothing remote is ever run
         return ElectraConfig.from_pretrained(pretrained_model_name_or_path, **options)
 
     @classmethod
     def for_model(cls, model_type: str, **fields: Any) -> ElectraConfig:
-        """`ElectraConfig(**fields)`, for `model_type` "electra"."""
+        """`ElectraConfig(**fields)`; a ValueError if `model_type` is not "electra"."""
         return ElectraConfig.from_dict({"model_type": model_type}, **fields)
 
 
@@ -57,7 +66,16 @@ class AutoTokenizer(_NotBuilt):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> ElectraTokenizer:
-        """What `ElectraTokenizer.from_pretrained` does; `ValueError` where config.json is another kind of model's."""
+        """As `ElectraTokenizer.from_pretrained`.
+
+        Args:
+            pretrained_model_name_or_path: a folder, a file or a hub name.
+            **options: its options; `use_fast` and `trust_remote_code` change nothing.
+
+        Raises:
+            OSError: there is no tokenizer.
+            ValueError: config.json is that of another kind of model, which is named.
+        """
         name_or_path = os.fspath(pretrained_model_name_or_path)
         for without_effect in ("use_fast", "trust_remote_code"):
             options.pop(without_effect, None)
@@ -66,6 +84,8 @@ class AutoTokenizer(_NotBuilt):
             try:
                 ElectraConfig.from_pretrained(name_or_path, **location)
             except ValueError as error:
+                if "only 'electra' models" not in str(error):  # a damaged file is no other kind of model
+                    raise
                 raise ValueError(
                     f"{error}. Its tokenizer is read by ElectraTokenizer.from_pretrained, if it is BERT's WordPiece."
                 ) from error
@@ -73,14 +93,16 @@ class AutoTokenizer(_NotBuilt):
 
 
 class _AutoModel(_NotBuilt, Generic[Network]):
+    """The network of a folder or hub name, of one class. Abstract."""
+
     network: ClassVar[type[ElectraPreTrainedModel]]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: PathLike, **options: Any) -> Network:
-        """What the class's `from_pretrained` does; `ValueError` for another kind of model, naming it."""
+        """As the `from_pretrained` of the class; a ValueError names another kind of model."""
         network: Any = cls.network
-        found: Network = network.from_pretrained(pretrained_model_name_or_path, **options)
-        return found
+        model: Network = network.from_pretrained(pretrained_model_name_or_path, **options)
+        return model
 
     @classmethod
     def from_config(
@@ -94,7 +116,15 @@ class _AutoModel(_NotBuilt, Generic[Network]):
     ) -> Network:
         """A new network with random weights, in training mode.
 
-        dtype: of its parameters. Default: the configuration's, else torch's own. `torch_dtype` is its older name.
+        Args:
+            config: its sizes; copied.
+            dtype: of its parameters. Default: the configuration's, else torch's default.
+            torch_dtype: an older name of `dtype`.
+            attn_implementation: "sdpa" or "eager". Default: the configuration's.
+            trust_remote_code: has no effect; nothing remote is run.
+
+        Raises:
+            ValueError: the configuration is another kind of model's.
         """
         kind = getattr(config, "model_type", type(config).__name__)
         if not isinstance(config, ElectraConfig):
@@ -103,8 +133,8 @@ class _AutoModel(_NotBuilt, Generic[Network]):
             )
         network: Any = cls.network
         dtype = torch_dtype if dtype is None else dtype
-        built: Network = network._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
-        return built
+        model: Network = network._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
+        return model
 
 
 class AutoModel(_AutoModel[ElectraModel]):

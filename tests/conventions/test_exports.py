@@ -9,6 +9,8 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import electra
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +63,9 @@ def test_the_version_is_the_package_s() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert electra.__version__ == project["version"]
     assert f"## {electra.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["Trainer", "TrainingArguments", "DataCollatorWithPadding"])
+def test_a_name_of_transformers_that_is_elsewhere(name: str) -> None:
+    with pytest.raises(ImportError, match=f"electra has no {name}: .*transformers' own takes"):
+        exec(f"from electra import {name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,6 +100,7 @@ def test_what_the_hub_may_say(error: Exception, message: str, tmp_path: Path, mo
         raise error
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("electra.hub.hub_names._unknown_host", str)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     with pytest.raises(OSError, match=message):
         find_file(NAME, "config.json", revision="v2", cache_dir=tmp_path)
@@ -123,3 +126,60 @@ def test_what_the_hub_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = find_file(NAME, "config.json", **given)  # type: ignore[arg-type]
     assert found == tmp_path / "config.json"
     assert asked == {"name": NAME, "filename": "config.json", "local_files_only": False, **given}
+
+
+@pytest.fixture
+def unknown_host(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine without a network: no host is known. The hosts that were asked for."""
+    asked: list[str] = []
+
+    def refused(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr("electra.hub.hub_names.getproxies", dict)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return asked
+
+
+def test_a_mistyped_folder_does_not_wait_for_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown_host: list[str]
+) -> None:
+    (tmp_path / "runs" / "model-small").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    began = time.perf_counter()
+    message = r"no folder '.*runs/model-smal'\. Did you mean model-small\? .*the host .* is not known here"
+    with pytest.raises(OSError, match=message):
+        find_file("runs/model-smal", "config.json", cache_dir=tmp_path / "cache")
+    assert time.perf_counter() - began < 2
+    assert len(unknown_host) == 1
+    with pytest.raises(OSError, match=r"no folder '[^']*/something-else'\. As a name"):
+        find_file("something-else", "config.json", cache_dir=tmp_path / "cache")
+
+
+def test_without_a_network_the_cache_is_used(cache: Path, unknown_host: list[str]) -> None:
+    assert find_file(NAME, "config.json", cache_dir=cache) == cache.joinpath(
+        "models--someone--electra-tiny", "snapshots", "abc", "config.json"
+    )
+
+
+def test_a_proxy_is_asked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown_host: list[str]
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr("electra.hub.hub_names.getproxies", lambda: {"https": "http://proxy"})
+
+    def download(name: str, filename: str, *, local_files_only: bool, **_: object) -> str:
+        seen.append(local_files_only)
+        return "there"
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert find_file(NAME, "config.json") == Path("there")
+    assert (seen, unknown_host) == ([False], [])
+
+
+def test_a_mistyped_path_names_the_nearest_folder(tmp_path: Path) -> None:
+    (tmp_path / "discriminator").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"typing error\. Did you mean discriminator\?"):
+        find_file(tmp_path / "discrimnator", "config.json")

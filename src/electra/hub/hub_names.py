@@ -1,4 +1,4 @@
-"""The name of a model to the files it is made of: a folder on this machine, or a repository on the Hugging Face Hub.
+"""Names of models: the files of a folder on this machine, or of a repository on the Hugging Face Hub.
 
 The Hub is reached through `huggingface_hub` alone, so its cache, its tokens and its environment variables (`HF_HOME`,
 `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, …) mean here what they mean everywhere.
@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from electra.validation import did_you_mean
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -19,7 +24,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII
 
 
 class Location(TypedDict, total=False):
-    """Where in a folder or repository to look, and how to reach the Hub; every field may be left out."""
+    """Which part of a folder or repository, and how to reach the Hub; every field may be left out. See `find_file`."""
 
     subfolder: str
     revision: str | None
@@ -40,14 +45,23 @@ def find_file(
     local_files_only: bool = False,
     force_download: bool = False,
 ) -> Path | None:
-    """The path of `filename` in a model's folder, downloaded first where the model is a repository on the Hub.
+    """The path of a model's file, downloaded first if the model is a repository on the Hub.
 
-    A folder on this machine comes before a repository of the same name. `revision` is a branch, tag or commit of a
-    repository (default: its main branch); `local_files_only` looks in the cache alone, as the environment variable
-    `HF_HUB_OFFLINE=1` does; the others are `huggingface_hub`'s.
+    Args:
+        name_or_path: a folder, which comes before a repository of the same name, or a repository.
+        filename: of the file in it.
+        subfolder: where in the folder or repository the file is.
+        revision: a branch, tag or commit of a repository. Default: its main branch.
+        cache_dir: of downloads. Default: `HF_HOME`'s.
+        token: for private repositories. Default: the one that you logged in with.
+        local_files_only: look in the cache alone, as the environment variable `HF_HUB_OFFLINE=1` does.
+        force_download: even if it is in the cache.
 
-    Returns None when the folder or repository is there and has no such file (offline: none in the cache). Raises
-    `OSError` when there is no such folder or repository, or the Hub cannot be reached.
+    Returns:
+        The path; None if the folder or repository is there and has no such file (offline: none in the cache).
+
+    Raises:
+        OSError: there is no such folder or repository, or the Hub cannot be reached.
     """
     folder = Path(name_or_path).expanduser()
     if folder.exists():
@@ -56,7 +70,7 @@ def find_file(
         raise FileNotFoundError(
             f"There is no folder {str(folder.absolute())!r}, and {str(name_or_path)!r} is not the name of a "
             "repository on the Hugging Face Hub either (those look like 'google/electra-small-discriminator'). "
-            "Check the path for a typing error."
+            f"Check the path for a typing error{_nearest(folder) or '.'}"
         )
     return _in_repository(
         str(name_or_path),
@@ -96,10 +110,14 @@ def _in_repository(name: str, filename: str, *, revision: str | None, **options:
     )
 
     options["subfolder"] = options["subfolder"] or None
+    # huggingface_hub tries six times, over 23 seconds, to reach a host that is not known
+    unknown_host = "" if options["local_files_only"] else _unknown_host()
+    asked = {**options, "local_files_only": True, "force_download": False} if unknown_host else options
     try:
-        return Path(hf_hub_download(name, filename, revision=revision, **options))
+        return Path(hf_hub_download(name, filename, revision=revision, **asked))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        return _not_in_cache(name, filename, revision, options, error)
+        why = OSError(f"the host {unknown_host} is not known here") if unknown_host else error
+        return _not_in_cache(name, filename, revision, options, why)
     except EntryNotFoundError:
         return None
     except HfHubHTTPError as error:
@@ -110,10 +128,24 @@ def _in_repository(name: str, filename: str, *, revision: str | None, **options:
         ) from error
 
 
+def _unknown_host() -> str:
+    """The Hub's host if its address cannot be found; "" if it can be, or if a proxy would be asked."""
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    if not host or constants.HF_HUB_OFFLINE or getproxies().keys() & {"http", "https", "all"}:
+        return ""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return host
+    return ""
+
+
 def _not_in_cache(
     name: str, filename: str, revision: str | None, options: dict[str, Any], error: Exception
 ) -> Path | None:
-    """None when the cache can tell that there is no such file; an error when the Hub would have to be asked."""
+    """None if the cache knows that there is no such file; an error if the Hub would have to be asked."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     subfolder, cache_dir = options["subfolder"], options["cache_dir"]
@@ -151,7 +183,7 @@ def _cached_snapshot(name: str, revision: str | None, cache_dir: str | os.PathLi
 
 
 def _refused(name: str, revision: str | None, error: HfHubHTTPError) -> NoReturn:
-    """Say in our words why the Hub does not give the file; what it said itself stays below."""
+    """Raise why the Hub does not give the file, with its own error as the cause."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, GatedRepoError):
@@ -169,4 +201,13 @@ def _refused(name: str, revision: str | None, error: HfHubHTTPError) -> NoReturn
 
 
 def _no_folder(name: str) -> str:
-    return f"There is no folder {str(Path(name).absolute())!r}."
+    return f"There is no folder {str(Path(name).absolute())!r}{_nearest(Path(name)) or '.'}"
+
+
+def _nearest(folder: Path) -> str:
+    """`. Did you mean X?` for a folder beside a missing one whose name is near; "" if there is none."""
+    try:
+        beside = [other.name for other in sorted(folder.absolute().parent.iterdir())[:1000] if other.is_dir()]
+    except OSError:
+        return ""
+    return did_you_mean(folder.name, beside, cutoff=0.8)

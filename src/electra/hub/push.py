@@ -1,4 +1,4 @@
-"""What can be written into a folder can be pushed to a repository on the Hugging Face Hub."""
+"""push_to_hub: upload what `save_pretrained` writes to a repository on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Pushed:
-    """Mixin for what has `save_pretrained(folder)`."""
+    """Mixin with `push_to_hub`, for classes that have `save_pretrained(folder)`."""
 
     def push_to_hub(
         self,
@@ -29,11 +29,21 @@ class Pushed:
     ) -> CommitInfo:
         """Upload what `save_pretrained` writes, in one commit. The repository is made if it is not there.
 
-        repo_id: "name" or "organisation/name". private: whom a new repository is shown to (default: the
-        organisation's rule). revision: the branch. create_pr: as a pull request. tags: for the model card, which is
-        added where the repository has none. max_shard_size: weights of more bytes than this are split.
-        Returns the commit, whose text is its address. Raises huggingface_hub's errors, among them one that says how to
-        log in.
+        Args:
+            repo_id: "name" or "organisation/name".
+            commit_message, commit_description: of the commit.
+            private: whether a new repository is private. Default: the organisation's rule.
+            token: default: the one that you logged in with.
+            revision: the branch. Default: main.
+            create_pr: open a pull request.
+            max_shard_size: the largest file of weights, in bytes, or as "200MB".
+            tags: for the model card, which is added if the repository has none.
+
+        Returns:
+            The commit, whose text is its address.
+
+        Raises:
+            huggingface_hub's errors, among them one that says how to log in.
         """
         with TemporaryDirectory() as folder:
             self._save_to_push(folder, max_shard_size)
@@ -57,7 +67,7 @@ class Pushed:
 def upload(
     folder: Path, repo_id: str, *, private: bool | None, token: str | bool | None, tags: Sequence[str], **commit: Any
 ) -> CommitInfo:
-    """The files of a folder as one commit; with a model card, where neither side has one."""
+    """Upload the files of a folder as one commit, with a model card if neither side has one."""
     from huggingface_hub import HfApi, ModelCard, ModelCardData
 
     api = HfApi(token=token)
