@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from electra.evaluation.splitting import overlapping, split, text_key
+from electra.evaluation.splitting import folds, overlapping, split, text_key
 
 
 def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -79,3 +79,17 @@ def test_overlaps_differ_in_case_and_spaces_only() -> None:
     assert text_key(held_out[0]) == text_key(held_out[1]) != text_key(held_out[2])
     assert overlapping(train, held_out) == ([0, 2], 2)
     assert overlapping(train, held_out[2:]) == ([], 0)
+
+
+def test_folds_are_stratified_and_hold_every_example_once() -> None:
+    examples = rows(103)
+    made = folds(examples, 5, 0)
+    assert sorted(index for fold in made for index in fold) == list(range(103))
+    assert made == folds(examples, 5, 0) != folds(examples, 5, 1)
+    for label, count in Counter(row["label"] for row in examples).items():
+        assert all(abs(sum(examples[i]["label"] == label for i in fold) - count / 5) < 1 for fold in made)
+    groups = [i % 10 for i in range(103)]
+    grouped = folds(examples, 5, 0, groups)
+    assert sum(len({groups[i] for i in fold}) for fold in grouped) == 10
+    with pytest.raises(ValueError, match="10 different texts or groups for 11 folds"):
+        folds(examples, 11, 0, groups)

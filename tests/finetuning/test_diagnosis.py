@@ -255,3 +255,23 @@ def test_evaluation_texts_in_the_training_set_are_told_and_can_be_dropped(
     assert data["train"]["examples"] == 45
     with pytest.raises(ValueError, match=r"every example of .*some\.jsonl is also in"):
         finetune(replace(config, eval=train, drop_overlap=True, output=tmp_path / "same"))
+
+
+def test_cross_validation_evaluates_every_example_in_one_fold(folder: Path, tmp_path: Path) -> None:
+    """A label of one example is known to all folds, though only four of five learn it."""
+    rows = [{**row, "text": f"{row['text']} {i}"} for i, row in enumerate(examples(60))]
+    train = write(tmp_path / "all.jsonl", [*rows, {"text": "cloud", "label": "rare"}])
+    config = settings(folder, tmp_path, train=train, eval=train, epochs=1)
+    config = replace(config, eval=None, folds=3, seed=7)
+    result = finetune(config)
+    assert result is not None
+    assert result["seeds"] == 3
+    assert list(result["by_seed"]) == ["7", "8", "9"]
+    assert set(result["mean"]) == set(result["scores"])
+    assert "rare" in json.loads((config.output / "config.json").read_text())["id2label"].values()
+    lines = [json.loads(line)["line"] for line in (config.output / "predictions.jsonl").read_text().splitlines()]
+    assert len(lines) == result["examples"] in (20, 21)
+    assert "one of 3 folds" in (config.output / "README.md").read_text()
+    for changes in ({"eval": train}, {"eval_fraction": 0.5}):
+        with pytest.raises(ValueError, match="folds is given beside eval"):
+            replace(config, **changes)

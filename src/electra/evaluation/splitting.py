@@ -83,6 +83,42 @@ def split(
     return [index for index in range(len(examples)) if index not in evaluation], sorted(evaluation)
 
 
+def folds(examples: Sequence[Any], count: int, seed: int, groups: Sequence[Hashable] | None = None) -> list[list[int]]:
+    """Seeded folds for cross-validation, stratified by label; a group, and equal texts, are in one fold.
+
+    Args:
+        examples: with their labels.
+        count: how many folds.
+        seed: of the folds.
+        groups: of each example; None: only equal texts belong together.
+
+    Returns:
+        The indices of the examples in each fold, in order.
+
+    Raises:
+        ValueError: there are fewer groups than folds.
+    """
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for index, group in enumerate(_joined(examples, groups)):
+        members[group].append(index)
+    if len(members) < count:
+        raise ValueError(f"there are {len(members)} different texts or groups for {count} folds: give fewer --folds")
+    strata = _strata(examples)
+    by_stratum: dict[Hashable, list[list[int]]] = defaultdict(list)
+    for indices in members.values():
+        by_stratum[Counter(strata[i] for i in indices).most_common(1)[0][0]].append(indices)
+    draw = random.Random(seed)
+    made: list[list[int]] = [[] for _ in range(count)]
+    for each in by_stratum.values():
+        draw.shuffle(each)
+        in_stratum = [0] * count
+        for indices in each:
+            smallest = min(range(count), key=lambda fold: (in_stratum[fold], len(made[fold])))
+            made[smallest] += indices
+            in_stratum[smallest] += len(indices)
+    return [sorted(fold) for fold in made]
+
+
 def _joined(examples: Sequence[Any], groups: Sequence[Hashable] | None) -> list[Hashable]:
     """The group of each example, where groups that share a text are one."""
     keys = list(map(text_key, examples))

@@ -25,7 +25,8 @@ EPOCHS, BATCH_SIZE = 3.0, 32
 EVAL_FRACTION = 0.2
 
 OF_ONE_FIT = frozenset(
-    {"task", "columns", "catalogue", "eval", "eval_fraction", "split_seed", "metric", "teacher", "warmup_steps"}
+    {"task", "columns", "catalogue", "eval", "eval_fraction", "split_seed", "folds"}
+    | {"metric", "teacher", "warmup_steps"}
 )
 """Settings that are None by default and that a named task cannot have."""
 
@@ -64,6 +65,9 @@ class FinetuneConfig:
     """The fraction of the training examples that are for evaluation, where --eval is not given; by default 0.2."""
     split_seed: int | None = None
     """Of that split; by default 0, whatever --seed is."""
+    folds: int | None = None
+    """Cross-validation in place of --eval: so many fits, each evaluated on another part of the training examples.
+    Scores get a mean and a standard deviation over the folds; the model of the best fold is kept."""
     drop_overlap: bool = False
     """Do not train on examples whose texts are evaluation examples too; their number is always logged."""
     output: Path
@@ -172,6 +176,8 @@ class FinetuneConfig:
         """What the evaluation examples are called in reports."""
         if self.eval is not None:
             return self.eval.name
+        if self.folds is not None:
+            return f"{self.train.name} (one of {self.folds} folds)"
         return f"{self.train.name} ({100 * (self.eval_fraction or EVAL_FRACTION):g} % held out)"
 
     def settings(self) -> dict[str, Setting]:
@@ -204,6 +210,8 @@ def _check(config: FinetuneConfig) -> None:
         raise ValueError(
             "eval_fraction and split_seed are for a split of --train: leave them out where --eval is given"
         )
+    if config.folds is not None and (config.eval is not None or fraction is not None):
+        raise ValueError("folds is given beside eval or eval_fraction: every example is evaluated in a fold; give one")
     decay, dropout, warmup = config.layer_decay, config.dropout, config.warmup_fraction
     require(decay is None or 0 < decay <= 1, "layer_decay", decay, "above 0 and up to 1 (1: none)")
     require(0 <= warmup < 1, "warmup_fraction", warmup, "a fraction of the steps, from 0 to below 1")
@@ -233,6 +241,7 @@ LEAST = {
     "restarts": 0,
     "warmup_steps": 0,
     "split_seed": 0,
+    "folds": 2,
 }
 """The lowest allowed value of each count."""
 

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from electra.config import ElectraConfig
 from electra.evaluation.dataset_summary import summary
-from electra.evaluation.splitting import overlapping, split
+from electra.evaluation.splitting import folds, overlapping, split
 from electra.files.digests import file_sha256
 from electra.finetuning.finetune_config import EVAL_FRACTION, FinetuneConfig
 from electra.finetuning.fitted_labels import with_labels_of_model
@@ -60,17 +61,19 @@ class Examples:
     notices: list[str]
 
 
-def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Examples:
-    """Read and check both files.
+def load_examples(config: FinetuneConfig, named: NamedTask | None = None, fold: int = 0) -> Examples:
+    """Read and check both files, or the training file and its split.
 
     Args:
         config: names them.
         named: the named task, if `config.task` is the name of one.
+        fold: which of `config.folds` is evaluated.
 
     Raises:
         ValueError: an invalid example, with file and line.
         OSError: a file cannot be read.
     """
+    tokenizer = ElectraTokenizer.from_pretrained(config.model)
     columns = read_columns(config.columns)
     group = columns.pop("group", None)
     reading: dict[str, Any] = {
@@ -81,11 +84,16 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
     learnt = read_labelled(config.train, _kinds(config, named), **reading)
     if config.eval is not None:
         held_out = read_labelled(config.eval, (learnt.kind,), **reading)
+    elif config.folds is None:
+        learnt, held_out = _split(config, learnt, group, fold)
+    notices: list[str] = []
+    if config.folds is None:
+        learnt, notices = _without_overlap(config, learnt, held_out)
+        learnt, task = _teaching(config, named, learnt, tokenizer)
     else:
-        learnt, held_out = _split(config, learnt, group)
-    learnt, notices = _without_overlap(config, learnt, held_out)
-    tokenizer = ElectraTokenizer.from_pretrained(config.model)
-    learnt, task = _teaching(config, named, learnt, tokenizer)
+        # all folds have the labels of the whole file: a rare one may be in one fold only
+        learnt, task = _teaching(config, named, learnt, tokenizer)
+        learnt, held_out = _split(config, learnt, group, fold)
     settings = ElectraConfig.from_pretrained(config.model)
     check_embeddings(tokenizer, settings.vocab_size)
     task, more = with_labels_of_model(task, settings)
@@ -112,7 +120,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None) -> Exa
 
 
 def _split(
-    config: FinetuneConfig, examples: LabelledExamples, group: str | None
+    config: FinetuneConfig, examples: LabelledExamples, group: str | None, fold: int
 ) -> tuple[LabelledExamples, LabelledExamples]:
     """The training and the evaluation examples of one file; group: the column of which no value is on both sides."""
     groups = None
@@ -123,7 +131,11 @@ def _split(
         groups = [str(record.values[group]) for record in examples.records]
     fraction = config.eval_fraction or EVAL_FRACTION
     try:
-        sides = split(examples.examples, fraction, config.split_seed or 0, groups)
+        if config.folds is None:
+            sides = split(examples.examples, fraction, config.split_seed or 0, groups)
+        else:
+            parts = folds(examples.examples, config.folds, config.split_seed or 0, groups)
+            sides = sorted(chain(*parts[:fold], *parts[fold + 1 :])), parts[fold]
     except ValueError as error:
         raise ValueError(f"{config.train}: {error}") from error
     train, held_out = (_part(examples, side) for side in sides)

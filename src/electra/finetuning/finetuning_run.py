@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 from electra.files.output_places import OutputFolder, holding_folder
@@ -15,7 +16,7 @@ from electra.finetuning.notices import without_notices
 from electra.finetuning.output.finetuning_page import SCORES
 from electra.finetuning.output.outcome import Outcome
 from electra.finetuning.output.output_folder import finish_output, is_replaceable, rehearse_output, write_output
-from electra.finetuning.seeds import run_seeds
+from electra.finetuning.seeds import best, run_seeds
 from electra.finetuning.task_network import require_peft
 from electra.finetuning.trial import run_trial
 from electra.hardware import devices as hardware
@@ -34,6 +35,8 @@ def run_finetuning(config: FinetuneConfig) -> dict[str, Any] | None:
     device = hardware.choose_for_process(config.device, process.local_rank if process.world_size > 1 else None)
     named = None if config.task is None else named_task(config.task, config.catalogue)
     config = config.with_usual(named.settings if named else {})
+    if config.folds is not None:  # a fold is a fit with a seed of its own; a failed one is no other fold's business
+        config = replace(config, seeds=config.folds, restarts=0)
     with process_group(process, device) as processes, without_notices(not processes.is_rank_zero):
         report = Reporter(quiet=config.quiet or not processes.is_rank_zero)
         with _holding_output(config) if processes.is_rank_zero else nullcontext() as output:
@@ -70,8 +73,10 @@ def _fit(
         rehearse_output(config, examples)
 
     def trial(seed: int) -> Outcome:
+        fold = 0 if config.folds is None else seed - config.seed
+        own, loss = (examples, objective) if fold == 0 else _prepared(config, named, processes, fold)
         return run_trial(
-            config, examples, seed, objective=objective, processes=processes, report=report, interruption=interruption
+            config, own, seed, objective=loss, processes=processes, report=report, interruption=interruption
         )
 
     try:
@@ -79,6 +84,8 @@ def _fit(
             tried = run_seeds(config, trial, report, processes)
             if output is None:
                 return None
+            if config.folds is not None:
+                examples = load_examples(config, named, best(tried).seed - config.seed)
             result = write_output(config, examples, tried, processes.device, report, output)
     finally:
         with suppress(OSError):  # it is empty when the input was refused
@@ -87,11 +94,13 @@ def _fit(
     return result
 
 
-def _prepared(config: FinetuneConfig, named: NamedTask | None, processes: Processes) -> tuple[Examples, Objective]:
+def _prepared(
+    config: FinetuneConfig, named: NamedTask | None, processes: Processes, fold: int = 0
+) -> tuple[Examples, Objective]:
     """The examples and the loss. Rank 0 reads and checks the files before the others read them."""
 
     def prepare() -> tuple[Examples, Objective]:
-        examples = load_examples(config, named)
+        examples = load_examples(config, named, fold)
         return examples, _objective(config, examples, processes.device)
 
     prepared = prepare() if processes.is_rank_zero else None
