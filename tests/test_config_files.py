@@ -76,9 +76,9 @@ def test_the_sentence_is_the_same_in_every_verb(name: str, folder: Path) -> None
     ("text", "message"),
     [
         ("[" * 100_000, "is not valid JSON"),
-        ('{"note": ' + "[" * 500 + "]" * 500 + "}", "'?note'? is nested more than 100 deep"),
-        ('{"vocab_size": ' + "9" * 5000 + "}", "config.json"),
-        ('{"vocab_size": ' + "9" * 4000 + "}", "vocab_size is a number of about 400\\d digits"),
+        ('{"note": ' + "[" * 500 + "]" * 500 + "}", "note is nested more than 100 deep"),
+        ('{"vocab_size": ' + "9" * 5000 + "}", "vocab_size holds a number of more than 1000 digits"),
+        ('{"vocab_size": ' + "9" * 900 + "}", "vocab_size is a number of about 90\\d digits"),
         ('{"id2label": {"' + "9" * 5000 + '": "a"}}', "id2label has the number"),
         ('{"to_dict": 1}', "'to_dict' is no field of a configuration, but the name of a method"),
         ('{"use_return_dict": true}', "'use_return_dict' is no field"),
