@@ -1,9 +1,7 @@
 """`electra VERB …`: the fields of a verb's config are its flags, its function gets the config.
 
 A verb is a module of that name with a config, a dataclass, and a function of it. Neither is imported until the verb
-is asked for. Data go to stdout, talk to stderr. Exit codes: 0 done, 1 failed or refused, 2 flags
-that do not exist or are missing, 75 stopped by a signal after saving (the same command goes on), 130 interrupted, 143
-ended by SIGTERM.
+is asked for. Data go to stdout, talk to stderr. The exit codes are those of docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from importlib import import_module
 from typing import NoReturn
@@ -23,6 +21,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 from electra import __version__
+from electra.standard_streams import ReaderLeft, discard_stdout, named_standard_streams
 from electra.validation import did_you_mean
 
 VERBS = {
@@ -82,19 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _take_debug(words)
     try:
-        with _signals_in_order():
+        with named_standard_streams(), _signals_in_order():
             code = run(words)
             sys.stdout.flush()
     except KeyboardInterrupt:
         _say("stopped")
         code = INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has left: nothing to say, and nothing more to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, ReaderLeft):
+        discard_stdout()  # whoever read our output has left: there is nothing to say
         code = STOPPED_BY_READER
-    except (ValueError, OSError, ImportError) as error:
-        if debug:
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        if debug or (isinstance(error, RuntimeError) and not _is_out_of_memory(error)):
             raise
+        if isinstance(error, OSError) and error.filename == "stdout":
+            discard_stdout()
         _say(_in_words(error))
         code = 1
     except SystemExit as left:
@@ -240,6 +240,9 @@ def _one_line(message: str) -> str:
 def _in_words(error: Exception) -> str:
     """What an exception says to a user; an error without words of its own gets its kind."""
     message = str(error).strip()
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        reason = f" ({message.splitlines()[0]})" if message else ""
+        return f"there is not enough memory{reason}: give a smaller batch or model, or raise the limit (ulimit -v)"
     if isinstance(error, OSError) and error.strerror and error.filename:
         message = f"{error.filename}: {error.strerror}"
     return message or type(error).__name__
@@ -249,5 +252,14 @@ def _say(message: str) -> None:
     """One message on stderr, in red on a terminal that takes colours."""
     from rich.console import Console
 
-    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"electra: {message}", style="red")
+    if sys.stderr is None:  # closed
+        return
+    with suppress(OSError):  # nobody can be told; the exit code says it
+        console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+        console.print(f"electra: {message}", style="red")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether the system or the device had no memory left; torch says so by its text, and by a class of its own."""
+    signs = ("can't allocate memory", "not enough memory", "out of memory", "can't start new thread")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -33,11 +33,15 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
-        self._console.print(text, markup=False)
+        self._print(text)
 
     def alarm(self, text: str) -> None:
         """A line that must be seen."""
-        self._console.print(text, markup=False, style="bold yellow")
+        self._print(text, style="bold yellow")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        with suppress(OSError):  # a full disk under the log, say: no reason to lose the run
+            self._console.print(text, markup=False, style=style)
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Counter]:
