@@ -21,7 +21,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 from electra import __version__
-from electra.standard_streams import ReaderLeft, discard_stdout, named_standard_streams
+from electra.commands.standard_streams import ReaderLeft, discard_stdout, named_standard_streams
 from electra.validation import did_you_mean
 
 VERBS = {

@@ -137,6 +137,12 @@ def test_a_batch_that_is_too_small_for_the_processes_is_refused(folder: Path, tm
         _check_batch_size(settings(folder, tmp_path, batch_size=2), three)
 
 
+def test_a_batch_that_is_larger_than_the_examples_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"batch_size is 1000000: it must be at most \d+, the training examples"):
+        finetune(settings(folder, tmp_path, batch_size=1_000_000))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("disturb", "said"),

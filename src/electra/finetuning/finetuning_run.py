@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from electra.files.output_places import OutputFolder, holding_folder
-from electra.finetuning.finetune_config import OF_ONE_CALL, FinetuneConfig, with_new_names
+from electra.finetuning.finetune_config import BATCH_SIZE, OF_ONE_CALL, FinetuneConfig, with_new_names
 from electra.finetuning.finetuning_examples import Examples, load_examples
 from electra.finetuning.fit import Objective
 from electra.finetuning.loss_options import balanced_weights, distilled, load_teacher, weighted
@@ -68,6 +68,7 @@ def _fit(
         _check_batch_size(config, processes)
         _require_packages(config)
     examples, objective = _prepared(config, named, processes)
+    _check_batch_fits(config, len(examples.items))
     _announce(examples, report)
     if processes.is_rank_zero:
         rehearse_output(config, examples)
@@ -153,6 +154,18 @@ def _check_batch_size(config: FinetuneConfig, processes: Processes) -> None:
         raise ValueError(
             f"a batch of {config.batch_size} examples cannot be shared by {processes.world_size} processes: "
             f"give a batch_size of {processes.world_size} or more, or start fewer processes"
+        )
+
+
+def _check_batch_fits(config: FinetuneConfig, items: int) -> None:
+    """Refuse a batch of more items than there are: it would hold some of them again and again.
+
+    The default is not refused, so that a first try with a handful of examples runs.
+    """
+    if config.batch_size is not None and config.batch_size > max(items, BATCH_SIZE):
+        raise ValueError(
+            f"batch_size is {config.batch_size}: it must be at most {items}, the training examples (or their windows); "
+            "give a smaller batch_size or more examples"
         )
 
 
