@@ -34,8 +34,13 @@ def text(tmp_path: Path) -> Path:
 
 
 def train(text: Path, output: Path, **options: Any) -> ElectraTokenizer:
-    given = {"size": 200, "text_field": "body", "quiet": True, **options}
-    return ElectraTokenizer.from_pretrained(train_tokenizer(TokenizerTrainConfig((str(text),), output=output, **given)))
+    return ElectraTokenizer.from_pretrained(
+        train_tokenizer(
+            TokenizerTrainConfig(
+                (str(text),), output=output, **{"size": 200, "text_field": "body", "quiet": True, **options}
+            )
+        )
+    )
 
 
 def test_a_trained_vocabulary_has_what_was_asked_for(text: Path, tmp_path: Path) -> None:
@@ -67,10 +72,10 @@ def test_a_report_as_table_json_and_page(text: Path, tmp_path: Path, capsys: pyt
     for words in ("unknown words", "pieces for each word", "problem", "☃", "U+2603", "longest pieces"):
         assert words in table
     report_tokenizer(TokenizerReportConfig(str(tmp_path / "tokenizer"), (str(held_out),), json=True))
-    told = json.loads(capsys.readouterr().out)
-    assert told["unknown"]
-    assert told["lowercases"] is True
-    assert any("unknown to the tokenizer" in problem for problem in told["problems"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["unknown"]
+    assert report["lowercases"] is True
+    assert any("unknown to the tokenizer" in problem for problem in report["problems"])
     html = page.read_text()
     assert "&lt;script&gt;alert" in html
     assert "<script" not in html
@@ -86,8 +91,8 @@ def test_the_command_line_reaches_both_and_reads_stdin(tmp_path: Path) -> None:
     output = str(tmp_path / "out")
     made = electra("train", "-", "--output", output, "--size", "100", text="The river is wide.\n" * 5)
     assert (made.returncode, made.stdout.strip()) == (0, output), made.stderr
-    told = electra("report", output, "-", "--json", text="the river\n")
-    assert json.loads(told.stdout)["words"] == 2, told.stderr
+    report = electra("report", output, "-", "--json", text="the river\n")
+    assert json.loads(report.stdout)["words"] == 2, report.stderr
     wrong = electra("trian")
     assert (wrong.returncode, "Did you mean" in wrong.stderr) == (2, True)
 
@@ -120,12 +125,12 @@ def test_a_signal_ends_the_training_and_leaves_nothing(
 def test_marks_of_word_boundaries_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "text.txt"
     text.write_text("no|where now|here\n" * 5)
-    given = {"size": 100, "quiet": True, "word_boundaries": "|"}
-    folder = train_tokenizer(TokenizerTrainConfig((str(text),), output=tmp_path / "out", **given))
+    options = {"size": 100, "quiet": True, "word_boundaries": "|"}
+    folder = train_tokenizer(TokenizerTrainConfig((str(text),), output=tmp_path / "out", **options))
     assert "nowhere" in ElectraTokenizer.from_pretrained(folder).get_vocab()
     report_tokenizer(TokenizerReportConfig(str(folder), (str(text),), json=True, word_boundaries="|"))
-    told = json.loads(capsys.readouterr().out)
-    assert (told["words"], told["pieces"], told["unknown"]) == (10, 10, [])
+    report = json.loads(capsys.readouterr().out)
+    assert (report["words"], report["pieces"], report["unknown"]) == (10, 10, [])
     with pytest.raises(ValueError, match="word_boundaries='': it must be one character"):
         TokenizerReportConfig(str(folder), (str(text),), word_boundaries="")
 

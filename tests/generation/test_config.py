@@ -83,9 +83,9 @@ def test_files_and_options_that_are_no_config(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"has no generation_config\.json"):
         GenerationConfig.from_pretrained(tmp_path)
     file = tmp_path / "generation_config.json"
-    for text, said in (("[]", "a JSON list"), ("{", "Expecting"), ('{"top_k": -3}', "top_k is -3")):
+    for text, message in (("[]", "a JSON list"), ("{", "Expecting"), ('{"top_k": -3}', "top_k is -3")):
         file.write_text(text)
-        with pytest.raises(ValueError, match=rf"generation_config\.json.*{said}"):
+        with pytest.raises(ValueError, match=rf"generation_config\.json.*{message}"):
             GenerationConfig.from_pretrained(tmp_path)
     config = GenerationConfig(top_k=3)
     config.top_k = -3

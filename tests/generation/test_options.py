@@ -1,4 +1,4 @@
-"""Options: which are refused and how, which are only spoken about, and which win."""
+"""Options: which are refused and how, which only cause a warning, and which take precedence."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_an_option_of_a_wrong_type_is_named_in_one_sentence(name: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_meant_is_refused_before_anything_is_computed(
+def test_invalid_values_are_refused_before_anything_is_computed(
     options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[Any] = []
@@ -172,7 +172,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_computed(
     ],
     ids=["none", "empty", "a list", "one row", "floats", "no row", "no token", "right padding", "full", "overfull"],
 )
-def test_prompts_that_cannot_be_gone_on_from(prompt: Any, message: str) -> None:
+def test_prompts_that_cannot_be_continued(prompt: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MODEL.generate(prompt)
 
@@ -196,7 +196,7 @@ def test_vectors_and_caches_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"temperature": 0.7}, "temperature: without do_sample=True this does nothing"),
         ({"top_k": 3, "top_p": 0.4}, "top_k, top_p: without do_sample=True"),
@@ -210,13 +210,13 @@ def test_vectors_and_caches_that_do_not_fit() -> None:
     ],
     ids=str,
 )
-def test_what_has_no_effect_is_said(options: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_has_no_effect_is_logged(options: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture) -> None:
     MODEL.generate(IDS, **{"max_new_tokens": 2, **options})
-    assert said in caplog.text
-    assert len(caplog.records) == bool(said)
+    assert message in caplog.text
+    assert len(caplog.records) == bool(message)
 
 
-def test_the_default_length_and_a_model_that_is_no_decoder_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_default_length_and_a_model_that_is_no_decoder_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert redraw(ElectraForCausalLM(ElectraConfig(**SIZES))).eval().generate(IDS).shape == (2, 23)
     assert "neither max_new_tokens nor max_length is given: at most 20 tokens" in caplog.text
     assert "no decoder (is_decoder=False), so each step reads the whole text" in caplog.text

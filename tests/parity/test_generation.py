@@ -26,7 +26,7 @@ READING = {"encoder_hidden_states": READ, "encoder_attention_mask": (torch.arang
 
 @cache
 def decoders(**fields: Any) -> tuple[Any, Any]:
-    """A pair of decoders of which neither says the same token for ever."""
+    """A pair of decoders of which neither repeats one token for ever."""
     ours, theirs = twins("ElectraForCausalLM", **{"is_decoder": True, **fields})
     with torch.no_grad():
         for name, parameter in ours.named_parameters():
@@ -38,12 +38,12 @@ def decoders(**fields: Any) -> tuple[Any, Any]:
 
 def both(options: dict[str, Any], inputs: dict[str, Any] = PADDED, seed: int = 0, **fields: Any) -> tuple[Any, Any]:
     """What both libraries generate from one seed."""
-    found = []
+    generated = []
     for model in decoders(**fields):
         torch.manual_seed(seed)
         with quiet_transformers():
-            found.append(model.generate(**inputs, **options))
-    return found[0], found[1]
+            generated.append(model.generate(**inputs, **options))
+    return generated[0], generated[1]
 
 
 def assert_same_tokens(options: dict[str, Any], inputs: dict[str, Any] = PADDED, **fields: Any) -> Tensor:
@@ -176,8 +176,9 @@ def test_a_drawn_token_follows_its_probability() -> None:
     torch.manual_seed(3)
     options: dict[str, Any] = {"do_sample": True, "max_new_tokens": 1, "temperature": 1.5, "top_k": 8}
     drawn = model.generate(IDS[:1], num_return_sequences=20_000, **options)[:, -1].bincount(minlength=97)
-    told = both({**options, "return_dict_in_generate": True, "output_scores": True}, {"input_ids": IDS[:1]})[1]
-    expected = 20_000 * told.scores[0][0].softmax(-1)
+    outputs = {**options, "return_dict_in_generate": True, "output_scores": True}
+    _, theirs = both(outputs, {"input_ids": IDS[:1]})
+    expected = 20_000 * theirs.scores[0][0].softmax(-1)
     assert drawn[expected == 0].sum() == 0
     likely = expected > 0
     assert ((drawn - expected)[likely].square() / expected[likely]).sum() < 30  # 7 degrees of freedom: p < 1e-4
@@ -346,7 +347,7 @@ def test_a_streamer_hears_the_same() -> None:
     assert len(heard[0]) == 8
 
 
-def test_going_on_from_a_cache() -> None:
+def test_continuing_from_a_cache() -> None:
     """A second turn reads only what is new, and says what reading the whole text says."""
     ours, theirs = decoders()
     second = torch.tensor([[4, 9, 44]])

@@ -70,9 +70,13 @@ def test_a_vocabulary_alone(name: str, tmp_path: Path, caplog: pytest.LogCapture
     assert columns(inferred, language) == columns(made, language)
     assert "no tokenizer_config.json says whether text is lowercased" in caplog.text
     caplog.clear()
-    told = ElectraTokenizer.from_pretrained(folder, **language.flags)
+    with_flags = ElectraTokenizer.from_pretrained(folder, **language.flags)
     assert not caplog.records
-    assert columns(told, language) == columns(theirs_of(folder, **language.flags), language) == columns(made, language)
+    assert (
+        columns(with_flags, language)
+        == columns(theirs_of(folder, **language.flags), language)
+        == columns(made, language)
+    )
     assert (columns(theirs_of(folder), language) == columns(made, language)) == (name == "uncased")
 
 

@@ -1,4 +1,4 @@
-"""Code that was written for transformers' tokenizers, run with ours; and what it gets wrong, said."""
+"""Code that was written for transformers' tokenizers, run with ours; and what it gets wrong is named."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_transformers_collators_take_ours(pair: tuple[ElectraTokenizer, Any], ki
     rows = [dict(pair[1](text)) for text in (LONG, "the dog")]
     tagged = [{**row, "labels": [1] * len(row["input_ids"])} for row in rows]
     for collator, given in ((DataCollatorWithPadding, rows), (DataCollatorForTokenClassification, tagged)):
-        found, expected = (collator(one, pad_to_multiple_of=8, return_tensors=kind)(given) for one in pair)
-        assert {name: column.tolist() for name, column in found.items()} == {
+        collated, expected = (collator(one, pad_to_multiple_of=8, return_tensors=kind)(given) for one in pair)
+        assert {name: column.tolist() for name, column in collated.items()} == {
             name: column.tolist() for name, column in expected.items()
         }
     masked = []

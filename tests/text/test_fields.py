@@ -171,6 +171,12 @@ def test_keywords_of_other_versions_work_or_are_named(folder: Path) -> None:
         ElectraTokenizer(words, do_lowercase=True)
 
 
+@pytest.mark.parametrize("name", ["extra_special_tokens", "additional_special_tokens", "model_input_names"])
+def test_a_string_is_no_list_of_its_letters(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 'abc': it must be a list"):
+        ElectraTokenizer(WORDS, **{name: "abc"})
+
+
 def doubling(times: int) -> Any:
     return normalizers.Sequence([normalizers.Replace("a", "aa") for _ in range(times)])
 

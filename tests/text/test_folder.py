@@ -95,7 +95,7 @@ def test_tokenizer_json_counts_before_flags(tmp_path: Path, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
-    ("words", "lowercase", "strip_accents", "said"),
+    ("words", "lowercase", "strip_accents", "message"),
     [
         (["FOX", "Dog", "the"], False, None, "cased (it has upper-case letters)"),
         (["the", "fox"], True, None, "uncased"),
@@ -104,14 +104,14 @@ def test_tokenizer_json_counts_before_flags(tmp_path: Path, caplog: pytest.LogCa
     ],
 )
 def test_casing_of_a_vocabulary_alone(
-    words: list[str], lowercase: bool, strip_accents: bool | None, said: str, tmp_path: Path, caplog: Any
+    words: list[str], lowercase: bool, strip_accents: bool | None, message: str, tmp_path: Path, caplog: Any
 ) -> None:
     words = [f"{word}{number:b}".replace("0", "o").replace("1", "i") for number, word in enumerate(words)]
     lines = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     (tmp_path / VOCABULARY).write_text("\n".join(lines), encoding="utf-8")
     tokenizer = ElectraTokenizer.from_pretrained(tmp_path)
     assert (tokenizer.do_lower_case, tokenizer.strip_accents) == (lowercase, strip_accents)
-    assert said in caplog.text
+    assert message in caplog.text
     caplog.clear()
     (tmp_path / CONFIG).write_text('{"do_lower_case": true, "strip_accents": null}')
     assert ElectraTokenizer.from_pretrained(tmp_path).do_lower_case is True
@@ -211,7 +211,7 @@ def test_stripping_that_is_asked_for_says_which_tokens_it_never_finds(
 ) -> None:
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "서울", "the", "é"]
     (tmp_path / VOCABULARY).write_text("\n".join(tokens), encoding="utf-8")
-    said = "never finds 2 tokens of the vocabulary, such as '서울', 'é'. Pass strip_accents=False"
+    message = "never finds 2 tokens of the vocabulary, such as '서울', 'é'. Pass strip_accents=False"
     for make in (
         lambda: ElectraTokenizer.from_pretrained(tmp_path, do_lower_case=True),
         lambda: ElectraTokenizer(tokens),
@@ -219,7 +219,7 @@ def test_stripping_that_is_asked_for_says_which_tokens_it_never_finds(
     ):
         caplog.clear()
         assert make().strip_accents is None
-        assert said in caplog.text
+        assert message in caplog.text
     caplog.clear()
     for options in ({"strip_accents": False}, {"strip_accents": True}, {"do_lower_case": False}):
         ElectraTokenizer(tokens, **options)

@@ -1,4 +1,4 @@
-"""Laws that hold for every text, whatever characters it has."""
+"""Properties that hold for every text, whatever characters it has."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ text = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.just(" "), st.text(char
     "".join
 )
 known_text = st.lists(st.sampled_from([*FRAGMENTS, " ", " "]), max_size=16).map("".join)
-law = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+property_test = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 
 CASINGS = {"uncased": {}, "cased": {"lowercase": False}, "accents-kept": {"strip_accents": False}}
 
@@ -71,15 +71,15 @@ def tokenizer(request: pytest.FixtureRequest) -> ElectraTokenizer:
 def tokens_of(encoded: BatchEncoding, row: int = 0) -> list[tuple[int, str, tuple[int, int]]]:
     """The text of the pair, the token and its characters, for every token that comes from a text."""
     encoding = encoded[row]
-    found = zip(encoding.sequence_ids, encoding.tokens, encoding.offsets, strict=True)
-    return [(sequence, token, span) for sequence, token, span in found if sequence is not None]
+    tokens = zip(encoding.sequence_ids, encoding.tokens, encoding.offsets, strict=True)
+    return [(sequence, token, span) for sequence, token, span in tokens if sequence is not None]
 
 
 def test_the_same_as_transformers(tokenizer: ElectraTokenizer) -> None:
     flags = {"do_lower_case": bool(tokenizer.do_lower_case), "strip_accents": tokenizer.strip_accents}
     theirs = reference_of(tokenizer.get_vocab(), **flags)
 
-    @law
+    @property_test
     @given(text, text)
     def check(one: str, two: str) -> None:
         options = {"return_offsets_mapping": True, "return_special_tokens_mask": True, "padding": True}
@@ -95,16 +95,16 @@ def test_offsets_are_those_of_the_text(tokenizer: ElectraTokenizer) -> None:
     without accents), they hold the token."""
     normalize = tokenizer.backend_tokenizer.normalizer.normalize_str
 
-    @law
+    @property_test
     @given(known_text | text)
     def check(one: str) -> None:
         encoded = tokenizer(one)
         assert encoded[0].offsets[0] == encoded[0].offsets[-1] == (0, 0)
-        found = tokens_of(encoded)
-        spans = [span for _, _, span in found]
+        tokens = tokens_of(encoded)
+        spans = [span for _, _, span in tokens]
         assert all(0 <= start < end <= len(one) for start, end in spans)
         assert spans == sorted(spans)
-        for number, (_, token, (start, end)) in enumerate(found):
+        for number, (_, token, (start, end)) in enumerate(tokens):
             beside = [*spans[max(number - 1, 0) : number], *spans[number + 1 : number + 2]]
             if token == "[UNK]":
                 continue
@@ -123,7 +123,7 @@ def test_decoding_and_encoding_again_changes_nothing(tokenizer: ElectraTokenizer
     """Where no token is unknown: all that decoding loses is what normalizing and the spaces between words took."""
     known = []
 
-    @law
+    @property_test
     @given(known_text)
     def check(one: str) -> None:
         ids = tokenizer.encode(one, add_special_tokens=False)
@@ -139,7 +139,7 @@ def test_decoding_and_encoding_again_changes_nothing(tokenizer: ElectraTokenizer
 
 
 def test_tokens_words_and_characters_agree(tokenizer: ElectraTokenizer) -> None:
-    @law
+    @property_test
     @given(known_text | text, known_text)
     def check(one: str, two: str) -> None:
         encoded = tokenizer([(one, two)])
@@ -168,7 +168,7 @@ def test_tokens_words_and_characters_agree(tokenizer: ElectraTokenizer) -> None:
 def test_windows_hold_every_token_and_overlap_by_the_stride(tokenizer: ElectraTokenizer, side: str) -> None:
     copy = ElectraTokenizer(tokenizer_object=tokenizer.backend_tokenizer, truncation_side=side)
 
-    @law
+    @property_test
     @given(known_text, st.integers(3, 12), st.data())
     def check(one: str, length: int, data: st.DataObject) -> None:
         room = length - 2
@@ -191,7 +191,7 @@ def test_windows_hold_every_token_and_overlap_by_the_stride(tokenizer: ElectraTo
 
 @pytest.mark.parametrize("truncation", ["longest_first", "only_first", "only_second"])
 def test_windows_of_pairs_hold_every_token(tokenizer: ElectraTokenizer, truncation: str) -> None:
-    @law
+    @property_test
     @given(known_text, known_text, st.integers(5, 16), st.integers(0, 3))
     def check(one: str, two: str, length: int, stride: int) -> None:
         whole = tokens_of(tokenizer([(one, two)]))
@@ -204,8 +204,8 @@ def test_windows_of_pairs_hold_every_token(tokenizer: ElectraTokenizer, truncati
             return
         encoded = tokenizer([(one, two)], stride=min(stride, length - 4), **options)
         assert all(len(row) <= length for row in encoded["input_ids"])
-        found = [token for row in range(len(encoded["input_ids"])) for token in tokens_of(encoded, row)]
-        assert set(found) == set(whole)
+        tokens = [token for row in range(len(encoded["input_ids"])) for token in tokens_of(encoded, row)]
+        assert set(tokens) == set(whole)
 
     check()
 
@@ -213,7 +213,7 @@ def test_windows_of_pairs_hold_every_token(tokenizer: ElectraTokenizer, truncati
 def test_padding_adds_padding_alone(tokenizer: ElectraTokenizer) -> None:
     texts = st.lists(st.tuples(text, text) | known_text.map(lambda one: (one, "")), min_size=1, max_size=4)
 
-    @law
+    @property_test
     @given(texts, st.sampled_from(["left", "right"]), st.sampled_from([None, 8]), st.booleans())
     def check(pairs: list[tuple[str, str]], side: str, multiple: int | None, cut: bool) -> None:
         options = {"truncation": cut, "max_length": 16 if cut else None, "return_special_tokens_mask": True}
@@ -236,7 +236,7 @@ def test_padding_adds_padding_alone(tokenizer: ElectraTokenizer) -> None:
 
 
 def test_a_batch_is_its_texts(tokenizer: ElectraTokenizer) -> None:
-    @law
+    @property_test
     @given(st.lists(text, max_size=5))
     def check(texts: list[str]) -> None:
         singles = [tokenizer(one, return_offsets_mapping=True) for one in texts]
@@ -247,7 +247,7 @@ def test_a_batch_is_its_texts(tokenizer: ElectraTokenizer) -> None:
     check()
 
 
-@law
+@property_test
 @given(text, st.characters(categories=["Cs"]), text)
 def test_half_a_character_is_an_error_that_says_where(before: str, half: str, after: str) -> None:
     tokenizer = ElectraTokenizer()

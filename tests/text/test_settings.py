@@ -118,7 +118,7 @@ def test_added_tokens_that_are_special(small: ElectraTokenizer) -> None:
     assert "<x>" not in decoded
 
 
-def test_a_text_that_is_too_long_is_said_once(small: ElectraTokenizer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_text_that_is_too_long_is_warned_of_once(small: ElectraTokenizer, caplog: pytest.LogCaptureFixture) -> None:
     tokenizer = ElectraTokenizer(small.get_vocab(), model_max_length=4)
     with caplog.at_level(logging.WARNING, "electra"):
         tokenizer(LONG, verbose=False)

@@ -127,12 +127,12 @@ def test_stride_and_length_without_room(small: ElectraTokenizer) -> None:
         (("a",), {"return_tensors": "tp"}, "return_tensors is 'tp': choose one of"),
     ],
 )
-def test_wrong_input_is_said(small: ElectraTokenizer, arguments: Any, options: Any, message: str) -> None:
+def test_wrong_input_is_named(small: ElectraTokenizer, arguments: Any, options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small(*arguments, **options)
 
 
-def test_wrong_ids_and_tokens_are_said(small: ElectraTokenizer) -> None:
+def test_wrong_ids_and_tokens_are_refused(small: ElectraTokenizer) -> None:
     for call in (
         lambda: small.decode([-1]),
         lambda: small.decode(["the"]),

@@ -16,7 +16,7 @@ from electra.text import backend as backends
 from electra.text.backend import Casing
 from electra.text.compat.older_keywords import older_keywords
 from electra.text.compat.transformers4_methods import Transformers4Methods
-from electra.text.encode.call_options import NO_LIMIT, SIDES, choice
+from electra.text.encode.call_options import NO_LIMIT, SIDES, as_list, choice
 from electra.text.encode.row_encoding import each_text
 from electra.text.special_tokens import ROLES
 from electra.text.text_encoder import TextEncoder
@@ -118,7 +118,10 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         super().__init__(
             backend,
             dict(zip(ROLES, special, strict=True)),
-            [*extra_special_tokens, *additional_special_tokens],
+            [
+                *as_list("extra_special_tokens", extra_special_tokens),
+                *as_list("additional_special_tokens", additional_special_tokens),
+            ],
         )
         if never_split:
             missing = [token for token in never_split if not self._knows(token)]
@@ -133,7 +136,7 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         backend.no_truncation()
         if model_max_length is not None:
             self.model_max_length = model_max_length
-        self.model_input_names = list(model_input_names or type(self).model_input_names)
+        self.model_input_names = as_list("model_input_names", model_input_names or type(self).model_input_names)
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
         self.name_or_path = str(name_or_path)
