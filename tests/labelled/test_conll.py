@@ -4,34 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from electra.labelled.conll import iob2
 from electra.labelled.records import read_records
-
-EXPECTED = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
-
-
-@pytest.mark.parametrize(
-    "tags",
-    [
-        ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-LOC", "I-PER"],  # IOB1
-        EXPECTED,
-        ["B-PER", "E-PER", "O", "S-LOC", "B-LOC", "E-LOC", "S-PER"],  # BIOES
-        ["B-PER", "L-PER", "O", "U-LOC", "B-LOC", "L-LOC", "U-PER"],  # BILOU
-    ],
-)
-def test_every_scheme_becomes_iob2(tags: list[str]) -> None:
-    assert iob2(tags) == EXPECTED
-
-
-def test_an_end_ends_an_entity() -> None:
-    assert iob2(["B-X", "E-X", "I-X"]) == ["B-X", "I-X", "B-X"]
-
-
-def test_other_tags_stay_as_they_are() -> None:
-    for tags in (["DT", "NN"], ["I-95", "in", "O"], ["X-Y", "O"]):
-        assert iob2(tags) == tags
 
 
 def test_first_and_last_column_of_sentences_between_blank_lines(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_compressed_files(tmp_path: Path, suffix: str, opened: object) -> None:
         ("a.conll", "-DOCSTART- O\n\n", r"a\.conll holds no examples"),
         ("a.txt", "__label__a x\nno label here\n", r"a\.txt:2: no label: .* begins with __label__"),
         ("a.json", '{"data": [', r"a\.json: not JSON"),
-        ("a.json", '[{"text": "x"}]', r"a\.json: a \.json file is to be one of SQuAD"),
+        ("a.json", '[{"text": "x"}, 3]', r"a\.json: a \.json file must be one of these: SQuAD"),
         (
             "a.json",
             '{"data": [{"paragraphs": [{"context": "x", "qas": [{"id": "q"}]}]}]}',

@@ -62,6 +62,7 @@ def test_a_letter_alone_and_types_with_separators_in_them() -> None:
         (["work_of_art_B", "work_of_art_I"], ["B-work_of_art", "I-work_of_art"]),
         (["S-O", "O", "B-O", "E-O"], ["B-O", "O", "B-O", "I-O"]),
         (["I-PER", "I-PER", "O"], ["B-PER", "I-PER", "O"]),
+        (["B-X", "E-X", "I-X"], ["B-X", "I-X", "B-X"]),
     ]:
         scheme = recognise_scheme(set(tags))
         assert scheme is not None

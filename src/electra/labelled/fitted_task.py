@@ -17,7 +17,9 @@ from electra.tasks.task import FITTED_TO as FIELD
 from electra.tasks.task import THRESHOLDS
 
 
-def known_of_files(task: LabelledTask[Any], named: NamedTask | None, columns: Mapping[str, str]) -> dict[str, Any]:
+def known_of_files(
+    task: LabelledTask[Any], named: NamedTask | None, columns: Mapping[str, str], label_separator: str | None = None
+) -> dict[str, Any]:
     """What has to be known to read such files again, as a catalogue has it: `columns` as they were given go first."""
     known = named or NamedTask(task=task.name)
     parts = dict.fromkeys((*columns, *known.columns))
@@ -28,6 +30,7 @@ def known_of_files(task: LabelledTask[Any], named: NamedTask | None, columns: Ma
         "header": list(known.header),
         "label_names": dict(known.label_names),
         "label_range": list(known.label_range or ()),
+        "label_separator": label_separator or known.label_separator or "",
     }
     return {"task": task.name, **{key: value for key, value in found.items() if value}}
 

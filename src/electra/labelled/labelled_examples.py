@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-from electra.labelled.records import Record, columns_of, read_records
+from electra.files.lines import refuse
+from electra.labelled.annotations import plain_records
+from electra.labelled.columns import HELPERS, find_columns, likeliest, without_header
+from electra.labelled.columns import read_columns as read_columns
+from electra.labelled.label_values import one_spelling, values_of, without_empty_texts
+from electra.labelled.records import Record, columns_of, is_tagged, read_records
 from electra.labelled.task_presets import NAMED_TASKS, NamedTask
+from electra.labelled.word_rows import group_words
 from electra.tasks.catalogue import LABELLED_TASKS
-from electra.tasks.labelled_task import Column, LabelledTask, TrainingItem
+from electra.tasks.labelled_task import LabelledTask, TrainingItem
 from electra.tasks.task import ExampleError
+from electra.tasks.text_classification import TextClassification
+from electra.tasks.token_classification import TokenClassification
 from electra.validation import choose_one_of
+
+log = logging.getLogger("electra")
 
 Example = dict[str, Any]
 Made = TypeVar("Made")
@@ -30,12 +41,21 @@ class LabelledExamples:
         examples: under the names that tasks use.
         records: where each stands; of several lines that are one example, the first.
         skipped: what was wrong with those that were left out.
+        notices: what was taken otherwise than it stands in the file.
+        id_column: the column that names the examples, if there is one.
     """
 
     kind: type[LabelledTask[Any]]
     examples: list[Example]
     records: list[Record]
     skipped: list[str]
+    notices: tuple[str, ...] = ()
+    id_column: str | None = None
+
+    @property
+    def ids(self) -> list[Any]:
+        """The id of each example, by which its author knows it; None where it has none."""
+        return [record.values.get(self.id_column) if self.id_column else None for record in self.records]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -96,57 +116,93 @@ class LabelledExamples:
 
 
 def read_labelled(
-    path: Path,
+    source: Any,
     kinds: Sequence[type[LabelledTask[Any]]] = LABELLED_TASKS,
     *,
     columns: Mapping[str, str] | None = None,
     named: NamedTask | None = None,
     skip_invalid: bool = False,
+    encoding: str = "utf-8",
+    label_separator: str | None = None,
 ) -> LabelledExamples:
-    """Read the labelled examples of a file.
+    """Read labelled examples.
 
     Args:
+        source: a file, a folder, a pattern, `-`, or a table in memory; see `read_records`.
         kinds: the task; of several, the first one that the columns look like.
-        columns: which column of the file each part of an example is in, by the task's name for the part.
+        columns: which column of the file each part of an example is in, by the task's name for the part; `label` may
+            have several with + between them, a 0 or 1 for each label. `sentence`: which rows of one word each are a
+            sentence. `id`: what names an example (empty: nothing does). `group`: see `split`.
         named: what is known of the file: its task, its columns, what its labels mean.
         skip_invalid: leave out and count what cannot be used.
+        encoding: of the text.
+        label_separator: what separates several labels in a cell, such as | in `joy|love`.
+
+    Returns:
+        The examples. What was left out or taken otherwise than it stands in the file (empty texts, white space around
+        labels) is in `notices`, and logged.
 
     Raises:
         OSError: there is no such file.
         ValueError: what cannot be used, with file and line: see `read_records`; a missing column or value, two examples
             with the same id, an example that the task refuses.
     """
+    wanted = dict(columns or {})
     complaints: list[str] = []
+    notices: list[str] = []
     skipped = complaints if skip_invalid else None
-    records = read_records(path, header=named.header if named else (), skipped=skipped)
-    kind = kinds[0] if len(kinds) == 1 else task_of(records, columns or {}, kinds)
-    there = columns_of(records)
-    found = _columns(records[0], there, kind, columns or {}, named.columns if named else {})
-    examples, kept = [], []
-    for record in _unique(records, there, kind, skipped):
+    refuse_row = refuse if skipped is None else skipped.append
+    records = read_records(
+        source, header=named.header if named else (), skipped=skipped, encoding=encoding, columns=wanted
+    )
+    records = plain_records(records, refuse_row, notices)
+    if any(issubclass(kind, TokenClassification) for kind in kinds):
+        grouped = group_words(records, wanted, refuse_row)
+        if grouped and (grouped[0] is not records[0] or is_tagged(records[0].source)):
+            # the reader has taken words and tags from these columns, and calls them tokens and tags
+            wanted = {key: name for key, name in wanted.items() if key not in ("tokens", "tags")}
+        records = grouped
+    if not records:
+        raise ValueError(_nothing(source, complaints))
+    kind = kinds[0] if len(kinds) == 1 else task_of(records, wanted, kinds)
+    present = columns_of(records)
+    found = find_columns(records[0], present, kind, wanted, named.columns if named else {})
+    separator = label_separator or (named.label_separator if named else None)
+    rows: list[tuple[Record, dict[str, Any]]] = []
+    for record in _unique(records, _id_column(records, present, kind, wanted), skipped):
         try:
-            values = _values(record, kind, found)
+            rows.append((record, values_of(record, kind, found, separator)))
+        except ValueError as error:
+            refuse_row(f"{record.where}: {error}")
+    rows = without_empty_texts(rows, kind, notices)
+    if issubclass(kind, TextClassification) and rows:
+        regression = named is not None and (named.label_range or named.options.get("problem_type") == "regression")
+        rows = one_spelling(rows, found.get("label", ""), notices, numbers=bool(regression), separator=separator)
+    examples, kept = [], []
+    for record, values in rows:
+        try:
             examples.append(kind.read_example(named.values(values) if named else values))
             kept.append(record)
         except ValueError as error:
-            if not skip_invalid:
-                raise ValueError(f"{record.where}: {error}") from error
-            complaints.append(f"{record.where}: {error}")
+            refuse_row(f"{record.where}: {error}")
     if not examples:
-        raise ValueError(f"{path} holds no examples that can be used: {complaints[0]}")
+        raise ValueError(_nothing(source, complaints or notices))
+    for notice in notices:
+        log.warning("%s: %s", records[0].source, notice)
     gathered = LabelledExamples(kind, examples, kept, complaints).checked(kind.gather)
-    return LabelledExamples(kind, [each for each, _ in gathered], [kept[i] for _, i in gathered], complaints)
+    return LabelledExamples(
+        kind,
+        [each for each, _ in gathered],
+        [kept[i] for _, i in gathered],
+        complaints,
+        tuple(notices),
+        _id_column(records, present, kind, wanted),
+    )
 
 
-def read_columns(text: str | None) -> dict[str, str]:
-    """`text=review,label=stars` -> `{"text": "review", "label": "stars"}`."""
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    for part, equals, column in pairs:
-        if not (part.strip() and equals and column.strip()):
-            raise ValueError(f"columns is {text!r}: it must be like text=review,label=stars, with = in every part")
-    if len({part.strip() for part, _, _ in pairs}) < len(pairs):
-        raise ValueError(f"columns is {text!r}: a part of the example comes twice")
-    return {part.strip(): column.strip() for part, _, column in pairs}
+def _nothing(source: Any, complaints: Sequence[str]) -> str:
+    named = source if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    return f"{named} holds no examples that can be used" + (f": {complaints[0]}" if complaints else "")
 
 
 def labelled_task(name: str, architectures: Sequence[str] | None = None) -> type[LabelledTask[Any]]:
@@ -167,12 +223,14 @@ def task_of(
 ) -> type[LabelledTask[Any]]:
     """The first task whose examples have such columns; `ValueError` with what there is where none is."""
     there = columns_of(records)
+    named = {part for key in columns if key not in HELPERS for part in (key, key.removesuffix("s"))}
     for kind in kinds:
-        if kind.recognises({*there, *columns}):
+        if kind.recognises({*there, *named}):
             return kind
     parts = "; ".join(f"{kind.name}: {', '.join(c.key for c in kind.columns if c.required)}" for kind in kinds)
     raise ValueError(
-        f"{records[0].where}: the columns {', '.join(there)} are of no known task. Name the task, or which columns "
+        f"{records[0].where}: the columns {', '.join(there)} are of no known task"
+        f"{without_header(records[0], there)}. Name the task, or which columns "
         f"its parts are in (as in text=review,label=stars): {parts}"
     )
 
@@ -188,65 +246,20 @@ def _check(examples: list[Example], task: LabelledTask[Any], tokenizer: Any, cut
             )
 
 
-def _columns(
-    first: Record,
-    there: Sequence[str],
-    kind: type[LabelledTask[Any]],
-    given: Mapping[str, str],
-    names: Mapping[str, Sequence[str]],
-) -> dict[str, str]:
-    """The file's column for each part of an example that it has.
-
-    What was given goes first, then what is known of the file, then what every example needs: a label in a column that
-    texts are often in is not taken for a text.
-    """
-    usual = {column.key: column.names for column in kind.columns}
-    for key in given:
-        if key not in usual:
-            raise ValueError(f"columns names {key!r}, and {kind.name} has no such part{choose_one_of(key, usual)}")
-    found = {key: name for key, name in given.items() if name in there}
-    for known in (names, usual):
-        for column in sorted(kind.columns, key=lambda column: not column.required):
-            left = [name for name in known.get(column.key, ()) if name in there and name not in found.values()]
-            if left and column.key not in {*found, *given}:
-                found[column.key] = _likeliest(left, first)
-    for column in kind.columns:
-        if column.key not in found and (column.required or column.key in given):
-            looked_for = (given[column.key],) if column.key in given else (*names.get(column.key, ()), *column.names)
-            raise ValueError(_missing(first, column, looked_for, there))
-    return {key: found[key] for key in usual if key in found}
+def _id_column(
+    records: Sequence[Record], present: Sequence[str], kind: type[LabelledTask[Any]], wanted: Mapping[str, str]
+) -> str | None:
+    """The column that names the examples: the one that the user says, none if that is empty, else a usual one."""
+    if "id" in wanted:
+        if wanted["id"] and wanted["id"] not in present:
+            raise ValueError(f"{records[0].where}: no column {wanted['id']!r} (id): the file has {', '.join(present)}")
+        return wanted["id"] or None
+    named = [name for name in kind.ids if name in present and name not in wanted.values()]
+    return likeliest(named, records[0]) if named else None
 
 
-def _likeliest(names: Sequence[str], first: Record) -> str:
-    """Of columns that some records have, the first one that the first record has too, else the first."""
-    return min(names, key=lambda name: name not in first.values)
-
-
-def _missing(first: Record, column: Column, looked_for: Sequence[str], there: Sequence[str]) -> str:
-    """What to say where a part of the examples is in no column."""
-    taken = [name for name in looked_for if name in there]
-    return (
-        f"{first.where}: no column with {column.meaning}: looked for {', '.join(looked_for)}; "
-        f"the file has {', '.join(there)}" + (f" ({', '.join(taken)}: another part of the example)" if taken else "")
-    )
-
-
-def _values(record: Record, kind: type[LabelledTask[Any]], found: Mapping[str, str]) -> dict[str, Any]:
-    """The record's columns under the task's keys; a required one that is missing or null is a `ValueError`."""
-    required = {column.key for column in kind.columns if column.required}
-    values = {key: record.values.get(column) for key, column in found.items()}
-    for key in required & values.keys():
-        if values[key] is None:
-            raise ValueError(f"no {found[key]!r}: every example needs one")
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _unique(
-    records: Sequence[Record], there: Sequence[str], kind: type[LabelledTask[Any]], skipped: list[str] | None
-) -> list[Record]:
+def _unique(records: Sequence[Record], column: str | None, skipped: list[str] | None) -> list[Record]:
     """The records, of which no two have the same id; an empty one is none."""
-    named = [name for name in kind.ids if name in there]
-    column = _likeliest(named, records[0]) if named else None
     seen: dict[Any, Record] = {}
     kept = []
     for record in records:
@@ -255,7 +268,10 @@ def _unique(
         if first is record:
             kept.append(record)
             continue
-        complaint = f"{record.where}: the {column} {name!r} is also that of line {first.line}: each example has its own"
+        complaint = (
+            f"{record.where}: the {column} {name!r} is also that of line {first.line}: each example has its own (where "
+            f"the column names something else: --columns id=)"
+        )
         if skipped is None:
             raise ValueError(complaint)
         skipped.append(complaint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,8 @@ from typing import Any
 from electra.files.lines import Refuse, Row, place_in
 
 
-def questions(path: Path, text: str, refuse_row: Refuse) -> Iterator[Row]:
+def questions(path: Path, articles: Any, refuse_row: Refuse) -> Iterator[Row]:
     """Each question by its number from 1: `id`, `question`, `context` and `answers`, none where it is impossible."""
-    try:
-        articles = json.loads(text)
-    except (ValueError, RecursionError) as error:  # not JSON, or a number of thousands of digits
-        raise ValueError(f"{path}: not JSON ({error}): save it again") from error
-    articles = articles.get("data") if isinstance(articles, Mapping) else articles
     number = 0
     for paragraph in _paragraphs(path, articles):
         for question in paragraph["qas"]:

@@ -29,6 +29,7 @@ class NamedTask:
         label_range: the lowest and the highest label of a regression: these become 0 and 1.
         both_orders: learn from every pair in both orders, as Google's code does where the order means nothing.
         metric: the score that counts.
+        label_separator: what separates several labels in a cell of a table.
         settings: of fine-tuning, where they are not the usual ones: epochs, batch_size, rate, max_length and the like.
     """
 
@@ -40,6 +41,7 @@ class NamedTask:
     label_range: tuple[float, float] | None = None
     both_orders: bool = False
     metric: str | None = None
+    label_separator: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,6 +176,7 @@ _KINDS: dict[str, type] = {
     "label_range": list,
     "both_orders": bool,
     "metric": str,
+    "label_separator": str,
     "settings": dict,
 }
 
