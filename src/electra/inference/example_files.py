@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,9 @@ from electra.files.delimited import read_delimited
 from electra.files.encodings import Decoding
 from electra.files.lines import read_whole_lines
 from electra.files.text_files import COMPRESSED
-from electra.labelled.records import Record, stream_records
+from electra.labelled.cells import read_cell
+from electra.labelled.records import Record, holds_texts
+from electra.labelled.unlabelled import unlabelled_records, words_of
 from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.task import Task
 from electra.validation import choose_one_of, require_one_of
@@ -83,8 +84,8 @@ class InputColumns:
             if column is not None and values[column] is not None and not blank:
                 taken.add(column)
                 parts[part] = _as_list(values[column]) if part in LIST_KEYS else values[column]
-        if self.kind.name == "token-classification" and isinstance(parts.get("tokens"), str):
-            parts["tokens"] = parts["tokens"].split()
+        if self.kind.name == "token-classification" and "tokens" in parts:
+            parts["tokens"] = words_of(parts["tokens"])
         if self.kind.name == "text-ranking" and "texts" not in parts and "text" in parts:
             parts["texts"] = [parts.pop("text")]
         if self.kind.name == "token-classification" and "offset_mapping" in values:
@@ -115,23 +116,17 @@ class InputColumns:
 
 def _as_list(value: Any) -> Any:
     """A list that is written in a cell, read; any other value as it is."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "(")):
-        for parse in (json.loads, ast.literal_eval):
-            try:
-                parsed = parse(value)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-            if isinstance(parsed, (list, tuple)):
-                return list(parsed)
-    return value
+    return read_cell(value) if isinstance(value, str) else value
 
 
 def format_of(path: str, form: str) -> str:
-    """The format of a file: as given, else by its suffix; other suffixes and stdin are text."""
+    """The format of a file: as given, else by its suffix; a folder holds records, other suffixes and stdin are text."""
     require_one_of("format", form, FORMATS)
     if form != "auto":
         return form
     name = Path(path)
+    if name.is_dir():
+        return "records"
     suffix = Path(name.stem).suffix if name.suffix in COMPRESSED else name.suffix
     if suffix in (".jsonl", ".ndjson"):
         return "jsonl"
@@ -142,8 +137,9 @@ def read_file(path: str, columns: InputColumns, form: str = "auto", encoding: st
     """Read the examples of a file, one at a time.
 
     Args:
-        path: `/dev/stdin`, or a file; its suffix decides what it is unless `form` does. A .txt file, a file without a
-            suffix and stdin have a text on every line.
+        path: `/dev/stdin`, a file, a folder or a pattern; the suffix decides what it is unless `form` does. A .txt file
+            (but fastText's, and one with tabs and a header), a file without a suffix and stdin have a text on every
+            line.
         columns: where the parts of an example are.
         form: one of `FORMATS`.
         encoding: of text.
@@ -154,7 +150,10 @@ def read_file(path: str, columns: InputColumns, form: str = "auto", encoding: st
             meant as text.
     """
     decoding = Decoding(encoding)
-    match format_of(path, form):
+    found = format_of(path, form)
+    if found == "text" and form == "auto" and Path(path).is_file() and path != STANDARD_INPUT:
+        found = "text" if holds_texts(Path(path), encoding) else "records"
+    match found:
         case "text":
             yield from _read_text(path, decoding, sure=form == "text" or path.endswith(".txt"))
         case "jsonl":
@@ -164,7 +163,14 @@ def read_file(path: str, columns: InputColumns, form: str = "auto", encoding: st
             for row in read_delimited(Path(path), decoding, delimiter=delimiter, header=columns.header):
                 yield _input(Record(row.values, Path(path), row.place), columns)
         case _:
-            for record in stream_records(path, header=columns.header, encoding=encoding):
+            records = unlabelled_records(
+                Path(path),
+                words=columns.kind.name == "token-classification",
+                columns=columns.given,
+                header=columns.header,
+                encoding=encoding,
+            )
+            for record in records:
                 yield _input(record, columns)
 
 

@@ -60,9 +60,13 @@ def _cell(key: str, value: str, separator: str | None) -> Any:
         return split_labels(value, separator)
     read = read_cell(value)
     if key in ("tokens", "tags") and isinstance(read, str):
-        # not str.split(): other white space than blanks (U+00A0, U+3000) may be a word
-        return [word for word in _SPACES.split(read) if word]
+        return split_words(read)
     return read
+
+
+def split_words(text: str) -> list[str]:
+    """The words between blanks. Not str.split(): other white space (U+00A0, U+3000) may be a word."""
+    return [word for word in _SPACES.split(text) if word]
 
 
 def _marked(record: Record, columns: Sequence[str]) -> list[str]:

@@ -101,11 +101,28 @@ def read_records(
     return records
 
 
-def stream_records(path: PathLike, *, header: Sequence[str] = (), encoding: str = "utf-8") -> Iterator[Record]:
-    """The records of one file, one at a time; see `read_records`. A row that cannot be used is an error."""
-    path = Path(path)
-    for row in _rows(path, Decoding(encoding), header, refuse):
-        yield Record(row.values, path, row.place)
+def stream_records(
+    source: Path,
+    *,
+    header: Sequence[str] = (),
+    encoding: str = "utf-8",
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[Record]:
+    """The records of files one at a time, with or without labels; see `read_records`.
+
+    A row that cannot be used is an error.
+    """
+    options = _Options(Decoding(encoding), tuple(header), refuse, dict(columns or {}), tags_required=False)
+    for path in example_files(source):
+        for row in _rows(path, options):
+            yield Record(row.values, path, row.place)
+
+
+def holds_texts(path: Path, encoding: str = "utf-8") -> bool:
+    """Whether a .txt file has a text on every line: it is neither fastText's nor a table with tabs and a header."""
+    lines = read_whole_lines(path, Decoding(encoding))
+    first = next((line.text for line in lines if line.text.strip()), "")
+    return not first.startswith(fasttext.PREFIX) and not _is_header(first, {})
 
 
 def columns_of(records: Sequence[Record]) -> list[str]:
@@ -213,14 +230,19 @@ def _plain(path: Path, options: _Options) -> Iterable[Row]:
     first = next((line for line in lines if line.text.strip()), None)
     if first is None:
         return ()
-    names = {name.strip().lower() for name in first.text.split("\t")} if "\t" in first.text else set()
-    wanted = {name.lower() for name in options.columns.values() if not name.isdecimal()}
-    if len(names & HEADER_NAMES) > 1 or (wanted and wanted <= names):
+    if _is_header(first.text, options.columns):
         return options.delimited(path, "\t")
     reader: Callable[[Iterable[Line]], Iterator[Row]] = lambda lines: options.tagged(path, lines)  # noqa: E731
     if first.text.startswith(fasttext.PREFIX):
         reader = lambda lines: fasttext.rows(path, lines, options.refuse_row)  # noqa: E731
     return reader(chain([first], lines))
+
+
+def _is_header(line: str, columns: Mapping[str, str]) -> bool:
+    """Whether a line with tabs names columns: two usual names are there, or all that the user says."""
+    names = {name.strip().lower() for name in line.split("\t")} if "\t" in line else set()
+    wanted = {name.lower() for name in columns.values() if name and not name.isdecimal()}
+    return len(names & HEADER_NAMES) > 1 or (bool(wanted) and wanted <= names)
 
 
 def _stdin_rows(copy: Path, options: _Options) -> Iterable[Row]:

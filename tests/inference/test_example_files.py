@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from electra.labelled.prediction_examples import examples_from
+from electra.inference.example_files import InputColumns, read_examples, read_file
 from electra.tasks.feature_extraction import FeatureExtraction
 from electra.tasks.fill_mask import FillMask
 from electra.tasks.multiple_choice import MultipleChoice
@@ -22,6 +21,16 @@ from electra.tasks.text_ranking import TextRanking
 from electra.tasks.token_classification import TokenClassification
 
 SQUAD = {"data": [{"paragraphs": [{"context": "the sea", "qas": [{"id": "q", "question": "What?", "answers": []}]}]}]}
+
+
+def read(source: Any, kind: Any, **given: str) -> list[Any]:
+    columns = InputColumns(kind, given, {})
+    rows = read_file(str(source), columns) if isinstance(source, Path) else read_examples(source, columns)
+    return [_plain(row.example) for row in rows]
+
+
+def _plain(example: Any) -> Any:
+    return example["text"] if isinstance(example, dict) and set(example) == {"text"} else example
 
 
 def written(path: Path, content: str) -> Path:
@@ -55,48 +64,38 @@ def written(path: Path, content: str) -> Path:
         ("a.csv", "question,context\nq,the sea\n", QuestionAnswering, [{"question": "q", "context": "the sea"}]),
         ("a.jsonl", '{"query": "q", "texts": ["x", "y"]}', TextRanking, [{"query": "q", "texts": ["x", "y"]}]),
         ("a.tsv", "query\tpassage\nq\tx\nr\tz\nq\ty\n", TextRanking,
-         [{"query": "q", "texts": ["x", "y"]}, {"query": "r", "texts": ["z"]}]),
+         [{"query": "q", "texts": ["x"]}, {"query": "r", "texts": ["z"]}, {"query": "q", "texts": ["y"]}]),
         ("a.csv", "text,choices\nx,\"['a', 'b']\"\n", MultipleChoice, [{"choices": ["a", "b"], "text": "x"}]),
         ("a.csv", "id,text\n1,a [MASK]\n", FillMask, ["a [MASK]"]),
         ("a.jsonl", '{"sentence": "x"}', FeatureExtraction, ["x"]),
     ],
 )  # fmt: skip
 def test_every_file(tmp_path: Path, name: str, content: str, kind: Any, examples: list[Any]) -> None:
-    assert examples_from(written(tmp_path / name, content), kind).examples == examples
+    assert read(written(tmp_path / name, content), kind) == examples
 
 
-def test_columns_are_named_and_the_others_stay_in_the_records(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", "nr,review,stars\n1,x,3\n2,y,4\n")
-    found = examples_from(path, TextClassification, columns={"text": "review", "label": "stars"})
-    assert found.examples == ["x", "y"]
-    assert [record.values["nr"] for record in found.records] == ["1", "2"]
-    assert found.records[1].where.endswith("a.csv:3")
-    with pytest.raises(ValueError, match=r"a\.csv:2: no column with the text: .*the file has nr, review, stars"):
-        examples_from(path, TextClassification)
+def test_words_are_in_columns_that_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.conll", "1 Ann B-PER\n2 sat O\n")
+    assert read(path, TokenClassification, tokens="2") == [{"tokens": ["Ann", "sat"]}]
+    path = written(tmp_path / "a.csv", "s,w,t\n0,Ann,O\n0,sat,O\n")
+    columns = InputColumns(TokenClassification, {"tokens": "w"}, {})
+    with pytest.raises(ValueError, match=r"a\.csv"):
+        list(read_file(str(written(tmp_path / "a.csv", "w,tag\nAnn,O\nsat,O\n")), columns))
 
 
-def test_parquet_and_memory(tmp_path: Path) -> None:
+def test_folders_patterns_and_memory(tmp_path: Path) -> None:
     table = pyarrow.table({"text": ["x", "y"], "label": [0, 1]})
     parquet.write_table(table, tmp_path / "a.parquet")
-    for source in (tmp_path / "a.parquet", table, ["x", "y"], [{"text": "x"}, {"text": "y"}], {"text": ["x", "y"]}):
-        assert examples_from(source, TextClassification).examples == ["x", "y"]
+    parquet.write_table(table, tmp_path / "b.parquet")
+    for source in (tmp_path, tmp_path / "*.parquet"):
+        assert read(source, TextClassification) == ["x", "y", "x", "y"]
+    assert read(["x", "y"], TextClassification) == ["x", "y"]
     pandas = pytest.importorskip("pandas")
-    assert examples_from(pandas.DataFrame({"text": ["x", "y"]}), TextClassification).examples == ["x", "y"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    ['{"text": "x"}\n{"text": "y"}\n', "id,text\n1,x\n2,y\n", '[{"text": "x"}, {"text": "y"}]', "text\nx\ny\n"],
-)
-def test_stdin(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-    assert examples_from("-", TextClassification).examples == ["x", "y"]
+    assert read(pandas.DataFrame({"text": ["x", "y"]}), TextClassification) == ["x", "y"]
 
 
 def test_what_cannot_be_predicted(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a\.txt is empty"):
-        examples_from(written(tmp_path / "a.txt", ""), TextClassification)
-    with pytest.raises(ValueError, match=r"a\.jsonl:2: no 'text'"):
-        examples_from(written(tmp_path / "a.jsonl", '{"text": "x"}\n{"id": 2}\n'), TextClassification)
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*gone\.txt"):
-        examples_from(tmp_path / "gone.txt", TextClassification)
+    with pytest.raises(ValueError, match=r"a\.csv:2: .*--columns text=review"):
+        read(written(tmp_path / "a.csv", "nr,stars\n1,3\n"), TextClassification)
+    with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
+        read(tmp_path / "gone.csv", TextClassification)
