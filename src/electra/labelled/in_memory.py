@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from electra.files.lines import Refuse
+from electra.files.lines import Refuse, Row
 from electra.labelled.json_records import as_values, is_train_data
-from electra.labelled.records import Record, named_classes
 
 
-def memory_records(source: Any, refuse_row: Refuse) -> list[Record]:
+def memory_rows(source: Any, refuse_row: Refuse) -> Iterator[Row]:
     """The rows of a table, numbered from 1.
 
     Args:
@@ -23,17 +21,15 @@ def memory_records(source: Any, refuse_row: Refuse) -> list[Record]:
     Raises:
         ValueError: it is none of these.
     """
-    name = Path(type(source).__name__)
-    records = []
+    name = type(source).__name__
     for number, row in enumerate(_rows(source), 1):
         if isinstance(row, str):
             row = {"text": row}
         if isinstance(row, Mapping) or is_train_data(row):
             values = {str(key): _plain(value) for key, value in as_values(row).items()}
-            records.append(Record(values, name, number, in_memory=True))
+            yield Row(number, values)
         else:
             refuse_row(f"{name}, row {number}: {row!r:.60} is neither a dict nor a text")
-    return records
 
 
 def _rows(source: Any) -> Iterator[Any]:
@@ -72,6 +68,15 @@ def _named(row: Any, classes: Mapping[str, list[str]]) -> Any:
     return {name: named_classes(value, classes[name]) if name in classes else value for name, value in row.items()}
 
 
+def named_classes(value: Any, classes: Sequence[str]) -> Any:
+    """The name of a class by its number, or of each in a list; -1 (no label, in the `datasets` library) is None."""
+    if isinstance(value, list):
+        return [named_classes(one, classes) for one in value]
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return classes[value] if 0 <= value < len(classes) else None
+
+
 def _plain(value: Any) -> Any:
     """Python's own types: lists in place of arrays, None in place of pandas' missing values."""
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers
@@ -83,8 +88,3 @@ def _plain(value: Any) -> Any:
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     return value
-
-
-def is_texts(source: Any) -> bool:
-    """Whether it is a list of texts alone."""
-    return isinstance(source, (list, tuple)) and bool(source) and all(isinstance(text, str) for text in source)

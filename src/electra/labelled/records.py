@@ -20,6 +20,7 @@ from electra.files.lines import Line, Refuse, Row, place_in, read_whole_lines, r
 from electra.files.parquet import class_names, read_parquet
 from electra.files.text_files import COMPRESSED, STDIN
 from electra.labelled import fasttext, json_records, tagged_text
+from electra.labelled.in_memory import memory_rows, named_classes
 
 FORMATS = (
     ".jsonl, .csv, .tsv, .json, .conll (.bio, .iob, .conllu, …) and .txt (fastText's, CoNLL's or tabs and a header), "
@@ -84,9 +85,8 @@ def read_records(
     refuse_row = refuse if skipped is None else skipped.append
     options = _Options(Decoding(encoding), tuple(header), refuse_row, dict(columns or {}), tags_required)
     if not isinstance(source, (str, os.PathLike)):
-        from electra.labelled.in_memory import memory_records
-
-        records = memory_records(source, refuse_row)
+        name = Path(type(source).__name__)
+        records = [Record(row.values, name, row.place, in_memory=True) for row in memory_rows(source, refuse_row)]
     elif str(source) in STDIN:
         with spooled([str(source)]) as (copy,):
             rows = list(_stdin_rows(Path(copy), options))
@@ -213,15 +213,6 @@ def _parquet(path: Path, options: _Options) -> Iterator[Row]:
         for column, classes in names.items():
             row.values[column] = named_classes(row.values.get(column), classes)
         yield row
-
-
-def named_classes(value: Any, classes: Sequence[str]) -> Any:
-    """The name of a class by its number, or of each in a list; -1 (no label, in the `datasets` library) is None."""
-    if isinstance(value, list):
-        return [named_classes(one, classes) for one in value]
-    if not isinstance(value, int) or isinstance(value, bool):
-        return value
-    return classes[value] if 0 <= value < len(classes) else None
 
 
 def _plain(path: Path, options: _Options) -> Iterable[Row]:
