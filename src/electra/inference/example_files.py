@@ -14,8 +14,9 @@ from electra.files.encodings import Decoding
 from electra.files.lines import read_whole_lines
 from electra.files.text_files import COMPRESSED
 from electra.labelled.cells import read_cell
+from electra.labelled.label_values import words_of
 from electra.labelled.records import Record, holds_texts
-from electra.labelled.unlabelled import unlabelled_records, words_of
+from electra.labelled.word_rows import unlabelled_records
 from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.task import Task
 from electra.validation import choose_one_of, require_one_of

@@ -158,3 +158,8 @@ def _is_integral(label: Any) -> bool:
 
 def _has_point(label: Any) -> bool:
     return isinstance(label, float) or (isinstance(label, str) and "." in label)
+
+
+def words_of(value: Any) -> Any:
+    """The words of a cell in which blanks separate them; other values as they are."""
+    return split_words(value) if isinstance(value, str) else value
