@@ -65,8 +65,8 @@ cli.main(sys.argv[1:])
 
 def words(config: FinetuneConfig) -> list[str]:
     """The command line of these settings."""
-    given = {**vars(config), "quiet": None, "even_layer_decay": None, "skip_invalid": None, "overwrite": None}
-    flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in vars(config).items() if value is not None and not isinstance(value, bool)}
+    flags = {f"--{name.replace('_', '-')}": value for name, value in given.items()}
     return ["finetune", flags.pop("--model"), *(str(word) for flag in flags.items() for word in flag)]
 
 
