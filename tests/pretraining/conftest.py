@@ -14,6 +14,6 @@ def quick() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
+        patch.setattr("electra.pretraining.pretraining_run.write_report", lambda *arguments: None)
         yield
     torch.set_num_threads(threads)

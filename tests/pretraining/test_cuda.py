@@ -36,7 +36,7 @@ WAYS: dict[str, dict[str, Any]] = {"eager": {}, "layers": {"compile": True}, "wh
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if DEVICE == "cuda" and not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device here")
-    monkeypatch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
+    monkeypatch.setattr("electra.pretraining.pretraining_run.write_report", lambda *arguments: None)
     yield
     torch._dynamo.reset()
 

@@ -53,7 +53,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pretra
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Pretraining, "run_to_the_end", lambda self: found.append(self))
             patch.setattr(Pretraining, "publish", lambda self: None)
-            patch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
+            patch.setattr("electra.pretraining.pretraining_run.write_report", lambda *arguments: None)
             pretrain(toy(tmp_path_factory.mktemp("run"), **{"dropout": 0.1, **RUNS[name]}))
         found[0].networks.train()
         return found[0]
@@ -243,7 +243,7 @@ def test_a_compiled_run_has_one_graph_and_the_same_figures(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiler = Recorded()
-    monkeypatch.setattr("electra.commands.pretrain.write_report", lambda *arguments: None)
+    monkeypatch.setattr("electra.pretraining.pretraining_run.write_report", lambda *arguments: None)
     plain = pretrain(toy(tmp_path / "plain", dropout=0, steps=4, report_every=1, **RUNS[name]))
     torch._dynamo.reset()
     monkeypatch.setattr(session, "compiles_whole_step", lambda device, **options: True)

@@ -15,9 +15,12 @@ from electra import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining, El
 from electra.commands.pretrain import PretrainConfig, pretrain
 from electra.pretraining.initial_weights import evenly_spaced, start_from_networks
 from electra.pretraining.networks import build_networks, continuing_pieces
+from electra.pretraining.pretrain_config import with_saved_settings
 from electra.pretraining.session import Pretraining
 from electra.text.tokenizer import ElectraTokenizer
 from electra.text.training.vocabulary import read_vocabulary
+from electra.training.run.settings import read_settings
+from electra.training.trainer import Trainer
 from tests.pretraining.toy import SPECIAL, WORDS, toy
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -291,3 +294,44 @@ def test_a_discriminator_in_the_generator_s_place_is_refused(pair: Path, tmp_pat
     tokenizer = ElectraTokenizer.from_pretrained(pair / "generator")
     with pytest.raises(ValueError, match="does not fit"):
         started(toy(tmp_path, init_generator=str(pair / "discriminator")), tokenizer)
+
+
+def test_a_run_resumes_from_its_folder_alone(tmp_path: Path) -> None:
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "highest", lambda self, number: steps.append(1) or 75 * (len(steps) == 5))
+        with pytest.raises(SystemExit):
+            pretrain(toy(tmp_path / "a", dropout=0.2))
+    pretrain(output=tmp_path / "a" / "run")
+    pretrain(toy(tmp_path / "b", dropout=0.2))
+    one, other = ((tmp_path / name / "run" / "discriminator" / "model.safetensors").read_bytes() for name in "ab")
+    assert one == other
+    with pytest.raises(ValueError, match=r"holds a run with other settings: dropout: 0.2 before, 0.3 now"):
+        pretrain(output=tmp_path / "a" / "run", dropout=0.3)
+
+
+def test_a_finished_run_takes_more_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pretrain(toy(tmp_path, steps=6, quiet=False))
+    pretrain(output=tmp_path / "run", steps=8)
+    assert "more steps than before: the learning rate now falls to 0 at step 8" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoints" / "step-8").is_dir()
+    pretrain(output=tmp_path / "run")  # nothing is left, and the new number is the run's
+    with pytest.raises(ValueError, match="steps: 8 before, 7 now"):
+        pretrain(output=tmp_path / "run", steps=7)
+
+
+def test_settings_from_a_file(tmp_path: Path) -> None:
+    pretrain(toy(tmp_path, steps=2))
+    pretrain(config=tmp_path / "run" / "config.toml", output=tmp_path / "second", steps=3)
+    before, now = (read_settings(tmp_path / name / "config.toml") for name in ("run", "second"))
+    assert now == {**before, "steps": 3}
+    (tmp_path / "old.toml").write_text('length = 24\nfiles = ["text.txt"]\n')
+    assert with_saved_settings(PretrainConfig(config=tmp_path / "old.toml", output=tmp_path)).max_length == 24
+    (tmp_path / "wrong.toml").write_text("step = 24\n")
+    with pytest.raises(ValueError, match=r"wrong.toml has a setting 'step': .*Did you mean steps\?"):
+        pretrain(config=tmp_path / "wrong.toml", output=tmp_path / "third")
+
+
+def test_without_files_the_output_is_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"files is 'empty': .*without files, output must be a run to resume"):
+        pretrain(output=tmp_path / "nowhere")

@@ -12,9 +12,9 @@ from electra.data.preparation.words import check_symbol
 from electra.files.encodings import INVALID
 from electra.files.text_files import STDIN
 from electra.pretraining.recipe import RECIPES, Recipe
-from electra.training.run.settings import Setting
+from electra.training.run.settings import Setting, read_settings
 from electra.training.run.trackers import MODULES as TRACKERS
-from electra.validation import require, require_count, require_one_of
+from electra.validation import did_you_mean, require, require_count, require_one_of
 
 if TYPE_CHECKING:  # they import torch, which `electra pretrain --help` need not wait for
     from electra.config import ElectraConfig
@@ -43,11 +43,13 @@ class PretrainConfig:
         ValueError: an invalid value; the message names it and says what is allowed.
     """
 
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     """.txt, .jsonl, .csv, .tsv (also .gz, .xz, .zst), .parquet; folders, patterns, `-` (stdin), prepared examples."""
     _: KW_ONLY
     output: Path
-    """The run folder: a new one, or that of a run to resume."""
+    """The run folder: a new one, or that of a run to resume, for which no other flag is needed."""
+    config: Path | None = None
+    """A config.toml, as every run writes one, whose settings are used where no flag is given."""
     size: str = "small"
     """tiny, small, small++ (as Google published it), base or large: the networks, and the defaults below."""
     mode: str = "fast"
@@ -132,7 +134,7 @@ class PretrainConfig:
         names = map(os.fspath, files)
         object.__setattr__(self, "files", tuple("-" if name in STDIN else name for name in names))
         object.__setattr__(self, "output", Path(self.output))
-        for name in ("vocab", "init"):
+        for name in ("vocab", "init", "config"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else Path(value))
         _check(self)
@@ -193,9 +195,37 @@ class PretrainConfig:
         values: dict[str, Any] = {**asdict(self), **asdict(self.recipe)}
         if self.vocab is not None or self.init_tokenizer is not None:
             values["vocab_size"] = None
-        for name in ("output", "dry_run", "json"):  # they are of a call, not of the run
+        for name in ("output", "config", "dry_run", "json"):  # they are of a call, not of the run
             del values[name]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def with_saved_settings(config: PretrainConfig) -> PretrainConfig:
+    """The config with the settings of its `config` file, or without files those of the run in `output`.
+
+    Every setting that differs from its default is kept.
+
+    Raises:
+        ValueError: the file is not TOML, or has an unknown or invalid setting.
+        OSError: it cannot be read.
+    """
+    if config.files and config.config is None:
+        return config
+    path = config.config or config.output / "config.toml"
+    saved = read_settings(path, renamed=RENAMED)
+    known = {each.name: each.default for each in fields(config)}
+    for name in saved:
+        if name not in known or name in ("output", "config", "dry_run", "json"):
+            raise ValueError(f"{path} has a setting {name!r}: it is not one of a run{did_you_mean(name, known)}")
+    changed = {name: getattr(config, name) for name, default in known.items() if getattr(config, name) != default}
+    return PretrainConfig(**{**saved, **changed, "config": None})  # type: ignore[arg-type]
+
+
+def extends(config: PretrainConfig) -> bool:
+    """Whether the config only lets the run in `output` take more steps than it was started with."""
+    path = config.output / "config.toml"
+    before = read_settings(path, renamed=RENAMED).get("steps") if path.is_file() else None
+    return isinstance(before, int) and config.recipe.steps > before
 
 
 def _check(config: PretrainConfig) -> None:
@@ -207,7 +237,9 @@ def _check(config: PretrainConfig) -> None:
     require(5 <= length <= positions, "max_length", length, f"5 to {positions}, the positions that the networks have")
     _check_combinations(config)
     _check_names(config)
-    require(bool(config.files), "files", config.files, "at least one text file, folder or pattern")
+    if not config.files and config.config is None:
+        allowed = "at least one text file, folder or pattern; without files, output must be a run to resume"
+        require((config.output / "config.toml").is_file(), "files", "empty", allowed)
     require_one_of("segments", config.segments, SEGMENTS)
     require_one_of("invalid_utf8", config.invalid_utf8, INVALID)
     check_symbol(config.word_boundaries)

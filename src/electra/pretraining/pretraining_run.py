@@ -13,7 +13,7 @@ from electra.pretraining.initial_weights import check_init
 from electra.pretraining.monitoring.pretraining_page import write_report
 from electra.pretraining.networks import published
 from electra.pretraining.plan import plan, show
-from electra.pretraining.pretrain_config import CHANGEABLE, RENAMED, PretrainConfig
+from electra.pretraining.pretrain_config import CHANGEABLE, RENAMED, PretrainConfig, extends, with_saved_settings
 from electra.pretraining.pretraining_examples import tokenizer_and_examples
 from electra.pretraining.session import Pretraining, check_shares
 from electra.pretraining.text_source import source_of
@@ -32,6 +32,7 @@ from electra.training.trainer import Diverged
 def run_pretraining(config: PretrainConfig) -> Path | None:
     """What `electra.commands.pretrain.pretrain` does."""
     process = rank_from_environment()
+    config = with_saved_settings(config)
     # checked now, before the text is prepared for hours
     device = hardware.choose_for_process(config.device, process.local_rank if process.world_size > 1 else None)
     if config.tracker is not None:
@@ -57,19 +58,25 @@ def _print_plan(config: PretrainConfig, processes: int) -> None:
 
 
 def _run_of(config: PretrainConfig) -> Run:
-    return Run(config.output, config.settings(), changeable=CHANGEABLE, renamed=RENAMED, keep=config.keep_checkpoints)
+    # more steps are allowed: the learning rate then falls to 0 at the new last step
+    changeable = CHANGEABLE | ({"steps"} if extends(config) else set())
+    settings = config.settings()
+    return Run(config.output, settings, changeable=changeable, renamed=RENAMED, keep=config.keep_checkpoints)
 
 
 def _run_rank_zero(config: PretrainConfig, processes: Processes) -> Path:
     """Rank 0, or the only process: it prepares the text, logs and saves."""
     report = Reporter(quiet=config.quiet)
     check_shares(config, processes.world_size)
+    extended = extends(config)  # asked before the run is opened, which writes the new settings
     with (
         ExitStack() as signals,  # left after the run is closed, so that nothing interrupts that
         _run_of(config) as run,
     ):
         if not run.resumes:
             check_init(config)
+        if run.resumes and extended:
+            report.say(f"more steps than before: the learning rate now falls to 0 at step {config.recipe.steps:,}")
         source = source_of(config, run, report)  # it may wait for stdin, where nothing checks for signals
         interruption = signals.enter_context(Interruption())
         with rank_zero_work(processes, report, interruption) as check:
