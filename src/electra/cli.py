@@ -1,7 +1,7 @@
 """`electra VERB …`: the fields of a verb's config are its flags, its function gets the config.
 
-A verb is a module of that name with a config, a dataclass, and a function of it. Neither is imported until the verb
-is asked for. Data go to stdout, talk to stderr. The exit codes are those of docs/exit-codes.md.
+A verb is a module of `electra.commands` with a config, a dataclass, and a function of it. It is imported only when
+the verb is called. Data go to stdout, messages to stderr. The exit codes are those of docs/exit-codes.md.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from electra.commands.standard_streams import ReaderLeft, discard_stdout, named_
 from electra.validation import did_you_mean
 
 VERBS = {
-    "quickstart": "A model's whole life in a few minutes, on text Python carries.",
+    "quickstart": "Pretrain, fine-tune and use a model in a few minutes, on text that comes with Python.",
     "pretrain": "Text files in, a pretrained generator and discriminator out.",
     "finetune": "Fit a pretrained model to a task with labelled examples.",
-    "evaluate": "Scores of a fitted model on labelled examples, and how sure they are.",
+    "evaluate": "Scores of a fitted model on labelled examples, with confidence intervals.",
     "predict": "Answers for the examples of a file or of stdin, as JSON lines, CSV or Parquet.",
     "convert": "Google's TensorFlow checkpoints to model folders, and back.",
-    "report": "A page of a run's curves, alarms, and text as its networks see it.",
+    "report": "A page of a run's curves and alarms, with examples of its networks' predictions.",
     "inspect": "Which network a folder holds: sizes, heads, labels, tokenizer.",
     "tokenizer train": "A vocabulary from text files.",
     "tokenizer report": "How well a tokenizer suits a text.",
@@ -103,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process; at once where it has not parted from others, of which one has failed.
+    """End the process; without the interpreter's shutdown where a process group was not destroyed.
 
-    Threads of torch that still wait for those would now and then abort the end of the interpreter.
+    Threads of torch that still wait for a failed process would now and then abort the shutdown.
     """
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
@@ -117,9 +117,9 @@ def _leave(code: int) -> NoReturn:
 
 @contextmanager
 def _signals_in_order() -> Iterator[None]:
-    """Signals that end the process do so by way of an exception, so that half-written files are removed.
+    """Turn signals that end the process into an exception, so that half-written files are removed.
 
-    With the exit code that a shell would tell. Verbs that save their work first take the signals over.
+    The exit code is the one a shell would report. Verbs that save their work first handle the signals themselves.
     """
     numbers = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
     taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # under nohup one is not

@@ -10,7 +10,7 @@ from operator import getitem
 from pathlib import Path
 
 import pytest
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from electra import cli
 
@@ -90,3 +90,12 @@ def test_an_old_flag_is_understood_and_said(
         "finetune", "m", "--epochs=3", "--seed", "1"
     ]  # fmt: skip
     assert "--speed is now --epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", cli.OLD_FLAGS)
+def test_every_former_flag_has_a_successor(verb: str) -> None:
+    known = parser(verb, cli.application()).assemble_argument_collection(default_parameter=Parameter(negative=()))
+    names = {name for argument in known for name in argument.names}
+    for former, current in cli.OLD_FLAGS[verb].items():
+        assert current in names
+        assert former not in names
