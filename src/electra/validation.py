@@ -159,6 +159,8 @@ def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.6) -> 
     """`. Did you mean X?` for the known word that is nearest, or an empty string.
 
     Args:
+        word: what came.
+        known: what is known.
         cutoff: how alike they must be, from 0 to 1.
     """
     near = get_close_matches(str(word), [str(other) for other in known], n=1, cutoff=cutoff)

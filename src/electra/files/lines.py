@@ -236,7 +236,8 @@ def _pieces(line: bytes, encoding: str | None) -> list[bytes]:
 
 def _half_a_character(piece: bytes, encoding: str) -> int:
     """How many bytes at the end belong to an unfinished character; all, where their meaning depends on those before
-    (ISO-2022's and UTF-7's shifts)."""
+    (ISO-2022's and UTF-7's shifts).
+    """
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     decoder.decode(b" ")
     _, plain = decoder.getstate()

@@ -47,7 +47,8 @@ def read_tokens(path: str | Path, *, strict: bool = True) -> list[str]:
 
 def index(tokens: Sequence[str]) -> dict[str, int]:
     """Token -> id. Of equal tokens the last counts; a placeholder takes the earlier one's id, or a token that is added
-    later would get it."""
+    later would get it.
+    """
     last = {token: number for number, token in enumerate(tokens)}
     return {token if last[token] == number else _placeholder(number): number for number, token in enumerate(tokens)}
 

@@ -110,7 +110,8 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
 
     def run(self, data: Iterable[Any] | None = None, rank: int = 0, world_size: int = 1) -> None:
         """Write the folder; one task does. Raises `ValueError` for shares that are missing or do not belong together,
-        where nothing was held out, and where the output is no place for the folder."""
+        where nothing was held out, and where the output is no place for the folder.
+        """
         if rank > 0:
             return
         self._check_output()

@@ -98,7 +98,8 @@ class ExampleSets:
         look: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """The same for documents from the start (of the marked one of `files`), of which those that are done are passed
-        over; each set must have `least` examples."""
+        over; each set must have `least` examples.
+        """
         state = self._state
         next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
         with ExitStack() as stack:

@@ -178,7 +178,8 @@ def _find(folder: Path, recipe: Recipe, files: tuple[Path, ...], *, times: bool)
 
 def _comparable(recipe: Recipe, files: Iterable[Path], *, times: bool) -> Recipe:
     """The recipe with what each file was read as, which older ones did not tell, and without times where they do not
-    count."""
+    count.
+    """
     sources = [{**source, "kind": format_of(file)} for source, file in zip(recipe["files"], files, strict=True)]
     dropped = () if times else ("changed_ns",)
     return {**recipe, "files": [{name: one[name] for name in one if name not in dropped} for one in sources]}

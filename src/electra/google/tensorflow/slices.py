@@ -54,7 +54,8 @@ def _unsigned(value: int) -> bytes:
 
 def _signed(value: int) -> bytes:
     """A signed number in bytes that sort as numbers do: ones, as many as there are bytes, then a zero, then the number;
-    all inverted below 0."""
+    all inverted below 0.
+    """
     magnitude = value if value >= 0 else ~value
     size = max(1, -(-(magnitude.bit_length() + 1) // 7))
     encoded = ((1 << size) - 1) << 7 * size | magnitude
