@@ -5,7 +5,7 @@ VENV4  := .venv-transformers4
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow interop lint format docs bench clean help
+.PHONY: demo test test-slow interop fuzz lint format docs bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,6 +46,9 @@ $(VENV4)/ready: constraints.txt
 
 interop: $(VENV)/interop $(VENV4)/ready  ## our models and folders in the libraries that people use them with
 	$(BIN)/python -m pytest -m 'interop and not gpu'
+
+fuzz: $(VENV)/develop  ## random hostile input for SECONDS (600); --only and --seed by ARGS
+	$(BIN)/python -m tests.fuzz.driver --seconds $(or $(SECONDS),600) $(ARGS)
 
 lint: $(VENV)/develop  ## formatting, lint, types, and the direction of the imports
 	$(BIN)/ruff format --check .

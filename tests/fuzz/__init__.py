@@ -1,0 +1,1 @@
+"""Random hostile input for every door of the package: `make fuzz`."""
