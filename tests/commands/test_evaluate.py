@@ -15,7 +15,7 @@ import torch
 import electra
 from electra import cli
 from electra.commands.evaluate import EvaluateConfig, evaluate
-from electra.evaluation import answers
+from electra.inference import predictor
 from tests.parity.twins import SIZES, redraw
 from tests.reporting.test_page import Tags
 from tests.tasks.tiny import LONGEST, VOCABULARY, WHOLE_WORDS, lively
@@ -313,7 +313,7 @@ def test_a_model_that_computes_nan_is_not_scored(
         model.electra.encoder.layer[0].output.LayerNorm.bias[0] = math.nan
     model.save_pretrained(tmp_path / "model")
     if where == "output":
-        monkeypatch.setattr(answers, "require_finite_weights", lambda *_: None)
+        monkeypatch.setattr(predictor, "require_finite_weights", lambda *_: None)
     data = written(tmp_path / "a.jsonl", row, row)
     with pytest.raises(ValueError, match=r"model: (the weight .* is|its outputs are) NaN"):
         run(tmp_path / "model", data)

@@ -52,16 +52,18 @@ def prepare_damaged(shared: Path) -> Case:
     def case(random: random.Random, folder: Path) -> str:
         task = random.choice(list(pipes))
         pipe = pipes[task]
-        _, parameter = random.choice(list(pipe.model.named_parameters()))
+        name, parameter = random.choice(list(pipe.model.named_parameters()))
         kept = parameter.detach().clone()
         with torch.no_grad():
             parameter.fill_(random.choice([float("nan"), float("inf"), -float("inf")]))
         try:
-            return _answered(pipe(_good_input(task)))
+            answer = pipe(_good_input(task))
         except Exception as error:
             if not is_worded(error):
                 raise
             return "refused"
+        else:
+            raise Broken(f"{task} answered {str(answer)[:80]} from a {name} that is not finite")
         finally:
             with torch.no_grad():
                 parameter.copy_(kept)

@@ -248,7 +248,7 @@ def test_scores_of_token_classification() -> None:
     found = task.score(
         [tokens_saying(["the", "cat"], ["DET", "DET"])], [{"tokens": ["the", "cat"], "tags": ["DET", "NOUN"]}]
     )
-    assert found == pytest.approx({"accuracy": 0.5, "macro_f1": 1 / 3, "matthews": 0, "f1": 0})
+    assert found == pytest.approx({"accuracy": 0.5, "macro_f1": 1 / 3, "matthews": 0, "word_f1": 0})
 
 
 @pytest.mark.parametrize(

@@ -211,10 +211,10 @@ class Evaluated:
 def _evaluated(config: EvaluateConfig, model_name: str, named: NamedTask | None, report: Reporter) -> Evaluated:
     """Read the examples, let a model answer them, and compare."""
     from electra.config import ElectraConfig
-    from electra.evaluation.answers import answer_all, require_finite_weights
+    from electra.evaluation.answers import answer_all
     from electra.evaluation.dataset_summary import summary
     from electra.hardware import devices as hardware
-    from electra.inference.predictor import load
+    from electra.inference.predictor import load, require_finite_weights
     from electra.labelled.fitted_task import fitted_to
     from electra.labelled.labelled_examples import read_columns, read_labelled
     from electra.text.tokenizer import ElectraTokenizer

@@ -9,13 +9,9 @@ from typing import Any
 
 import torch
 
-from electra.inference.predictor import predict
+from electra.inference.predictor import NotFiniteError, predict
 
 Counter = Callable[[int, int], None]
-
-
-class NotFiniteError(ValueError):
-    """A model computes NaN or infinity, so that its answers mean nothing."""
 
 
 def answer_all(
@@ -50,20 +46,6 @@ def answer_all(
             answers.append(answer)
             count(len(answers), len(examples))
     return answers
-
-
-def require_finite_weights(model: Any, name: str) -> None:
-    """Refuse a model with a weight that is NaN or infinite.
-
-    Raises:
-        NotFiniteError: it names the weight.
-    """
-    for weight, values in model.named_parameters():
-        if not bool(torch.isfinite(values.detach().abs().sum(dtype=torch.float64))):
-            raise NotFiniteError(
-                f"{name}: the weight {weight} is NaN or infinite, so its answers mean nothing. Its training diverged, "
-                "or the file is damaged: take an earlier checkpoint, or train with a lower learning rate"
-            )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from electra.validation import require_count
 
@@ -33,6 +34,13 @@ WINDOW_BATCHES = 16
 CHARACTERS_PER_TOKEN = 4
 WINDOW_EXAMPLES = 4096
 
+
+class NotFiniteError(ValueError):
+    """A model computes NaN or infinity, so that its answers mean nothing."""
+
+
+_CHECKED: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
+"""Models whose weights are finite, by the version counters of their tensors at that time."""
 _SWITCHED: dict[nn.Module, tuple[int, list[nn.Module]]] = {}
 """Models in training mode that are evaluating now: how many threads use each, and which modules to set back."""
 _SWITCHING = threading.Lock()
@@ -80,8 +88,42 @@ def _prepared(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", sys.maxsize)
     if task.max_length > longest:
         raise ValueError(f"max_length is {task.max_length}: the model reads at most {longest} tokens")
+    require_finite_weights(model)
     check_embeddings(tokenizer, getattr(getattr(model, "config", None), "vocab_size", sys.maxsize))
     return task.for_tokenizer(tokenizer)
+
+
+def require_finite_weights(model: nn.Module, name: str = "the model") -> None:
+    """Refuse a model with a weight that is NaN or infinite. It is checked once, and again after a weight has changed.
+
+    The answers alone do not show it: torch's attention on CPUs returns zeros for a sequence whose scores are all NaN,
+    so a damaged query or key projection would answer with finite, wrong numbers.
+
+    Raises:
+        NotFiniteError: it names the weight.
+    """
+    import torch
+
+    with torch.inference_mode():
+        parameters = dict(model.named_parameters())
+        versions = tuple(_version(parameter) for parameter in parameters.values())
+        if _CHECKED.get(model) == versions and -1 not in versions:
+            return
+        for weight, values in parameters.items():
+            # a sum is NaN or infinite if one value is, and needs no copy; in float64 finite values do not overflow it
+            if not values.sum(dtype=torch.float64).isfinite():
+                raise NotFiniteError(
+                    f"{name}: the weight {weight} is NaN or infinite, so its answers mean nothing. Its training "
+                    "diverged, or the file is damaged: take an earlier checkpoint, or train with a lower learning rate"
+                )
+        _CHECKED[model] = versions
+
+
+def _version(parameter: nn.Parameter) -> int:
+    """How often it was changed in place, with its storage's address; -1 where torch does not count."""
+    if parameter.is_inference():
+        return -1
+    return hash((parameter._version, parameter.data_ptr()))
 
 
 def _answers(
