@@ -43,6 +43,7 @@ _GROUPS = {"tokenizer": "Train a vocabulary, or see how well one suits a text."}
 # the function that does what the verb says, where it is not named like the verb
 FUNCTIONS = {
     "predict": "predict_file",
+    "inspect": "print_description",
     "tokenizer train": "train_tokenizer",
     "tokenizer report": "report_tokenizer",
 }

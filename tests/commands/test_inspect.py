@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.commands.inspect import InspectConfig, describe, inspect
+from electra.commands.inspect import InspectConfig, describe, inspect, print_description
 from electra.config import ElectraConfig
 from electra.hub import weights
 from electra.models import (
@@ -101,11 +101,11 @@ def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:
 
 def test_lines_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ElectraForPreTraining(config()).save_pretrained(tmp_path)
-    inspect(InspectConfig(str(tmp_path)))
+    print_description(InspectConfig(str(tmp_path)))
     lines = capsys.readouterr().out
     assert "discriminator" in lines
     assert "2 layers, 32 wide" in lines
-    inspect(InspectConfig(str(tmp_path), json=True))
+    print_description(InspectConfig(str(tmp_path), json=True))
     assert json.loads(capsys.readouterr().out)["hidden_size"] == 32
 
 
@@ -125,3 +125,9 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (file.parent / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ValueError, match="'bert'"):
         describe(str(file.parent))
+
+
+def test_the_function_returns_the_description(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ElectraForPreTraining(config()).save_pretrained(tmp_path)
+    assert inspect(str(tmp_path)) == inspect(model=tmp_path) == describe(str(tmp_path))
+    assert capsys.readouterr().out == ""

@@ -110,7 +110,7 @@ class EvaluationResult(dict[str, Any]):
 
 
 @verb(EvaluateConfig)
-def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """The scores of a model, and of another one beside it if one is given.
 
     Returns:

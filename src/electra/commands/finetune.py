@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from electra.commands.verb import verb
 from electra.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
 
 
+class FinetuneResult(TypedDict, total=False):
+    """What `finetune` returns: the content of scores.json. Keys are left out where they do not apply."""
+
+    scores: dict[str, float | None]
+    main: str
+    examples: int
+    baselines: dict[str, Any]
+    warnings: list[str]
+    seconds: float
+    seed: int
+    step: int
+    threshold: float
+    mean: dict[str, float | None]
+    deviation: dict[str, float | None]
+    by_seed: dict[str, Any]
+    failures: list[Any]
+    intervals: dict[str, Any]
+    confidence: float
+
+
 @verb(FinetuneConfig)
-def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
+def finetune(config: FinetuneConfig) -> FinetuneResult | None:
     """Fine-tune the model, score it and write `config.output`.
 
     The model is evaluated on `config.eval` after every epoch, and the best evaluation's weights are kept; of several
@@ -41,4 +61,4 @@ def finetune(config: FinetuneConfig) -> dict[str, Any] | None:
     """
     from electra.finetuning.finetuning_run import run_finetuning  # not for `--help`: it imports torch
 
-    return run_finetuning(config)
+    return cast("FinetuneResult | None", run_finetuning(config))

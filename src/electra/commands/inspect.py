@@ -69,8 +69,21 @@ class Description:
 
 
 @verb(InspectConfig)
-def inspect(config: InspectConfig) -> None:
-    """Print the description of `config.model` to stdout, for people or as JSON."""
+def inspect(config: InspectConfig) -> Description:
+    """Describe a model from its config, its tensors' names and shapes, and its tokenizer, without running it.
+
+    Returns:
+        Sizes, heads, labels, tokenizer, and what does not fit together.
+
+    Raises:
+        OSError: there is no such model.
+        ValueError: it is no ELECTRA, or damaged.
+    """
+    return describe(config.model)
+
+
+def print_description(config: InspectConfig) -> None:
+    """Print the description of `config.model` to stdout, for people or as JSON: what the command line does."""
     description = describe(config.model)
     if config.json:
         print(json.dumps(asdict(description), ensure_ascii=False))
