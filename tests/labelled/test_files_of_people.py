@@ -14,7 +14,9 @@ from pyarrow import parquet
 
 from electra.labelled.cells import looks_like_several, read_cell
 from electra.labelled.columns import read_columns
+from electra.labelled.fitted_task import known_of_files
 from electra.labelled.labelled_examples import LabelledExamples, read_labelled
+from electra.labelled.task_presets import read_table
 from electra.tasks.text_classification import TextClassification
 from electra.tasks.token_classification import TokenClassification
 
@@ -102,6 +104,25 @@ def test_a_column_for_each_label(tmp_path: Path) -> None:
     assert (task.problem_type, set(task.labels)) == ("multi_label_classification", {"toxic", "insult", "threat"})
     rows = rows.replace("x,1", "x,7")
     refused(tmp_path / "a.csv", rows, ":2:", "'toxic' is '7'", columns="text=comment,labels=toxic+insult+threat")
+
+
+def test_a_fitted_model_s_files_are_read_as_it_was_fitted(tmp_path: Path) -> None:
+    """What config.json says of the files is enough to read such a file again: columns, separator, ids."""
+
+    def again(path: Path, content: str, columns: str = "", **options: Any) -> Any:
+        fitted = read(path, content, columns, **options)
+        task = fitted.kind.from_examples(fitted.examples)
+        known = known_of_files(task, None, read_columns(columns), **options)
+        found = read_labelled(path, (fitted.kind,), named=read_table("x", known))
+        assert found.examples == fitted.examples
+        return found
+
+    rows = "comment,toxic,insult\nx,1,0\ny,0,0\nz,0,1\n"
+    again(tmp_path / "a.csv", rows, "text=comment,labels=toxic+insult")
+    again(tmp_path / "a.csv", "text,label\nx,a|b\ny,a\n", label_separator="|")
+    assert again(tmp_path / "a.csv", "id,text,label\n1,x,a\n1,y,b\n", "id=").ids == [None, None]
+    rows = "Ann NNP B-NP B-PER\nsat VBD B-VP O\n"
+    again(tmp_path / "a.conll", rows, "tokens=1,tags=3")
 
 
 # -- one word per row -----------------------------------------------------------------

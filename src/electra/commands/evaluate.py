@@ -54,6 +54,10 @@ class EvaluateConfig:
     """Write the answer to every example here, as JSON lines."""
     html: Path | None = None
     """Write a page here: scores, confusion matrix, calibration, the worst answers in their own text."""
+    label_separator: str | None = None
+    """What separates several labels in a cell of a table, such as | in joy|love. Default: as in fine-tuning."""
+    encoding: str = "utf-8"
+    """The encoding of the examples, such as cp1252 or utf-16."""
     skip_invalid: bool = False
     """Leave out invalid examples and count them; by default they are an error."""
     too_long: Literal["cut", "refuse"] = "cut"
@@ -225,7 +229,13 @@ def _evaluated(config: EvaluateConfig, model_name: str, named: NamedTask | None,
         named = fitted
     kinds = _kinds(config, model_name, settings, named)
     labelled = read_labelled(
-        config.data, kinds, columns=read_columns(config.columns), named=named, skip_invalid=config.skip_invalid
+        config.data,
+        kinds,
+        columns=read_columns(config.columns),
+        named=named,
+        skip_invalid=config.skip_invalid,
+        encoding=config.encoding,
+        label_separator=config.label_separator,
     )
     kind, tokenizer = labelled.kind, ElectraTokenizer.from_pretrained(model_name)
     options = fitted.options if fitted is not None and fitted.task == kind.name else {}

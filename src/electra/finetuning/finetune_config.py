@@ -26,7 +26,7 @@ EVAL_FRACTION = 0.2
 
 OF_ONE_FIT = frozenset(
     {"task", "columns", "catalogue", "eval", "eval_fraction", "split_seed", "folds"}
-    | {"metric", "teacher", "warmup_steps"}
+    | {"metric", "teacher", "warmup_steps", "label_separator"}
 )
 """Settings that are None by default and that a named task cannot have."""
 
@@ -74,7 +74,12 @@ class FinetuneConfig:
     """A new folder for the model, its tokenizer and scores.json. Until it is complete, the work is in
     OUTPUT.unfinished, and the same command resumes it."""
     columns: str | None = None
-    """The columns to use, where they have no common names: text=review,label=stars."""
+    """The columns to use, where they have no common names: text=review,label=stars. Also a 0/1 column for each label
+    (labels=toxic+insult), columns of tagged text by number (tokens=1,tags=3), and id= for a column that is no id."""
+    label_separator: str | None = None
+    """What separates several labels in a cell of a table, such as | in joy|love."""
+    encoding: str = "utf-8"
+    """The encoding of the examples, such as cp1252 or utf-16."""
     catalogue: Path | None = None
     """A TOML file with your own named tasks."""
     skip_invalid: bool = False
@@ -184,8 +189,9 @@ class FinetuneConfig:
         """All fields but the output, as simple values; fields that earlier versions lacked only where they are used."""
         values: dict[str, Any] = asdict(self)
         del values["output"]
-        if not self.drop_overlap:
-            del values["drop_overlap"]
+        for name, usual in (("drop_overlap", False), ("label_separator", None), ("encoding", "utf-8")):
+            if values[name] == usual:
+                del values[name]
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 

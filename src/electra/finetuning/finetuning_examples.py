@@ -80,6 +80,8 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None, fold: 
         "columns": columns,
         "named": named,
         "skip_invalid": config.skip_invalid,
+        "encoding": config.encoding,
+        "label_separator": config.label_separator,
     }
     learnt = read_labelled(config.train, _kinds(config, named), **reading)
     if config.eval is not None:
@@ -108,7 +110,7 @@ def load_examples(config: FinetuneConfig, named: NamedTask | None = None, fold: 
         learnt.skipped if config.eval is None else [*learnt.skipped, *held_out.skipped],
         config.metric or (named.metric if named else None),
         [record.line for record in held_out.records],
-        known_of_files(task, named, reading["columns"]),
+        known_of_files(task, named, reading["columns"], config.label_separator),
         {
             name: summary(task, part.examples, task.encode_all(part.examples, tokenizer))
             for name, part in (("train", learnt), ("eval", held_out))

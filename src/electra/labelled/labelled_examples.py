@@ -6,11 +6,12 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from electra.files.lines import refuse
 from electra.labelled.annotations import plain_records
-from electra.labelled.columns import HELPERS, find_columns, likeliest, without_header
+from electra.labelled.columns import HELPERS, ID, find_columns, likeliest, without_header
 from electra.labelled.columns import read_columns as read_columns
 from electra.labelled.label_values import one_spelling, values_of, without_empty_texts
 from electra.labelled.records import Record, columns_of, is_tagged, read_records
@@ -148,6 +149,10 @@ def read_labelled(
             with the same id, an example that the task refuses.
     """
     wanted = dict(columns or {})
+    if named is not None and isinstance(source, (str, os.PathLike)) and is_tagged(Path(source)):
+        # a model that was fitted to columns by number is scored on the same ones
+        fitted = {key: names[0] for key, names in named.columns.items() if names and names[0].isdecimal()}
+        wanted = {**fitted, **wanted}
     complaints: list[str] = []
     notices: list[str] = []
     skipped = complaints if skip_invalid else None
@@ -166,6 +171,7 @@ def read_labelled(
         raise ValueError(_nothing(source, complaints))
     kind = kinds[0] if len(kinds) == 1 else task_of(records, wanted, kinds)
     present = columns_of(records)
+    wanted = {**_of_the_fit(named, present), **wanted}
     found = find_columns(records[0], present, kind, wanted, named.columns if named else {})
     separator = label_separator or (named.label_separator if named else None)
     rows: list[tuple[Record, dict[str, Any]]] = []
@@ -198,6 +204,18 @@ def read_labelled(
         tuple(notices),
         _id_column(records, present, kind, wanted),
     )
+
+
+def _of_the_fit(named: NamedTask | None, present: Sequence[str]) -> dict[str, str]:
+    """Columns that a model was fitted with and that no name can say: the id's, and a column for each label."""
+    if named is None:
+        return {}
+    first = {part: names[0] for part, names in named.columns.items() if names}
+    return {
+        part: name
+        for part, name in first.items()
+        if (part == ID and (not name or name in present)) or ("+" in name and set(name.split("+")) <= set(present))
+    }
 
 
 def _nothing(source: Any, complaints: Sequence[str]) -> str:
