@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.inference.library import FORMATS, KernelsError, KernelSet, Library, open_library
+from electra.inference.packed_linear import PackedLinear
 
 log = logging.getLogger("electra")
 
@@ -22,15 +23,7 @@ def product(
     library: Library, kernels: KernelSet, precision: str, x: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False
 ) -> Tensor:
     """x @ weight^T + bias by a set of kernels: [rows, inputs], [outputs, inputs] -> [rows, outputs], all float32."""
-    output = torch.empty(x.shape[0], weight.shape[0])
-    x, weight, bias = (t.contiguous() for t in (x, weight, bias))
-    error = library.functions.electra_test_product(
-        kernels.index, FORMATS[precision], *weight.shape, weight.data_ptr(), bias.data_ptr(), x.data_ptr(), x.shape[0],
-        int(gelu), output.data_ptr(),
-    )  # fmt: skip
-    if error < 0:
-        raise MemoryError("no memory for the weights")
-    return output
+    return PackedLinear(library, kernels, precision, weight, bias)(x, gelu=gelu)
 
 
 def attention(library: Library, kernels: KernelSet, qkv: Tensor, heads: int) -> Tensor:
@@ -43,9 +36,7 @@ def attention(library: Library, kernels: KernelSet, qkv: Tensor, heads: int) -> 
     return output
 
 
-def normalize(
-    library: Library, kernels: KernelSet, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float
-) -> Tensor:
+def normalize(library: Library, kernels: KernelSet, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """LayerNorm: [rows, width] -> the same"""
     output, x = torch.empty_like(x), x.contiguous()
     library.functions.electra_test_normalize(

@@ -12,16 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "native"
 LIBRARY_NAME = "libelectra_kernels.so"
 
-FLAGS = (
-    "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fno-exceptions -fno-rtti -ffp-contract=off "
-    "-Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized"  # GCC 12 warns of its own headers
-).split()
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"]
+FLAGS += ["-ffp-contract=off"]  # every sum is rounded alike, whichever function it is in
+FLAGS += ["-Wall", "-Wextra", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]  # GCC 12 warns of its own headers
 
 # object: the instruction set's flags, and the features that its code needs
 X86 = {
@@ -62,9 +62,17 @@ def instruction_sets(machine: str | None = None) -> dict[str, tuple[str, str]]:
 
 
 def compile_kernels(
-    target: Path, *, compiler: list[str] | None = None, machine: str | None = None, further_flags: list[str] | None = None
+    target: Path,
+    *,
+    compiler: list[str] | None = None,
+    machine: str | None = None,
+    further_flags: Sequence[str] = (),
 ) -> None:
     """Write the library to `target`, whole or not at all.
+
+    Args:
+        compiler: the command. Default: `find_compiler()`.
+        machine: the kind of processor to compile for. Default: this one.
 
     Raises:
         CompilerError: no compiler, or its first line of error.
@@ -72,11 +80,11 @@ def compile_kernels(
     if not sys.platform.startswith("linux") and machine is None:
         raise CompilerError(f"the kernels are for Linux, and this is {sys.platform}")
     compiler = compiler or find_compiler()
-    flags = [*compiler, *FLAGS, *(further_flags or [])]
+    flags = [*compiler, *FLAGS, *further_flags]
     with tempfile.TemporaryDirectory() as temporary:
-        commands = []
-        for name in ("library", "team"):
-            commands.append([*flags, "-c", str(SOURCES / f"{name}.cpp"), "-o", f"{temporary}/{name}.o"])
+        commands = [
+            [*flags, "-c", str(SOURCES / f"{name}.cpp"), "-o", f"{temporary}/{name}.o"] for name in ("library", "team")
+        ]
         for name, (options, needs) in instruction_sets(machine).items():
             names = [f"-DKERNEL_SET=kernels_{name}", f'-DKERNEL_NAME="{name}"', f"-DKERNEL_NEEDS={needs}"]
             source = str(SOURCES / "kernels.cpp")
@@ -85,7 +93,7 @@ def compile_kernels(
             list(pool.map(_run, commands))
         built = Path(temporary) / LIBRARY_NAME
         objects = [command[-1] for command in commands]
-        _run([*compiler, *(further_flags or []), "-shared", "-pthread", *objects, "-o", str(built)])
+        _run([*compiler, *further_flags, "-shared", "-pthread", *objects, "-o", str(built)])
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
         shutil.copyfile(built, partial)

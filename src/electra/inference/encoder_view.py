@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
+from electra.inference.head_kernels import HeadKernels, with_kernels
 from electra.models import ElectraModel
 
 
@@ -31,8 +33,10 @@ def _is_plain(way: Any) -> bool:
     return not asks and not way.plainly
 
 
-def view_of(model: nn.Module, encoder: nn.Module, engine: Any) -> nn.Module:
-    """A model that shares the given one's attributes and modules, but for its encoder."""
+def view_of(
+    model: nn.Module, encoder: nn.Module, engine: Any, heads: HeadKernels | None, threads: Callable[[], int]
+) -> Any:
+    """A model that shares the given one's attributes and modules; its encoder and its heads compute by kernels."""
     fast = EngineEncoder.__new__(EngineEncoder)
     vars(fast).update(vars(encoder))
     vars(fast)["_engine"] = engine
@@ -40,5 +44,8 @@ def view_of(model: nn.Module, encoder: nn.Module, engine: Any) -> nn.Module:
         return fast
     view = type(model).__new__(type(model))
     vars(view).update(vars(model))
-    vars(view)["_modules"] = {name: fast if m is encoder else m for name, m in model._modules.items()}
+    vars(view)["_modules"] = {
+        name: fast if m is encoder else m if m is None or heads is None else with_kernels(m, heads, threads)
+        for name, m in model._modules.items()
+    }
     return view

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from electra.inference.checks import available_precisions, kernels_for
-from electra.inference.library import FORMATS, KernelsError
+from electra.inference.library import KernelsError
 from electra.inference.packing import PackedModel, why_not
+from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, PRECISIONS, relative_difference, sample_batch
 from electra.inference.watching import Watch, is_instrumented
 
 if TYPE_CHECKING:
     from electra.batch import Batch
+    from electra.inference.head_kernels import HeadKernels
 
 log = logging.getLogger("electra")
 
-PRECISIONS = ("float32", "bfloat16", "int8", "auto")
-
 
 class Engine:
-    """Runs a model's encoder over ragged batches on CPUs, by kernels for this processor.
+    """Runs a model over ragged batches on CPUs, by kernels for this processor.
 
     The weights are packed when the first batch comes, and again when they change. Whatever the kernels cannot do goes
     to torch, with the same answers: models in training, with hooks or with gradients, on a GPU, decoders, padded
@@ -32,10 +32,15 @@ class Engine:
 
     A sequence gets the same answer, to the last bit, alone and in any batch, with any number of threads.
 
+    >>> engine = Engine(model, precision="int8")  # doctest: +SKIP
+    >>> engine(batch).logits  # doctest: +SKIP
+
     Attributes:
         model: the model that was given. It is not changed.
         precision: what products compute in: "float32", "bfloat16" or "int8".
+        num_threads: how many threads compute; None: torch's number.
         why_torch: why this model runs on torch; None where kernels run.
+        differences: precision="auto": how much the answers of each precision that was tried differ from float32's.
     """
 
     def __init__(self, model: nn.Module, *, precision: str = "float32", num_threads: int | None = None) -> None:
@@ -43,37 +48,70 @@ class Engine:
         Args:
             model: an ElectraModel, or a model with a head.
             precision: "float32"; "bfloat16", or "int8" with one scale for each token and each output of a layer, which
-                change the answers a little.
+                change the answers a little; "auto": the fastest whose answers on a few hundred random tokens differ
+                from float32's by less than `AUTO_BOUND`.
             num_threads: how many threads compute. Default: torch's number.
 
         Raises:
             ValueError: an unknown precision, or one that there are no kernels for here.
         """
-        if precision not in FORMATS:
-            raise ValueError(f"precision={precision!r}: choose one of {', '.join(FORMATS)}")
-        if num_threads is not None and (isinstance(num_threads, bool) or num_threads < 1):
-            raise ValueError(f"num_threads={num_threads!r}: at least 1 is needed")
-        self.model, self.precision, self.num_threads = model, precision, num_threads
-        self._encoder = find_encoder(model)
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
+        if num_threads is not None and (not isinstance(num_threads, int) or num_threads is True or num_threads < 1):
+            raise ValueError(f"num_threads={num_threads!r}: it must be a whole number above 0")
+        self.model, self.num_threads = model, num_threads
+        self.precision = "float32" if precision == "auto" else precision
+        self.differences: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._packed: PackedModel | None = None
-        self._watch: Watch | None = None
+        self._packed: tuple[nn.Module, Watch, PackedModel | None] | None = None
+        self._heads: HeadKernels | None = None
         self._process = os.getpid()
-        self.why_torch: str | None = None
-        self._choose_kernels()
+        self.why_torch = self._choose_kernels()
+        if self.why_torch and precision not in ("float32", "auto"):
+            there = ", ".join({"float32": None} | dict.fromkeys(self._possible()))
+            raise ValueError(
+                f"precision={precision!r} needs kernels for this model: {self.why_torch}. Possible here: {there}"
+            )
+        if precision == "auto" and not self.why_torch:
+            self._choose_precision()
 
-    def _choose_kernels(self) -> None:
-        reason = None if self._encoder is not None else f"{type(self.model).__name__} has no ElectraModel inside"
-        reason = reason or why_not(self._encoder)  # type: ignore[arg-type]
-        try:
-            self._library, self._kernels = kernels_for(self.precision)
-        except KernelsError as error:
-            reason = reason or str(error)
-        if reason and self.precision != "float32":
-            there = [p for p in available_precisions() if p != "float32"] if self._encoder is not None else []
-            can = ", ".join(["float32", *there])
-            raise ValueError(f"precision={self.precision!r} needs kernels for this model: {reason}. Possible: {can}")
-        self.why_torch = reason
+    def _choose_kernels(self) -> str | None:
+        """Take the kernels for the precision; why not, where that cannot be."""
+        encoder = find_encoder(self.model)
+        if encoder is None:
+            return f"{type(self.model).__name__} has no ElectraModel inside"
+        reason = why_not(encoder)
+        if reason is None:
+            try:
+                self._library, self._kernels = kernels_for(self.precision)
+            except KernelsError as error:
+                reason = str(error)
+        return reason
+
+    def _possible(self) -> list[str]:
+        encoder = find_encoder(self.model)
+        return [] if encoder is None or why_not(encoder) else available_precisions()
+
+    def _choose_precision(self) -> None:
+        batch = sample_batch(find_encoder(self.model).config)  # type: ignore[union-attr]
+        if type(self.model).__name__ == "ElectraForMultipleChoice":
+            return  # what its rows are choices of is not known
+        with torch.inference_mode():
+            expected = self(batch)
+            for precision in FASTEST_FIRST[:-1]:
+                if precision not in available_precisions():
+                    continue
+                candidate = Engine(self.model, precision=precision, num_threads=self.num_threads)
+                difference = self.differences[precision] = relative_difference(candidate(batch), expected)
+                if difference < AUTO_BOUND:
+                    self.precision, self._packed = precision, candidate._packed
+                    self._library, self._kernels = candidate._library, candidate._kernels
+                    break
+        log.info("precision=auto: %s (%s)", self.precision, self._describe_differences())
+
+    def _describe_differences(self) -> str:
+        tried = [f"{name} differs from float32 by {100 * far:.2f} %" for name, far in self.differences.items()]
+        return "; ".join([*tried, f"allowed are {100 * AUTO_BOUND:g} %"])
 
     @property
     def kernels(self) -> str | None:
@@ -84,7 +122,7 @@ class Engine:
     def higher_precision_layers(self) -> tuple[str, ...]:
         """int8: the layers that would lose too much, and stay in bfloat16 or float32."""
         packed = self._current()
-        return tuple(packed.kept) if packed is not None else ()
+        return () if packed is None else tuple(packed.kept)
 
     def describe(self) -> str:
         """One line: what computes."""
@@ -102,10 +140,24 @@ class Engine:
         return self.view()(*arguments, **named)
 
     def view(self) -> nn.Module:
-        """The model, with its encoder replaced by this engine's: heads and parameters are the model's own."""
+        """The model as it is now, with an encoder and heads that compute by kernels and share its parameters."""
+        encoder = find_encoder(self.model)
+        if self.why_torch or encoder is None:
+            return self.model
         from electra.inference.encoder_view import view_of
 
-        return self.model if self._encoder is None else view_of(self.model, self._encoder, self)
+        view: nn.Module = view_of(self.model, encoder, self, self._head_kernels(), self._threads)
+        return view
+
+    def _head_kernels(self) -> HeadKernels | None:
+        from electra.inference.head_kernels import HeadKernels
+
+        if self._heads is None:
+            try:
+                self._heads = HeadKernels(*kernels_for("float32"))
+            except KernelsError as error:
+                log.info("the model's head runs on torch: %s", error)
+        return self._heads
 
     def encode(self, batch: Batch, *, first: bool = False, selected: Tensor | None = None) -> Tensor | None:
         """The hidden states of a ragged batch, [T, H], in the model's number type; None where it is torch's turn.
@@ -120,14 +172,13 @@ class Engine:
         if packed is None:
             return None
         offsets = batch.layout.cumulative_lengths
-        assert offsets is not None and self._encoder is not None
+        assert offsets is not None
         chosen = None
         if first:
             chosen = offsets[:-1].contiguous(), torch.arange(offsets.shape[0])
         elif selected is not None:
             chosen = selected.contiguous(), torch.searchsorted(selected, offsets)
-        hidden = packed.encode(batch, self._threads(), chosen)
-        return hidden.to(self._encoder.embeddings.word_embeddings.weight.dtype)  # type: ignore[union-attr]
+        return packed.encode(batch, self._threads(), chosen)
 
     def _threads(self) -> int:
         if os.getpid() != self._process:  # the threads of torch's pool stayed in the parent, and would be waited for
@@ -137,28 +188,23 @@ class Engine:
 
     def _current(self) -> PackedModel | None:
         """The packed weights, packed anew where the model's have changed; None where it is torch's turn."""
-        if self.why_torch or self._encoder is None:
+        encoder = find_encoder(self.model)
+        if self.why_torch or encoder is None:
             return None
-        packed, watch = self._packed, self._watch
-        if watch is None or watch.has_changed():
+        current = self._packed
+        if current is None or current[0] is not encoder or current[1].has_changed():
             with self._lock:
-                packed, watch = self._pack()
-        return None if watch.is_hooked() else packed
-
-    def _pack(self) -> tuple[PackedModel | None, Watch]:
-        if self._watch is None or self._watch.has_changed():
-            watch = Watch(self._encoder)  # type: ignore[arg-type]
-            fits = why_not(self._encoder) is None  # type: ignore[arg-type]
-            self._packed = (
-                PackedModel(self._encoder, self._library, self._kernels, self.precision) if fits else None
-            )
-            self._watch = watch
-        assert self._watch is not None
-        return self._packed, self._watch
+                current = self._packed  # another thread may have packed them by now
+                if current is None or current[0] is not encoder or current[1].has_changed():
+                    watch = Watch(encoder, self._library)
+                    fits = why_not(encoder) is None
+                    packed = PackedModel(encoder, self._library, self._kernels, self.precision) if fits else None
+                    current = self._packed = (encoder, watch, packed)
+        return None if current[1].is_hooked() else current[2]
 
 
 def find_encoder(model: nn.Module) -> nn.Module | None:
-    """The ElectraModel that a model is or that its `electra` is; None: there is none."""
+    """The ElectraModel that a model is or that its `electra` is; None: there is none, or it is a subclass."""
     from electra.models import ElectraModel
 
     encoder = model if isinstance(model, ElectraModel) else getattr(model, "electra", None)

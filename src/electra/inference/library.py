@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,11 +61,12 @@ _FUNCTIONS = {
     "electra_embeddings": (None, (c_void_p, *[c_void_p] * 5)),
     "electra_norms": (None, (c_void_p, c_int32, *[c_void_p] * 4)),
     "electra_packed_bytes": (c_int64, (c_void_p,)),
+    "electra_sample": (c_uint64, (POINTER(c_void_p), POINTER(c_int64), c_int32)),
     "electra_run": (c_int32, (c_void_p, POINTER(Sequences), c_int64, c_int32, c_int64, POINTER(c_int64))),
-    "electra_test_product": (
-        c_float,
-        (c_int32, c_int32, c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_int64, c_int32, c_void_p),
-    ),
+    "electra_linear_new": (c_void_p, (c_int32, c_int32, c_int32, c_int32, c_void_p, c_void_p, POINTER(c_float))),
+    "electra_linear_free": (None, (c_void_p,)),
+    "electra_linear_width": (c_int32, (c_void_p,)),
+    "electra_linear_run": (None, (c_void_p, c_void_p, c_int64, c_int32, c_int32, c_void_p)),
     "electra_test_attention": (None, (c_int32, c_void_p, c_int32, c_int32, c_int32, c_void_p)),
     "electra_test_normalize": (
         None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from electra.inference.library import FORMATS, KernelSet, Library, Sequences
 
@@ -19,8 +20,8 @@ MULTIPLE = 64
 EXACT_GELU = ("gelu", "gelu_python")
 INT8_ERROR = 0.05
 """The largest relative error of a row of int8 weights; a layer that has a larger one keeps its precision."""
-SPAN_NUMBERS = 1 << 17
-"""How many numbers the hidden states of a span of tokens have; their products then stay in the second-level cache."""
+SPAN_TOKENS = 512
+"""About how many tokens go through all layers together."""
 
 _REFUSALS = {
     1: "input_ids: token {where} has an id outside the vocabulary of {vocabulary}",
@@ -29,6 +30,7 @@ _REFUSALS = {
     4: "the layout's sequence {where} does not follow the one before it, or has no tokens",
     5: "the selected tokens of sequence {where} are not its own",
 }
+_PLAIN = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.ModuleList)
 _PARTS = ("projection", "query", "key", "value", "output", "intermediate", "narrowing")
 
 
@@ -45,12 +47,14 @@ def why_not(encoder: nn.Module) -> str | None:
             return f"its {name} is {getattr(config, name)}, not a multiple of {MULTIPLE}"
     if heads % (MULTIPLE // 2):
         return f"its heads are {heads} wide, not a multiple of {MULTIPLE // 2}"
-    plain = (nn.Linear, nn.LayerNorm, nn.Embedding)
+    for i, layer in enumerate(encoder.encoder.layer):  # type: ignore[union-attr,arg-type]
+        if layer.intermediate.intermediate_act_fn is not F.gelu:
+            return f"layer {i} has another activation than its configuration"
     for name, module in encoder.named_modules():
-        own = [type(p) is nn.Parameter and p.device.type == "cpu" for p in module._parameters.values() if p is not None]
-        if not all(own):
+        own = [p for p in module._parameters.values() if p is not None]
+        if not all(type(p) is nn.Parameter and p.device.type == "cpu" for p in own):
             return f"a parameter of {name} is no plain tensor on the CPU"
-        if own and type(module) not in plain:
+        if type(module) not in _PLAIN and (own or not type(module).__module__.startswith("electra.")):
             return f"{name} is a {type(module).__name__}"
         if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is None:
             return f"{name} has no bias"
@@ -71,7 +75,7 @@ class PackedModel:
         self.kernels, self.precision = kernels, precision
         self.kept: list[str] = []
         config = encoder.config
-        self.hidden = config.hidden_size
+        self.hidden, self.dtype = config.hidden_size, encoder.embeddings.word_embeddings.weight.dtype
         self.limits = {
             "vocabulary": encoder.embeddings.word_embeddings.num_embeddings,
             "last_type": encoder.embeddings.token_type_embeddings.num_embeddings - 1,
@@ -152,7 +156,7 @@ class PackedModel:
         return values.data_ptr()
 
     def encode(self, batch: Batch, threads: int, selected: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """The hidden states of a ragged batch: float32 [T, H].
+        """The hidden states of a ragged batch, in the model's number type: [T, H].
 
         selected: token indices in ascending order, and where those of each sequence begin (B + 1 numbers); the last
         layer then computes these alone: [selected, H]. int64, both.
@@ -163,6 +167,8 @@ class PackedModel:
         offsets, tokens = offsets.contiguous(), ids.shape[0]
         if any(t.dtype != torch.int64 or t.shape != ids.shape for t in (ids, types, positions)):
             raise ValueError("input_ids, token_type_ids and position_ids must be int64 and equally long")
+        if selected is not None and int(selected[1][-1]) != selected[0].shape[0]:
+            raise ValueError(f"the selected tokens must be below {tokens}, in ascending order")
         output = torch.empty(tokens if selected is None else selected[0].shape[0], self.hidden)
         chosen = (None, None) if selected is None else (selected[0].data_ptr(), selected[1].data_ptr())
         sequences = Sequences(
@@ -175,12 +181,11 @@ class PackedModel:
             output.data_ptr(),
         )
         where = ctypes.c_int64()
-        span = max(64, SPAN_NUMBERS // self.hidden)
         refusal = self._library.functions.electra_run(
-            self._handle, ctypes.byref(sequences), tokens, threads, span, ctypes.byref(where)
+            self._handle, ctypes.byref(sequences), tokens, threads, SPAN_TOKENS, ctypes.byref(where)
         )
         if refusal in _REFUSALS:
             raise ValueError(_REFUSALS[refusal].format(where=where.value, **self.limits))
         if refusal:
             raise MemoryError(f"no memory for a batch of {tokens} tokens")
-        return output
+        return output.to(self.dtype)

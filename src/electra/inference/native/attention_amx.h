@@ -104,17 +104,18 @@ inline void attend(const Bfloat16* query, size_t query_stride, const Bfloat16* k
     const float factor = 1.44269504f / sqrtf((float)width);
     alignas(64) float sums[32 * 32];
     float inverse[32];
+    Nothing nothing;
     for (int m = 0; m < queries; m += 32) {
         int rows = queries - m < 32 ? queries - m : 32;
         bool few = rows <= 16;
         for (int n = 0; n < blocks; n++)
-            multiply_bfloat16((const char*)(query + m * query_stride), query_stride * 2, keys_t + n * parts * 2048,
-                              parts, scores + n * 32, padded * 4, few, true);
+            multiply_tiles<BFLOAT16>((const char*)(query + m * query_stride), query_stride * 2,
+                                     keys_t + n * parts * 2048, parts, scores + n * 32, padded * 4, few, true, nothing);
         for (int r = 0; r < rows; r++)
             inverse[r] = softmax(scores + (size_t)r * padded, keys, padded, factor, weights + (size_t)r * padded);
         for (int d = 0; d < parts; d++) {
-            multiply_bfloat16((const char*)weights, padded * 2, values_t + d * blocks * 2048, blocks, sums, 128, few,
-                              true);
+            multiply_tiles<BFLOAT16>((const char*)weights, padded * 2, values_t + d * blocks * 2048, blocks, sums, 128,
+                                     few, true, nothing);
             for (int r = 0; r < rows; r++) {
                 Bfloat16* out = output + (m + r) * output_stride + d * 32;
                 store(out, load(sums + r * 32) * inverse[r]);

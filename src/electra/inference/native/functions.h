@@ -52,6 +52,26 @@ INLINE float row_scale(float largest) {
     return largest - largest == 0 ? scale : NAN;
 }
 
+// The largest magnitude of a row, as a float.
+INLINE float row_magnitude(const float* row, int width) {
+    Ints most = (Ints){};
+    for (int i = 0; i < width; i += W) most = maximum(most, magnitude(load(row + i)));
+    return float_of_bits(largest(most));
+}
+INLINE float row_magnitude(const Bfloat16* row, int width) {
+#if defined(__AVX512BW__)
+    __m512i most = _mm512_setzero_si512(), no_sign = _mm512_set1_epi16(0x7fff);
+    for (int i = 0; i < width; i += 32)
+        most = _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(row + i), no_sign));
+    __m512i upper = _mm512_slli_epi32(_mm512_srli_epi32(most, 16), 16), lower = _mm512_slli_epi32(most, 16);
+    return float_of_bits(largest(maximum((Ints)upper, (Ints)lower)));
+#else
+    Ints most = (Ints){};
+    for (int i = 0; i < width; i += W) most = maximum(most, magnitude(load(row + i)));
+    return float_of_bits(largest(most));
+#endif
+}
+
 // A row [width] of floats or bfloat16 in the format that a product reads.
 template <class Number>
 INLINE void write_row(const Number* row, int width, Format format, char* data, float* scale) {
@@ -60,41 +80,76 @@ INLINE void write_row(const Number* row, int width, Format format, char* data, f
     } else if (format == BFLOAT16) {
         for (int i = 0; i < width; i += W) store((Bfloat16*)data + i, load(row + i));
     } else {
-        Ints most = (Ints){};
-        for (int i = 0; i < width; i += W) most = maximum(most, magnitude(load(row + i)));
-        *scale = row_scale(float_of_bits(largest(most)));
+        *scale = row_scale(row_magnitude(row, width));
         Floats factor = broadcast(1 / *scale);
+#pragma GCC unroll 4
         for (int i = 0; i < width; i += W) store_bytes(data + i, load(row + i) * factor);
     }
 }
 
-// LayerNorm of a row in place. For bfloat16 and int8 also a copy in that format.
+template <class Number>
+void write_rows(const Number* rows, int64_t count, int width, Format format, Input to) {
+    for (int64_t r = 0; r < count; r++)
+        write_row(rows + r * width, width, format, to.data + r * to.stride, to.scales + r);
+}
+
+// LayerNorm of a row in place. For bfloat16 and int8 also a copy in that format. WIDTH: the row's width, known to the
+// compiler so that a narrow row stays in registers; 0: `width`.
+template <int WIDTH>
 INLINE void normalize_row(float* row, int width, Norm norm, float epsilon, Format format, char* data, float* scale) {
-    Floats total = (Floats){}, squares = (Floats){};
-    for (int i = 0; i < width; i += W) total += load(row + i);
-    Floats mean = broadcast(sum(total) / width);
+    constexpr int CHAINS = 4;  // sums that do not wait for each other
+    width = WIDTH ? WIDTH : width;
+    Floats total[CHAINS] = {}, squares[CHAINS] = {};
+    Floats kept[WIDTH ? WIDTH / W : 1];
+    auto number = [&](int i) { return WIDTH ? kept[i / W] : load(row + i); };
+#pragma GCC unroll 16
     for (int i = 0; i < width; i += W) {
-        Floats d = load(row + i) - mean;
-        squares = fma(d, d, squares);
+        Floats x = load(row + i);
+        if (WIDTH) kept[i / W] = x;
+        total[i / W % CHAINS] += x;
     }
-    Floats factor = broadcast(1 / sqrtf(sum(squares) / width + epsilon));
-    Ints most = (Ints){};
+    Floats mean = broadcast(sum((total[0] + total[1]) + (total[2] + total[3])) / width);
+#pragma GCC unroll 16
     for (int i = 0; i < width; i += W) {
-        Floats y = fma((load(row + i) - mean) * factor, load(norm.weight + i), load(norm.bias + i));
+        Floats d = number(i) - mean;
+        if (WIDTH) kept[i / W] = d;
+        squares[i / W % CHAINS] = fma(d, d, squares[i / W % CHAINS]);
+    }
+    float variance = sum((squares[0] + squares[1]) + (squares[2] + squares[3])) / width;
+    Floats factor = broadcast(1 / sqrtf(variance + epsilon));
+    Ints most = (Ints){};
+#pragma GCC unroll 16
+    for (int i = 0; i < width; i += W) {
+        Floats d = WIDTH ? kept[i / W] : load(row + i) - mean;
+        Floats y = fma(d * factor, load(norm.weight + i), load(norm.bias + i));
         store(row + i, y);
+        if (WIDTH) kept[i / W] = y;
         if (format == BFLOAT16) store((Bfloat16*)data + i, y);
         if (format == INT8) most = maximum(most, magnitude(y));
     }
     if (format == INT8) {
         *scale = row_scale(float_of_bits(largest(most)));
         Floats inverse = broadcast(1 / *scale);
-        for (int i = 0; i < width; i += W) store_bytes(data + i, load(row + i) * inverse);
+#pragma GCC unroll 16
+        for (int i = 0; i < width; i += W) store_bytes(data + i, number(i) * inverse);
     }
 }
 
-INLINE void normalize_rows(float* rows, int64_t count, int width, Norm norm, float epsilon, Format format, Input copy) {
+template <int WIDTH, Format FORMAT>
+void normalize_rows_as(float* rows, int64_t count, int width, Norm norm, float epsilon, Input copy) {
     for (int64_t r = 0; r < count; r++)
-        normalize_row(rows + r * width, width, norm, epsilon, format, copy.data + r * copy.stride, copy.scales + r);
+        normalize_row<WIDTH>(rows + r * width, width, norm, epsilon, FORMAT, copy.data + r * copy.stride, copy.scales + r);
+}
+
+typedef void (*NormalizeRows)(float*, int64_t, int, Norm, float, Input);
+
+template <int WIDTH>
+constexpr NormalizeRows NORMALIZE[] = {normalize_rows_as<WIDTH, FLOAT32>, normalize_rows_as<WIDTH, BFLOAT16>,
+                                       normalize_rows_as<WIDTH, INT8>};
+
+INLINE void normalize_rows(float* rows, int64_t count, int width, Norm norm, float epsilon, Format format, Input copy) {
+    NormalizeRows run = width == 16 * W ? NORMALIZE<16 * W>[format] : NORMALIZE<0>[format];
+    run(rows, count, width, norm, epsilon, copy);
 }
 
 INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }

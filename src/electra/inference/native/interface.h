@@ -80,8 +80,11 @@ struct KernelSet {
     float (*pack)(Linear* linear, int first, int rows, const float* weights, const float* bias);
     size_t (*workspace_bytes)(const Network* network, int64_t tokens, int64_t selected, int64_t longest, int size);
     void (*encode)(const Network* network, const Sequences* sequences, Team team, char* workspace);
-    // For tests: one product, with or without GELU; attention of one sequence; LayerNorm.
-    void (*product)(const Linear* linear, const float* input, int64_t rows, int gelu, float* output);
+    // Panels first to last of a product, with or without GELU; rows of floats, those of the output as wide as the layer.
+    int32_t panel;
+    void (*product)(const Linear* linear, const float* input, int64_t rows, int gelu, int first, int last,
+                    float* output);
+    // For tests: attention of one sequence; LayerNorm.
     void (*attention)(const float* qkv, int tokens, int heads, int width, float* output);
     void (*normalize)(const float* input, int64_t rows, int width, Norm norm, float epsilon, float* output);
 };

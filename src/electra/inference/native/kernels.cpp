@@ -5,30 +5,30 @@
 
 namespace {
 
-Input rows_as_input(const Linear& l, const float* rows, int64_t count, char* data, float* scales) {
-    Input in{data, (size_t)l.inputs * bytes_of(l.format), scales};
-    for (int64_t r = 0; r < count; r++)
-        write_row(rows + r * l.inputs, l.inputs, l.format, data + r * in.stride, scales + r);
-    return in;
-}
-
-void test_product(const Linear* linear, const float* input, int64_t rows, int with_gelu, float* output) {
-    int64_t capacity = round_up(rows, 32);
-    char* data = new char[capacity * linear->inputs * 4 + 64];
-    float* scales = new float[capacity];
-    Input in = rows_as_input(*linear, input, rows, (char*)(((uintptr_t)data + 63) / 64 * 64), scales);
+void whole_product(const Linear* linear, const float* input, int64_t rows, int with_gelu, int first, int last,
+                   float* output) {
+    const Linear& l = *linear;
+    Input in{(char*)input, l.inputs * sizeof(float), nullptr};
+    char* memory = nullptr;
+    if (l.format != FLOAT32) {
+        int64_t capacity = round_up(rows, 32);
+        in.stride = (size_t)l.inputs * bytes_of(l.format);
+        memory = new char[capacity * (in.stride + sizeof(float)) + 128];
+        in.data = (char*)(((uintptr_t)memory + 63) / 64 * 64);
+        in.scales = (float*)(in.data + round_up(capacity * in.stride, 64));
+        write_rows(input, rows, l.inputs, l.format, in);
+    }
 #if defined(__AMX_TILE__)
     configure_tiles();
 #endif
-    product(*linear, in, rows, 0, linear->outputs / PANEL, [&](int64_t r, int c, Floats v0, Floats v1) {
-        store(output + r * linear->outputs + c, with_gelu ? gelu(v0) : v0);
-        store(output + r * linear->outputs + c + W, with_gelu ? gelu(v1) : v1);
+    product(l, in, rows, first, last, [&](int64_t r, int c, Floats v0, Floats v1) {
+        store(output + r * l.outputs + c, with_gelu ? gelu(v0) : v0);
+        store(output + r * l.outputs + c + W, with_gelu ? gelu(v1) : v1);
     });
 #if defined(__AMX_TILE__)
     _tile_release();
 #endif
-    delete[] data;
-    delete[] scales;
+    delete[] memory;
 }
 
 void test_attention(const float* qkv, int tokens, int heads, int width, float* output) {
@@ -70,7 +70,8 @@ const KernelSet KERNEL_SET = {
     pack,
     workspace_bytes,
     encode,
-    test_product,
+    PANEL,
+    whole_product,
     test_attention,
     test_normalize,
 };

@@ -174,6 +174,19 @@ PUBLIC void electra_norms(Packed* p, int32_t layer, const float* weight, const f
 }
 PUBLIC int64_t electra_packed_bytes(const Packed* p) { return (int64_t)p->used; }
 
+// A number that changes when a few words of the tensors do: their first, their middle and their last.
+PUBLIC uint64_t electra_sample(const void* const* tensors, const int64_t* words, int32_t count) {
+    const int STEPS = 2;
+    uint64_t mixed = 14695981039346656037u;  // FNV-1a
+    for (int32_t i = 0; i < count; i++)
+        for (int step = 0; step <= STEPS && words[i]; step++) {
+            uint32_t word;
+            memcpy(&word, (const char*)tensors[i] + (words[i] - 1) * step / STEPS * 4, 4);
+            mixed = (mixed ^ word) * 1099511628211u;
+        }
+    return mixed;
+}
+
 // ---- computing --------------------------------------------------------------------------------------------------
 
 // A call of electra_run: spans of neighbouring sequences that threads take one by one, or one span for a whole team.
@@ -301,23 +314,67 @@ PUBLIC int32_t electra_run(const Packed* packed, const Sequences* sequences, int
     return workspace ? FINE : NO_MEMORY;
 }
 
+// ---- one linear layer, for heads --------------------------------------------------------------------------------
+
+struct PackedLinear {
+    Packed memory;
+    Linear linear;
+    int32_t columns;  // without those that fill the last panel
+};
+
+PUBLIC void electra_linear_free(PackedLinear* p) {
+    if (!p) return;
+    free(p->memory.memory);
+    delete p;
+}
+
+// Packs weights [outputs, inputs]. Null where memory is short. error: the largest relative error of a row.
+PUBLIC PackedLinear* electra_linear_new(int32_t set, int32_t format, int32_t outputs, int32_t inputs,
+                                        const float* weights, const float* bias, float* error) {
+    PackedLinear* p = new PackedLinear{};
+    p->memory.set = SETS[set];
+    p->columns = outputs;
+    int32_t padded = (int32_t)round_up(outputs, SETS[set]->panel);
+    p->memory.size = round_up((size_t)padded * (inputs * 4 + 12) + 1024, 4096);
+    p->memory.memory = (char*)aligned_alloc(4096, p->memory.size);
+    if (!p->memory.memory || !prepare(&p->memory, &p->linear, padded, inputs, (Format)format)) {
+        electra_linear_free(p);
+        return nullptr;
+    }
+    memset(p->memory.memory, 0, p->memory.size);
+    *error = SETS[set]->pack(&p->linear, 0, outputs, weights, bias);
+    return p;
+}
+
+PUBLIC int32_t electra_linear_width(const PackedLinear* p) { return p->linear.outputs; }
+
+struct LinearRun {
+    const PackedLinear* p;
+    const float* input;
+    int64_t rows;
+    int gelu;
+    float* output;
+};
+
+static void run_linear(void* context, Team team) {
+    LinearRun& run = *(LinearRun*)context;
+    const KernelSet* set = run.p->memory.set;
+    int panels = run.p->linear.outputs / set->panel;
+    set->product(&run.p->linear, run.input, run.rows, run.gelu, panels * team.rank / team.size,
+                 panels * (team.rank + 1) / team.size, run.output);
+}
+
+// input [rows, inputs] -> output [rows, width]; gelu: of the results.
+PUBLIC void electra_linear_run(const PackedLinear* p, const float* input, int64_t rows, int32_t gelu, int32_t threads,
+                               float* output) {
+    const int64_t WORTH_A_THREAD = 1 << 22;  // multiplications: about 100 microseconds
+    int64_t most = rows * p->linear.outputs * p->linear.inputs / WORTH_A_THREAD + 1;
+    LinearRun run{p, input, rows, gelu, output};
+    run_together(most < threads ? (int)most : threads, run_linear, &run);
+}
+
 // ---- for tests --------------------------------------------------------------------------------------------------
 
-PUBLIC float electra_test_product(int32_t set, int32_t format, int32_t outputs, int32_t inputs, const float* weights,
-                                  const float* bias, const float* input, int64_t rows, int32_t gelu, float* output) {
-    Packed p{};
-    p.set = SETS[set];
-    p.size = round_up((size_t)outputs * (inputs * 4 + 12) + 65536, 4096);
-    p.memory = (char*)aligned_alloc(64, p.size);
-    Linear linear;
-    float error = -1;
-    if (p.memory && prepare(&p, &linear, outputs, inputs, (Format)format)) {
-        error = p.set->pack(&linear, 0, outputs, weights, bias);
-        p.set->product(&linear, input, rows, gelu, output);
-    }
-    free(p.memory);
-    return error;
-}
 PUBLIC void electra_test_attention(int32_t set, const float* qkv, int32_t tokens, int32_t heads, int32_t width,
                                    float* output) {
     SETS[set]->attention(qkv, tokens, heads, width, output);

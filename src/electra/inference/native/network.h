@@ -14,8 +14,7 @@
 
 namespace {
 
-constexpr int BLOCK = 128;        // tokens, a team of one
-constexpr int TEAM_BLOCK = 256;   // tokens, several threads
+constexpr int BLOCK = 256;  // tokens; what is between two products of a block stays in the cache
 constexpr Format CARRIER = sizeof(Carrier) == 2 ? BFLOAT16 : FLOAT32;
 
 // GELU as exact as what its result is kept in.
@@ -59,7 +58,7 @@ inline size_t place_buffers(const Network& n, int64_t tokens, int64_t selected, 
         return in;
     };
     int64_t rows = round_up(tokens, 32) + 32, some = round_up(selected, 32) + 32;
-    int64_t block = round_up(tokens < TEAM_BLOCK ? tokens : TEAM_BLOCK, 32);
+    int64_t block = round_up(tokens < BLOCK ? tokens : BLOCK, 32);
     int widest = n.intermediate > n.hidden ? n.intermediate : n.hidden;
     widest = widest > n.embedding ? widest : n.embedding;
     b.residual = (float*)take(rows * n.hidden * sizeof(float));
@@ -96,7 +95,7 @@ struct Encoder {
     const Sequences& s;
     Team team;
     Buffers b;
-    int64_t tokens, block;
+    int64_t tokens;
 
     void wait() const {
         if (team.size > 1) wait_for_team(team);
@@ -105,7 +104,7 @@ struct Encoder {
     // Calls f(first, count) for each block of rows.
     template <class F>
     void blocks(int64_t rows, const F& f) const {
-        for (int64_t first = 0; first < rows; first += block) f(first, rows - first < block ? rows - first : block);
+        for (int64_t first = 0; first < rows; first += BLOCK) f(first, rows - first < BLOCK ? rows - first : BLOCK);
     }
 
     // This thread's columns of a product, of those that panels first to last of the layer have.
@@ -126,8 +125,7 @@ struct Encoder {
         if (l.format == CARRIER) return {(char*)rows, l.inputs * sizeof(Carrier), b.converted.scales};
         Input in = with_width(b.converted, l.inputs, l.format);
         Share mine(count, team);
-        for (int64_t r = mine.first; r < mine.last; r++)
-            write_row(rows + r * l.inputs, l.inputs, l.format, in.data + r * in.stride, in.scales + r);
+        write_rows(rows + mine.first * l.inputs, mine.last - mine.first, l.inputs, l.format, in.from(mine.first));
         wait();
         return in;
     }
@@ -148,9 +146,9 @@ struct Encoder {
                 const float* type = n.type_table + s.types[start + r] * width;
                 float* row = rows + r * width;
                 for (int i = 0; i < width; i += W) store(row + i, load(word + i) + load(type + i) + load(position + i));
-                normalize_row(row, width, n.embedding_norm, n.epsilon, format, copy.data + r * copy.stride,
-                              copy.scales + r);
             }
+            normalize_rows(rows + mine.first * width, mine.last - mine.first, width, n.embedding_norm, n.epsilon, format,
+                           copy.from(mine.first));
             wait();
             if (!projected) return;
             float* residual = b.residual + start * n.hidden;
@@ -160,10 +158,8 @@ struct Encoder {
             });
             wait();
             if (first.format != FLOAT32)
-                for (int64_t r = mine.first; r < mine.last; r++) {
-                    Input to = input.from(start + r);
-                    write_row(residual + r * n.hidden, n.hidden, first.format, to.data, to.scales);
-                }
+                write_rows(residual + mine.first * n.hidden, mine.last - mine.first, n.hidden, first.format,
+                           input.from(start + mine.first));
             wait();
         });
     }
@@ -303,7 +299,7 @@ inline void encode(const Network* network, const Sequences* sequences, Team team
         longest = length > longest ? length : longest;
     }
     int64_t selected = s.selected ? s.selected_offsets[s.rows] - s.selected_offsets[0] : 0;
-    Encoder encoder{*network, s, team, {}, tokens, team.size > 1 ? TEAM_BLOCK : BLOCK};
+    Encoder encoder{*network, s, team, {}, tokens};
     uintptr_t base = ((uintptr_t)workspace + 63) / 64 * 64;
     place_buffers(*network, tokens, selected, longest, team.size, base, encoder.b);
 #if defined(__AMX_TILE__)

@@ -138,6 +138,6 @@ void wait_for_team(const Team& team) {
     }
     for (int turns = 0; barrier.generation.load(std::memory_order_acquire) == generation; turns++) {
         pause_briefly();
-        if (turns % 4096 == 4095) sched_yield();  // whom it waits for may need this processor
+        if (turns % 64 == 63) sched_yield();  // whom it waits for may need this processor
     }
 }
