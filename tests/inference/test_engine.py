@@ -314,7 +314,7 @@ def test_wrong_layouts_are_refused() -> None:
         given.layout.cumulative_lengths.set_(torch.tensor(boundaries))  # type: ignore[union-attr,call-overload]
         with pytest.raises(ValueError, match="sequence"):
             engine.encode(given)
-    for wrong in ([1, 9], [-1, 3], [3, 1], [6, 2, 8]):
+    for wrong in ([1, 9], [-1, 3], [6, 2, 8]):
         with pytest.raises(ValueError, match="selected tokens"):
             engine.encode(batch([5, 4]), selected=torch.tensor(wrong))
     assert engine(batch([5, 4])).last_hidden_state.shape == network(batch([5, 4])).last_hidden_state.shape

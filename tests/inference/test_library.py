@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from electra.inference import Engine
 from electra.inference.checks import available_precisions, differences, kernels_for
-from electra.inference.compiling import CompilerError, find_compiler
+from electra.inference.compiling import CompilerError, find_compiler, sealed
 from electra.inference.library import FORMATS, KernelsError, Library, open_library
 from tests.inference.toy import batch, model
 
@@ -23,7 +24,7 @@ def test_every_set_agrees_with_torch(library: Library) -> None:
         for precision in kernels.precisions:
             found = differences(library, kernels, precision)
             assert set(found) == {"product", "product and GELU", "attention", "LayerNorm"}
-            assert max(found.values()) < {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.06}[precision]
+            assert max(found.values()) < {"float32": 1e-5, "bfloat16": 0.02, "int8": 0.08}[precision]
 
 
 def test_the_choice_by_hand(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(model())
     assert engine.why_torch is not None
     assert "no C++ compiler" in engine.why_torch
-    with pytest.raises(ValueError, match="Possible here: float32$"):
+    with pytest.raises(ValueError, match=r"Possible here: float32$"):
         Engine(model(), precision="int8")
 
 
@@ -97,11 +98,10 @@ def test_a_library_of_another_version(tmp_path: Path, monkeypatch: pytest.Monkey
     source, path = tmp_path / "other.cpp", tmp_path / "other.so"
     source.write_text(f'extern "C" int electra_interface() {{ return 99; }}\n{functions}')
     subprocess.run([*compiler, "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
+    path.write_bytes(sealed(path.read_bytes()))
     monkeypatch.setenv("ELECTRA_KERNELS_LIBRARY", str(path))
     with (
-        pytest.warns(
-            RuntimeWarning, match=r"another version of this package \(interface 99.*install the package again"
-        ),
+        pytest.warns(RuntimeWarning, match=r"\(interface 99, and 1 is needed\): install the package again"),
         pytest.raises(KernelsError, match="another version"),
     ):
         open_library()
@@ -120,10 +120,14 @@ def test_wrong_kernels_are_left_out(library: Library, monkeypatch: pytest.Monkey
     monkeypatch.setattr(checks, "differences", wrong)
     checks._is_right.cache_clear()
     try:
-        precision = library.sets[0].precisions[-1]
-        with pytest.warns(RuntimeWarning, match=f"the {fastest} kernels for {precision} are wrong on this machine"):
-            if len(library.sets) > 1:
-                assert kernels_for(precision)[1] != library.sets[0]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = available_precisions()
+        told = [str(warning.message) for warning in caught]
+        assert len(told) == len(library.sets[0].precisions)
+        assert all(f"the {fastest} kernels for " in message for message in told)
+        assert "product differs from torch by 7.0e-01" in told[0]
+        assert all(kernels_for(precision)[1].name != fastest for precision in found)
     finally:
         checks._is_right.cache_clear()
     assert set(FORMATS) >= set(available_precisions())

@@ -5,6 +5,7 @@ Only the standard library is imported: the installation runs this file before th
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -18,6 +19,8 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "native"
 LIBRARY_NAME = "libelectra_kernels.so"
+
+MARK = b"electra kernels\0"
 
 FLAGS = ["-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"]
 FLAGS += ["-ffp-contract=off"]  # every sum is rounded alike, whichever function it is in
@@ -96,8 +99,18 @@ def compile_kernels(
         _run([*compiler, *further_flags, "-shared", "-pthread", *objects, "-o", str(built)])
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        shutil.copyfile(built, partial)
+        partial.write_bytes(sealed(built.read_bytes()))
         os.replace(partial, target)
+
+
+def sealed(library: bytes) -> bytes:
+    """A library with a checksum behind it. The system loads a damaged one too, and the process dies."""
+    return library + MARK + hashlib.sha256(library).digest()
+
+
+def is_whole(library: bytes) -> bool:
+    """Whether a file's bytes are those that `sealed` gave."""
+    return len(library) > len(MARK) + 32 and sealed(library[: -len(MARK) - 32]) == library
 
 
 def _run(command: list[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from electra.inference.compiling import LIBRARY_NAME
+from electra.inference.compiling import LIBRARY_NAME, is_whole
 
 INTERFACE_VERSION = 1
 FORMATS = {"float32": 0, "bfloat16": 1, "int8": 2}
@@ -119,6 +119,8 @@ class Library:
 
 def _load(path: Path) -> ctypes.CDLL:
     try:
+        if not is_whole(path.read_bytes()):
+            raise KernelsError(f"{path} is damaged, or no library of ELECTRA's kernels: install the package again")
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelsError(f"the library of kernels cannot be loaded: {error}") from error
@@ -129,7 +131,7 @@ def _load(path: Path) -> ctypes.CDLL:
             function = getattr(library, name)
             function.restype, function.argtypes = returned, taken
     except AttributeError as error:
-        raise KernelsError(f"{path} is no library of ELECTRA's kernels: {error}") from error
+        raise KernelsError(f"{path} is of another version of this package: install the package again") from error
     if version != INTERFACE_VERSION:
         raise KernelsError(
             f"{path} is of another version of this package (interface {version}, and {INTERFACE_VERSION} is needed): "
