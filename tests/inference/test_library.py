@@ -14,7 +14,7 @@ import torch
 from electra.inference import Engine
 from electra.inference.checks import available_precisions, differences, kernels_for
 from electra.inference.compiling import CompilerError, find_compiler, sealed
-from electra.inference.library import FORMATS, KernelsError, Library, open_library
+from electra.inference.library import KernelsError, Library, open_library
 from tests.inference.toy import batch, model
 
 
@@ -130,4 +130,3 @@ def test_wrong_kernels_are_left_out(library: Library, monkeypatch: pytest.Monkey
         assert all(kernels_for(precision)[1].name != fastest for precision in found)
     finally:
         checks._is_right.cache_clear()
-    assert set(FORMATS) >= set(available_precisions())
