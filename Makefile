@@ -5,7 +5,7 @@ VENV4  := .venv-transformers4
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow interop fuzz lint format docs bench clean help
+.PHONY: demo kernels test test-slow interop fuzz lint format docs bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,9 @@ $(VENV)/develop: $(VENV)/core pyproject.toml constraints.txt
 
 demo: $(VENV)/core  ## one model's whole life: text in, a pretrained ELECTRA out, and answers from it
 	$(BIN)/electra quickstart
+
+kernels: $(VENV)/core  ## compile the kernels for CPUs (needs a C++ compiler): see pipeline(precision=…)
+	$(BIN)/python -m electra.inference.compiling
 
 test: $(VENV)/develop  ## the test suite
 	$(BIN)/python -m pytest -m 'not slow and not gpu and not interop'

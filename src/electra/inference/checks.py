@@ -60,24 +60,24 @@ def differences(library: Library, kernels: KernelSet, precision: str) -> dict[st
         "attention": F.scaled_dot_product_attention(heads[0], heads[1], heads[2]).transpose(0, 1).flatten(1),
         "LayerNorm": F.layer_norm(x, (128,), scale, scale, 1e-12),
     }
-    found = {
+    computed = {
         "product": product(library, kernels, precision, x, weight, bias),
         "product and GELU": product(library, kernels, precision, x, weight, bias, gelu=True),
         "attention": attention(library, kernels, qkv, 2),
         "LayerNorm": normalize(library, kernels, x, scale, scale, 1e-12),
     }
-    return {name: float((found[name] - expected[name]).abs().max()) for name in expected}
+    return {name: float((computed[name] - expected[name]).abs().max()) for name in expected}
 
 
 @cache
 def _is_right(library: Library, kernels: KernelSet, precision: str) -> bool:
     with torch.inference_mode():
-        found = differences(library, kernels, precision)
-    wrong = {name: far for name, far in found.items() if not far <= TOLERANCE[precision]}
-    for name, far in wrong.items():
+        by_operation = differences(library, kernels, precision)
+    wrong = {name: difference for name, difference in by_operation.items() if not difference <= TOLERANCE[precision]}
+    for name, difference in wrong.items():
         warnings.warn(
             f"the {kernels.name} kernels for {precision} are wrong on this machine and are not used: "
-            f"{name} differs from torch by {far:.1e}",
+            f"{name} differs from torch by {difference:.1e}",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -94,11 +94,11 @@ def kernels_for(precision: str) -> tuple[Library, KernelSet]:
     for kernels in library.allowed_sets():
         if precision in kernels.precisions and _is_right(library, kernels, precision):
             return library, kernels
-    there = available_precisions()
+    available = available_precisions()
     has = ", ".join(library.feature_names()) or "no vector instructions that the kernels use"
     raise KernelsError(
         f"there are no kernels for {precision} here (this processor has {has}); there are some for "
-        f"{', '.join(there) or 'nothing'}"
+        f"{', '.join(available) or 'nothing'}"
     )
 
 

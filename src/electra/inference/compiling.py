@@ -1,6 +1,8 @@
-"""Compile the kernels into one shared library: an object for each instruction set, all at once.
+"""Compile the kernels for CPUs into one shared library: `python -m electra.inference.compiling`
 
-Only the standard library is imported: the installation runs this file before the package exists.
+The library is written beside this file, or to the path that is given as an argument. It has an object for each
+instruction set, and the engine chooses among them by the processor. Installation does not compile anything: until this
+command (or `make kernels`) has run, everything is computed by torch. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -74,8 +76,10 @@ def compile_kernels(
     """Write the library to `target`, whole or not at all.
 
     Args:
+        target: the library's path; its folder is made if need be.
         compiler: the command. Default: `find_compiler()`.
         machine: the kind of processor to compile for. Default: this one.
+        further_flags: for the compiler, behind its own.
 
     Raises:
         CompilerError: no compiler, or its first line of error.

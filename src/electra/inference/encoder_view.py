@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from electra.inference.head_kernels import HeadKernels, with_kernels
 from electra.models import ElectraModel
+from electra.nn.encoder import ForwardContext
+
+if TYPE_CHECKING:
+    from electra.batch import Batch
 
 
 class EngineEncoder(ElectraModel):
@@ -16,21 +20,24 @@ class EngineEncoder(ElectraModel):
 
     _engine: Any
 
-    def encode(self, batch: Any, inputs_embeds: Tensor | None = None, way: Any = None) -> Tensor:
-        if inputs_embeds is None and _is_plain(way):
-            first = way is not None and way.narrowed is not None
+    def encode(
+        self, batch: Batch, inputs_embeds: Tensor | None = None, context: ForwardContext | None = None
+    ) -> Tensor:
+        """As ElectraModel.encode: by kernels if the engine can compute what is asked for, else by torch."""
+        if inputs_embeds is None and _is_plain(context):
+            first = context is not None and context.first_token_layer is not None
             hidden: Tensor | None = self._engine.encode(batch, first=first)
             if hidden is not None:
                 return hidden
-        return super().encode(batch, inputs_embeds, way)
+        return super().encode(batch, inputs_embeds, context)
 
 
-def _is_plain(way: Any) -> bool:
-    """Whether a forward pass gives hidden states of the last layer and nothing else."""
-    if way is None:
+def _is_plain(context: ForwardContext | None) -> bool:
+    """Whether a forward pass gives the last layer's hidden states and records nothing else."""
+    if context is None:
         return True
-    asks = way.causal or way.cache is not None or way.memory is not None or way.keep_weights or way.keep_hidden
-    return not asks and not way.plainly
+    recorded = context.keep_attentions or context.keep_hidden_states
+    return not (context.causal or context.eager or context.needs_padded or recorded)
 
 
 def view_of(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from electra.inference.checks import available_precisions, kernels_for
 from electra.inference.library import KernelsError
-from electra.inference.packing import PackedModel, why_not
+from electra.inference.packed_model import PackedModel, why_not
 from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, PRECISIONS, relative_difference, sample_batch
 from electra.inference.watching import Watch, is_instrumented
 
@@ -44,7 +44,8 @@ class Engine:
     """
 
     def __init__(self, model: nn.Module, *, precision: str = "float32", num_threads: int | None = None) -> None:
-        """
+        """Choose the kernels for a model.
+
         Args:
             model: an ElectraModel, or a model with a head.
             precision: "float32"; "bfloat16", or "int8" with one scale for each token and each output of a layer, which
@@ -160,9 +161,10 @@ class Engine:
         return self._heads
 
     def encode(self, batch: Batch, *, first: bool = False, selected: Tensor | None = None) -> Tensor | None:
-        """The hidden states of a ragged batch, [T, H], in the model's number type; None where it is torch's turn.
+        """The hidden states of a ragged batch, [T, H], in the model's number type; None where torch must compute.
 
         Args:
+            batch: T tokens.
             first: those of each sequence's first token alone, [B, H].
             selected: those of these tokens alone, int64 in ascending order.
         """
@@ -187,7 +189,7 @@ class Engine:
         return self.num_threads or torch.get_num_threads()
 
     def _current(self) -> PackedModel | None:
-        """The packed weights, packed anew where the model's have changed; None where it is torch's turn."""
+        """The packed weights, packed anew where the model's have changed; None where torch must compute."""
         encoder = find_encoder(self.model)
         if self.why_torch or encoder is None:
             return None

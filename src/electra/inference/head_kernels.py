@@ -63,6 +63,7 @@ class HeadView(nn.Module):
         return getattr(vars(self)["head"], name)
 
     def forward(self, hidden: Tensor, *further: Any) -> Tensor:
+        """As the head's own forward."""
         head: nn.Module = vars(self)["head"]
         if torch.is_grad_enabled() or hidden.dtype != torch.float32 or is_hooked(head):
             plain: Tensor = head(hidden, *further)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from electra.inference.compiling import LIBRARY_NAME, is_whole
 
+BUILD_COMMAND = "python -m electra.inference.compiling"
 INTERFACE_VERSION = 1
 FORMATS = {"float32": 0, "bfloat16": 1, "int8": 2}
 """Precisions, by the numbers that the library knows them by."""
@@ -120,7 +121,7 @@ class Library:
 def _load(path: Path) -> ctypes.CDLL:
     try:
         if not is_whole(path.read_bytes()):
-            raise KernelsError(f"{path} is damaged, or no library of ELECTRA's kernels: install the package again")
+            raise KernelsError(f"{path} is damaged, or no library of ELECTRA's kernels: run `{BUILD_COMMAND}` again")
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelsError(f"the library of kernels cannot be loaded: {error}") from error
@@ -131,11 +132,11 @@ def _load(path: Path) -> ctypes.CDLL:
             function = getattr(library, name)
             function.restype, function.argtypes = returned, taken
     except AttributeError as error:
-        raise KernelsError(f"{path} is of another version of this package: install the package again") from error
+        raise KernelsError(f"{path} is of another version of this package: run `{BUILD_COMMAND}` again") from error
     if version != INTERFACE_VERSION:
         raise KernelsError(
             f"{path} is of another version of this package (interface {version}, and {INTERFACE_VERSION} is needed): "
-            "install the package again"
+            f"run `{BUILD_COMMAND}` again"
         )
     return library
 
@@ -150,10 +151,7 @@ def library_path() -> Path:
 def _open(path: Path) -> Library | str:
     """The library, or why there is none."""
     if not path.is_file():
-        return (
-            "the package was installed without kernels, as there was no C++ compiler: install one (apt install g++), "
-            "then the package again"
-        )
+        return f"the library of kernels is not built: run `{BUILD_COMMAND}`, which needs a C++ compiler such as g++"
     try:
         return Library(path)
     except KernelsError as error:

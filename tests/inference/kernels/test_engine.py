@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 import electra
 from electra.batch import Batch
-from electra.inference import Engine
 from electra.inference.checks import available_precisions
-from tests.inference.toy import BOUNDS, batch, config, model, rows
+from electra.inference.engine import Engine
+from tests.inference.kernels.toy import BOUNDS, batch, config, model, rows
 
 HEADS = [
     "ElectraModel",

@@ -36,7 +36,7 @@ def test_the_compiler_that_cxx_names(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert find_compiler()[1:] == ["-O1"]
 
 
-def test_a_compiler_that_fails_is_told_by_its_first_error(tmp_path: Path) -> None:
+def test_a_failing_compiler_is_reported_by_its_first_error(tmp_path: Path) -> None:
     script = "echo 'note: included' >&2; echo 'kernels.cpp:3: error: no such flag' >&2; echo 'more' >&2; exit 1"
     with pytest.raises(CompilerError, match=r"failed: kernels.cpp:3: error: no such flag$"):
         compile_kernels(tmp_path / "library.so", compiler=fake_compiler(tmp_path, script))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.inference import Engine
 from electra.inference.checks import available_precisions, differences, kernels_for
 from electra.inference.compiling import CompilerError, find_compiler, sealed
+from electra.inference.engine import Engine
 from electra.inference.library import KernelsError, Library, open_library
-from tests.inference.toy import batch, model
+from tests.inference.kernels.toy import batch, model
 
 
 def test_every_set_agrees_with_torch(library: Library) -> None:
@@ -64,7 +64,7 @@ def test_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELECTRA_KERNELS_LIBRARY", str(tmp_path / "absent.so"))
     engine = Engine(model())
     assert engine.why_torch is not None
-    assert "no C++ compiler" in engine.why_torch
+    assert "not built: run `python -m electra.inference.compiling`" in engine.why_torch
     with pytest.raises(ValueError, match=r"Possible here: float32$"):
         Engine(model(), precision="int8")
 
@@ -101,7 +101,10 @@ def test_a_library_of_another_version(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_bytes(sealed(path.read_bytes()))
     monkeypatch.setenv("ELECTRA_KERNELS_LIBRARY", str(path))
     with (
-        pytest.warns(RuntimeWarning, match=r"\(interface 99, and 1 is needed\): install the package again"),
+        pytest.warns(
+            RuntimeWarning,
+            match=r"\(interface 99, and 1 is needed\): run `python -m electra.inference.compiling` again",
+        ),
         pytest.raises(KernelsError, match="another version"),
     ):
         open_library()
