@@ -1,6 +1,6 @@
 """How fast does a CPU multiply the matrices of a layer, by torch's choice of library and by ours?
 
-Prints one JSON line for each size of encoder: GFLOP/s of torch and of `electra.nn.kernels.linear`, forward and
+Prints one JSON line for each size of encoder: GFLOP/s of torch and of `electra.nn.kernels.cpu_kernels`, forward and
 backward together, for the three shapes of a layer's matrices; and how far both are from float64.
 
     python benchmarks/matrix_products.py [--tokens 2048] [--threads 1]
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from electra import ElectraConfig
 from electra.hardware.devices import onednn_is_faster
-from electra.nn.kernels.linear import project
+from electra.nn.kernels.cpu_kernels import project
 
 ROUNDS = 7
 

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 import torch
 
-from electra.data.dataset.prefetch import ahead
+from electra.data.dataset.batches import ahead
 
 
 def threads() -> list[str]:

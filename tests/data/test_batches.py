@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from electra.data.dataset.masked_batches import MaskedBatch, PretrainingBatches
-from electra.data.dataset.sample_order import samples, uniforms
+from electra.data.dataset.batches import MaskedBatch, PretrainingBatches, samples, uniforms
 from electra.data.dataset.shards import Shards, ShardWriter
 from electra.objective.masking import Masking
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from electra.data.dataset.sample_order import check_seed, permuted, samples, uniforms, uniforms_of
+from electra.data.dataset.batches import check_seed, permuted, samples, uniforms, uniforms_of
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 1000, 1023, 1024, 1025])

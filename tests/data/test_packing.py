@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.batches import PretrainingBatches
 from electra.data.dataset.shards import Shards, ShardWriter
 from electra.data.preparation.packing import OPEN_EXAMPLES, Packer, pieces
 from electra.objective.masking import Masking

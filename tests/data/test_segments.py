@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from electra.data.dataset.masked_batches import token_types
+from electra.data.dataset.batches import token_types
 from electra.data.preparation.segments import ExampleBuilder, examples_of
 
 CLS, SEP = 101, 102

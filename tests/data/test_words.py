@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.batches import PretrainingBatches
 from electra.data.dataset.shards import Shards
 from electra.data.preparation.prepare import open_prepared, prepare
 from electra.data.preparation.words import ids_with_words

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from electra.batch import Layout
 from electra.nn.attention import attend
-from electra.nn.kernels.dropout import attend_with_dropout, drop, keep_mask, reference_attention_with_dropout
+from electra.nn.kernels.cpu_kernels import attend_with_dropout, drop, keep_mask, reference_attention_with_dropout
 
 RAGGED = Layout.ragged((400, 600))
 

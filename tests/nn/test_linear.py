@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
 from electra.nn.activations import activation
-from electra.nn.kernels import linear
-from electra.nn.kernels.linear import padding_tokens, project
+from electra.nn.kernels import cpu_kernels
+from electra.nn.kernels.cpu_kernels import padding_tokens, project
 
 if not torch.backends.mkldnn.is_available():
     pytest.skip("this torch has no oneDNN", allow_module_level=True)
@@ -25,14 +25,14 @@ ROWS = 300
 def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """On every processor the products are oneDNN's; the shapes of those that were."""
     made: list[tuple[int, ...]] = []
-    product = linear.onednn_product
+    product = cpu_kernels.onednn_product
 
     def noted(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
         made.append((*rows.shape, weight.shape[0]))
         return product(rows, weight, bias, gelu=gelu)
 
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
-    monkeypatch.setattr(linear, "onednn_product", noted)
+    monkeypatch.setattr(cpu_kernels, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(cpu_kernels, "onednn_product", noted)
     return made
 
 
@@ -190,7 +190,7 @@ def test_torch_s_other_ways_see_torch_s_operations(
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.trace(lambda x: project(dense.requires_grad_(False), x), hidden, check_trace=False)
     assert_near(traced(2 * hidden), dense(2 * hidden))
-    project(dense, hidden[: linear.FEWEST_TOKENS - 1])
+    project(dense, hidden[: cpu_kernels.FEWEST_TOKENS - 1])
     assert products == []
 
 
@@ -208,7 +208,7 @@ def test_batches_of_many_sizes_have_products_of_few_shapes() -> None:
     sizes = {rows: rows + padding_tokens(torch.empty(rows, 1)) for rows in range(1024, 2048)}
     assert len(set(sizes.values())) == 17
     assert all(rows <= filled <= rows * 17 / 16 for rows, filled in sizes.items())
-    assert padding_tokens(torch.empty(linear.FEWEST_TOKENS - 1, 1)) == 0
+    assert padding_tokens(torch.empty(cpu_kernels.FEWEST_TOKENS - 1, 1)) == 0
     assert padding_tokens(torch.empty(1025, 1, dtype=torch.float64)) == 0
 
 
@@ -239,9 +239,9 @@ def test_a_ragged_batch_that_is_filled_up(
     found = answered()
     filled = batch.layout.tokens + padding_tokens(torch.empty(batch.layout.tokens, 1))
     assert {rows for rows, *shape in products if shape == [32, 64]} == {filled}
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(cpu_kernels, "onednn_is_faster", lambda: False)
     for mine, other in zip(found, answered(), strict=True):
         assert (mine - other).abs().max() <= 2e-5 * max(1.0, other.abs().max().item())
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(cpu_kernels, "onednn_is_faster", lambda: True)
     states = model(batch, output_hidden_states=True).hidden_states
     assert {state.shape[0] for state in states} == {batch.layout.tokens}

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from electra.commands.pretrain import pretrain
+from electra.data.dataset.batches import MaskedBatch
 from electra.data.dataset.bucketing import Sizes, filled
-from electra.data.dataset.masked_batches import MaskedBatch
 from electra.nn import attention
 from electra.pretraining import compilation, session
 from electra.pretraining.session import Pretraining

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import electra
 from electra.commands.pretrain import PretrainConfig, pretrain
-from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.batches import PretrainingBatches
 from electra.hardware import devices as hardware
 from electra.nn.encoder import ElectraLayer
 from electra.pretraining import session

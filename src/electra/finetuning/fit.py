@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from electra.data.dataset.sample_order import samples
+from electra.data.dataset.batches import samples
 from electra.finetuning.learning_rates import Rates
 from electra.hardware import devices as hardware
 from electra.tasks.labelled_task import LabelledTask, TrainingBatch, TrainingItem

@@ -15,7 +15,7 @@ from electra.generation.prompt import Prompt
 from electra.generation.score_rules import Rule
 from electra.generation.stopping import Stopping
 from electra.nn.cache import KeyValueCache
-from electra.nn.outputs import CausalLMOutputWithCrossAttentions
+from electra.nn.encoder import CausalLMOutputWithCrossAttentions
 
 
 def decode(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from electra.generation.generation_config import GenerationConfig
 from electra.nn.cache import KeyValueCache
-from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ModelOutput, Tensors
+from electra.nn.encoder import CausalLMOutputWithCrossAttentions, ModelOutput, Tensors
 
 
 @dataclass

@@ -16,4 +16,4 @@ from electra.models.task_models import ElectraForMultipleChoice as ElectraForMul
 from electra.models.task_models import ElectraForQuestionAnswering as ElectraForQuestionAnswering
 from electra.models.task_models import ElectraForSequenceClassification as ElectraForSequenceClassification
 from electra.models.task_models import ElectraForTokenClassification as ElectraForTokenClassification
-from electra.nn.outputs import ElectraForPreTrainingOutput as ElectraForPreTrainingOutput
+from electra.nn.encoder import ElectraForPreTrainingOutput as ElectraForPreTrainingOutput

@@ -15,7 +15,13 @@ from electra.hardware.torch_internals import REFERENCE_KERNELS
 from electra.models.base import ElectraPreTrainedModel
 from electra.nn.cache import KeyValueCache
 from electra.nn.decoder import ElectraDecoder
-from electra.nn.encoder import ElectraEmbeddings, ElectraEncoder, ForwardContext
+from electra.nn.encoder import (
+    BaseModelOutputWithPastAndCrossAttentions,
+    ElectraEmbeddings,
+    ElectraEncoder,
+    ForwardContext,
+    ModelOutput,
+)
 from electra.nn.heads import IGNORED
 from electra.nn.input_checks import (
     batch_from_padded,
@@ -26,8 +32,7 @@ from electra.nn.input_checks import (
     check_tensor,
     check_whole,
 )
-from electra.nn.kernels.linear import padding_tokens, project
-from electra.nn.outputs import BaseModelOutputWithPastAndCrossAttentions, ModelOutput
+from electra.nn.kernels.cpu_kernels import padding_tokens, project
 
 Output = TypeVar("Output", bound=ModelOutput)
 HiddenStates = bool | int | Sequence[int] | None

@@ -13,8 +13,8 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import Call, ElectraModel, HiddenStates
+from electra.nn.encoder import ModelOutput, Tensors
 from electra.nn.heads import IGNORED
-from electra.nn.outputs import ModelOutput, Tensors
 from electra.validation import is_number, require, require_count
 
 # Google's defaults (configure_finetuning.py); a configuration may hold others under these names

@@ -13,6 +13,7 @@ from electra.generation.generation_config import GenerationConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import ElectraModel, HiddenStates
 from electra.nn.cache import KeyValueCache
+from electra.nn.encoder import CausalLMOutputWithCrossAttentions, ElectraForPreTrainingOutput, MaskedLMOutput
 from electra.nn.heads import (
     ElectraDiscriminatorPredictions,
     ElectraGeneratorPredictions,
@@ -21,8 +22,7 @@ from electra.nn.heads import (
     token_loss,
 )
 from electra.nn.input_checks import check_range, check_tensor, check_whole
-from electra.nn.kernels.linear import project
-from electra.nn.outputs import CausalLMOutputWithCrossAttentions, ElectraForPreTrainingOutput, MaskedLMOutput
+from electra.nn.kernels.cpu_kernels import project
 
 
 class ElectraForPreTraining(ElectraPreTrainedModel):

@@ -10,6 +10,12 @@ from electra.batch import Batch
 from electra.config import ElectraConfig
 from electra.models.base import ElectraPreTrainedModel
 from electra.models.electra_model import Call, ElectraModel, HiddenStates
+from electra.nn.encoder import (
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 from electra.nn.heads import (
     ElectraClassificationHead,
     ElectraSequenceSummary,
@@ -21,12 +27,6 @@ from electra.nn.heads import (
     token_loss,
 )
 from electra.nn.input_checks import check_finite, check_range, check_shape, check_tensor
-from electra.nn.outputs import (
-    MultipleChoiceModelOutput,
-    QuestionAnsweringModelOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
-)
 
 
 class ElectraForSequenceClassification(ElectraPreTrainedModel):

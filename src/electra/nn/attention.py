@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from electra.batch import Layout
 from electra.hardware.torch_internals import REFERENCE_KERNELS, is_instrumented
-from electra.nn.kernels.dropout import attend_with_dropout, uses_fast_dropout
+from electra.nn.kernels.cpu_kernels import attend_with_dropout, uses_fast_dropout
 
 
 def attend(

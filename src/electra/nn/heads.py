@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from electra.batch import Layout
 from electra.config import ElectraConfig
 from electra.nn.activations import activation
-from electra.nn.kernels.linear import project
+from electra.nn.kernels.cpu_kernels import project
 
 
 def classifier_dropout(config: ElectraConfig) -> nn.Dropout:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from electra.data.corpus.documents import read_documents
-from electra.data.dataset.masked_batches import MaskedBatch
+from electra.data.dataset.batches import MaskedBatch
 from electra.files.text_files import find_text_files
 from electra.hardware import devices as hardware
 from electra.hardware import machine

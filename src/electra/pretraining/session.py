@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from electra.batch import Batch
+from electra.data.dataset.batches import MaskedBatch, PretrainingBatches
 from electra.data.dataset.bucketing import Sizes, filled
-from electra.data.dataset.masked_batches import MaskedBatch, PretrainingBatches
 from electra.data.dataset.shards import Shards
 from electra.files.atomic import write_text, writing_folder
 from electra.hardware import devices as hardware

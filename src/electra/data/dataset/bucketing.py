@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.batch import Batch, Layout
-from electra.data.dataset.masked_batches import MaskedBatch
+from electra.data.dataset.batches import MaskedBatch
 from electra.objective.masking import MaskedTokens
 
 ALIGNED = 64

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.data.corpus.documents import Progress
-from electra.data.dataset.sample_order import check_seed
+from electra.data.dataset.batches import check_seed
 from electra.data.dataset.shards import Shards
 from electra.data.preparation.example_sets import HELD_OUT, TRAIN, ExampleSets
 from electra.data.preparation.segments import SEGMENTS, check_length

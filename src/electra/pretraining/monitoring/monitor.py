@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from electra.data.dataset.masked_batches import PretrainingBatches
+from electra.data.dataset.batches import PretrainingBatches
 from electra.data.dataset.shards import Shards
 from electra.hardware import machine
 from electra.objective.masked_language_modeling import MaskedLanguageModeling

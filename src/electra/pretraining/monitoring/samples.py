@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.data.dataset.masked_batches import MaskedBatch
+from electra.data.dataset.batches import MaskedBatch
 from electra.files.atomic import write_text
 from electra.objective.masked_language_modeling import MaskedLanguageModelingOutput
 from electra.pretraining.networks import Networks, Output
