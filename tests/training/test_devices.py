@@ -21,7 +21,6 @@ from electra.nn.encoder import ElectraLayer
 from electra.pretraining import session
 from electra.pretraining.compilation import compile_layers
 from electra.pretraining.session import Pretraining
-from electra.training.distributed.processes import Processes
 from electra.training.trainer import Trainer
 from tests.parity.twins import SIZES, redraw
 
@@ -127,7 +126,7 @@ def test_a_run_goes_on_far_on_as_fast_as_at_the_start(
     far = 1_000_000
     options = {"steps": far + 2, "report_every": far, "evaluate_every": far, "save_every": 1, "keep_checkpoints": 1}
     config = small(text, tmp_path / "run", **options)
-    highest = Processes.highest
+    highest = Trainer.highest
     monkeypatch.setattr(Trainer, "highest", lambda self, number: 75)  # stop after the first step
     with pytest.raises(SystemExit):
         pretrain(config)
