@@ -13,6 +13,8 @@ from torch import nn
 
 from electra.config import ElectraConfig
 from electra.hardware import devices as hardware
+from electra.inference.engine import Engine
+from electra.inference.library import PRECISIONS
 from electra.inference.predictor import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction
@@ -20,6 +22,7 @@ from electra.tasks.task import ExampleError, Task
 from electra.text.special_tokens import check_embeddings
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.progress import Reporter
+from electra.validation import require_count, require_one_of
 
 # Options of transformers' pipelines that change no answer here: nothing is ever padded, tokenizers are always the fast
 # ones, and tasks that read long texts in windows have nothing to truncate.
@@ -57,6 +60,8 @@ def pipeline(
     device_map: Any = None,
     dtype: str | torch.dtype | None = None,
     torch_dtype: str | torch.dtype | None = None,
+    precision: str | None = None,
+    num_threads: int | None = None,
     batch_size: int | None = None,
     batch_tokens: int | None = None,
     progress: bool = False,
@@ -93,6 +98,11 @@ def pipeline(
         device_map: transformers' argument with the same meaning.
         dtype: the dtype to compute in. Default: as the model was saved.
         torch_dtype: the old name of `dtype`.
+        precision: compute on the CPU by kernels for its processor, whose answers are the same, to the last bit, for a
+            text alone and in a batch: "float32"; "bfloat16" or "int8", which are faster and change the answers a
+            little; "auto": the fastest that changes them by less than 3 %. `python -m electra.inference.compiling`
+            builds the kernels. Torch computes what they cannot, and the pipeline's `repr` says why. Default: torch.
+        num_threads: how many threads the kernels use. Default: as many as torch.
         batch_size: how many sequences at most go through the network at once. Default: as many as fit into
             `batch_tokens`.
         batch_tokens: how many tokens at once; see `electra.inference.predictor.predict`.
@@ -110,12 +120,13 @@ def pipeline(
         A `Pipeline`, to call with an example or many.
 
     Raises:
-        ValueError: an unknown task or option (with a suggestion), an option of another type, or a model without the
-            head for the task.
+        ValueError: an unknown task or option (with a suggestion), an option of another type, a model without the
+            head for the task, or a precision that there are no kernels for here.
         OSError: no such model.
     """
     if model is None:
         raise ValueError("pipeline() needs a model: a folder, a name on the Hugging Face hub, or a model object")
+    _check_precision(precision, num_threads)  # before anything is loaded
     hub: dict[str, Any] = {
         "revision": revision,
         "token": token,
@@ -148,7 +159,16 @@ def pipeline(
     check_embeddings(tokenizer, int(getattr(getattr(loaded, "config", None), "vocab_size", sys.maxsize)))
     if device is not None:
         loaded = loaded.to(_device(device))
-    return Pipeline(fitted, loaded, tokenizer, batch_size=batch_size, batch_tokens=batch_tokens, progress=progress)
+    return Pipeline(
+        fitted,
+        loaded,
+        tokenizer,
+        batch_size=batch_size,
+        batch_tokens=batch_tokens,
+        progress=progress,
+        precision=precision,
+        num_threads=num_threads,
+    )
 
 
 class Pipeline:
@@ -165,6 +185,7 @@ class Pipeline:
         batch_size: how many sequences at most go through the network at once.
         batch_tokens: how many tokens at once.
         progress: whether a progress bar is shown for lists.
+        engine: what computes the model, where a precision was asked for; None: the model itself, by torch.
     """
 
     def __init__(
@@ -176,6 +197,8 @@ class Pipeline:
         batch_size: int | None = None,
         batch_tokens: int | None = None,
         progress: bool = False,
+        precision: str | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self.options = options
         self.model = model
@@ -183,6 +206,10 @@ class Pipeline:
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens
         self.progress = progress
+        _check_precision(precision, num_threads)
+        self.engine = None if precision is None else Engine(model, precision=precision, num_threads=num_threads)
+        if self.engine is not None and self.engine.why_torch:
+            log.warning("precision is %s: torch computes, because %s", precision, self.engine.why_torch)
 
     @property
     def task(self) -> str:
@@ -217,7 +244,15 @@ class Pipeline:
         rows = self.batch_size if batch_size is None else batch_size
 
         def answers(examples: Iterable[Any]) -> Iterator[Any]:
-            return predict(self.model, self.tokenizer, task, examples, batch_tokens=self.batch_tokens, batch_size=rows)
+            return predict(
+                self.model,
+                self.tokenizer,
+                task,
+                examples,
+                batch_tokens=self.batch_tokens,
+                batch_size=rows,
+                engine=self.engine,
+            )
 
         if isinstance(inputs, (str, Mapping)):
             try:
@@ -241,7 +276,22 @@ class Pipeline:
         self.tokenizer.save_pretrained(folder)
 
     def __repr__(self) -> str:
-        return f"Pipeline({self.options!r}, {type(self.model).__name__} on {self.device})"
+        computed_by = "" if self.engine is None else f" by {self.engine.describe()}"
+        return f"Pipeline({self.options!r}, {type(self.model).__name__} on {self.device}{computed_by})"
+
+
+def _check_precision(precision: str | None, num_threads: int | None) -> None:
+    """Refuse an unknown precision, and a number of threads that nothing would use."""
+    if precision is not None:
+        require_one_of("precision", precision, PRECISIONS)
+    if num_threads is None:
+        return
+    require_count("num_threads", num_threads)
+    if precision is None:
+        raise ValueError(
+            f"num_threads is {num_threads}: without a precision torch computes; give precision='float32' too, or use "
+            "torch.set_num_threads"
+        )
 
 
 def _task_options(kind: type[Task[Any]], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from electra.inference.checks import available_precisions, kernels_for
-from electra.inference.library import KernelsError
+from electra.inference.library import PRECISIONS, KernelsError
 from electra.inference.packed_model import PackedModel, why_not
-from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, PRECISIONS, relative_difference, sample_batch
+from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, relative_difference, sample_batch
 from electra.inference.watching import Watch, is_instrumented
+from electra.validation import require_count, require_one_of
 
 if TYPE_CHECKING:
     from electra.batch import Batch
@@ -56,10 +57,9 @@ class Engine:
         Raises:
             ValueError: an unknown precision, or one that there are no kernels for here.
         """
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
-        if num_threads is not None and (not isinstance(num_threads, int) or num_threads is True or num_threads < 1):
-            raise ValueError(f"num_threads={num_threads!r}: it must be a whole number above 0")
+        require_one_of("precision", precision, PRECISIONS)
+        if num_threads is not None:
+            require_count("num_threads", num_threads)
         self.model, self.num_threads = model, num_threads
         self.precision = "float32" if precision == "auto" else precision
         self.differences: dict[str, float] = {}
@@ -71,7 +71,7 @@ class Engine:
         if self.why_torch and precision not in ("float32", "auto"):
             there = ", ".join({"float32": None} | dict.fromkeys(self._possible()))
             raise ValueError(
-                f"precision={precision!r} needs kernels for this model: {self.why_torch}. Possible here: {there}"
+                f"precision is {precision!r}: it needs kernels, and {self.why_torch}. Possible here: {there}"
             )
         if precision == "auto" and not self.why_torch:
             self._choose_precision()
@@ -135,6 +135,10 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"Engine({type(self.model).__name__}, {self.describe()})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, and other processes, pack the weights for themselves."""
+        return _engine, (self.model, self.precision, self.num_threads)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """The model's output, as the model itself gives it."""
@@ -205,11 +209,16 @@ class Engine:
         return None if current[1].is_hooked() else current[2]
 
 
+def _engine(model: nn.Module, precision: str, num_threads: int | None) -> Engine:
+    return Engine(model, precision=precision, num_threads=num_threads)
+
+
 def find_encoder(model: nn.Module) -> nn.Module | None:
     """The ElectraModel that a model is or that its `electra` is; None: there is none, or it is a subclass."""
     from electra.models import ElectraModel
 
-    encoder = model if isinstance(model, ElectraModel) else getattr(model, "electra", None)
+    # a direct child: a wrapper such as PEFT's has the attribute too, and calls the model that it wraps
+    encoder = model if isinstance(model, ElectraModel) else model._modules.get("electra")
     return encoder if type(encoder) is ElectraModel else None
 
 

@@ -16,6 +16,7 @@ BUILD_COMMAND = "python -m electra.inference.compiling"
 INTERFACE_VERSION = 1
 FORMATS = {"float32": 0, "bfloat16": 1, "int8": 2}
 """Precisions, by the numbers that the library knows them by."""
+PRECISIONS = (*FORMATS, "auto")
 FEATURES = ("AVX2", "AVX-VNNI", "AVX-512", "AVX-512 VNNI", "AMX", "NEON", "NEON bfloat16")
 """What a processor can have; bit i of the library's answer is the i-th."""
 

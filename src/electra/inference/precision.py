@@ -10,7 +10,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from electra.batch import Batch
 
-PRECISIONS = ("float32", "bfloat16", "int8", "auto")
 FASTEST_FIRST = ("int8", "bfloat16", "float32")
 AUTO_BOUND = 0.03
 """auto: how much the answers may differ from those in float32: the root of the mean square of the differences, as a

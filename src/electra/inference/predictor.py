@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the flags of `electra predict` must not wait for torch
     from torch import nn
 
     from electra.batch import Row
+    from electra.inference.engine import Engine
     from electra.tasks.task import Encoded, Task
 
 log = logging.getLogger("electra")
@@ -54,6 +55,7 @@ def predict(
     *,
     batch_tokens: int | None = None,
     batch_size: int | None = None,
+    engine: Engine | None = None,
 ) -> Iterator[Any]:
     """Compute the task's answer for each example, in their order, lazily.
 
@@ -65,6 +67,7 @@ def predict(
         batch_tokens: how many tokens go through the network at once (a longer sequence goes alone). Default: 1,024 on a
             CPU, 16,384 elsewhere.
         batch_size: how many sequences at most. Default: as many as fit.
+        engine: what computes the model, of which it was made. Default: the model itself, by torch.
 
     Returns:
         An iterator over the answers.
@@ -78,7 +81,8 @@ def predict(
             require_count(name, count)
     device = next(model.parameters()).device.type
     tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["other"])
-    return _answers(model, tokenizer, _prepared(task, tokenizer, model), examples, tokens, batch_size or sys.maxsize)
+    prepared = _prepared(task, tokenizer, model)
+    return _answers(model, tokenizer, prepared, examples, tokens, batch_size or sys.maxsize, engine)
 
 
 def _prepared(task: Task[Any], tokenizer: Any, model: nn.Module) -> Task[Any]:
@@ -127,7 +131,13 @@ def _version(parameter: nn.Parameter) -> int:
 
 
 def _answers(
-    model: nn.Module, tokenizer: Any, task: Task[Any], examples: Iterable[Any], batch_tokens: int, batch_rows: int
+    model: nn.Module,
+    tokenizer: Any,
+    task: Task[Any],
+    examples: Iterable[Any],
+    batch_tokens: int,
+    batch_rows: int,
+    engine: Engine | None,
 ) -> Iterator[Any]:
     from electra.tasks.task import NOT_FINITE, ExampleError
 
@@ -141,7 +151,8 @@ def _answers(
             except ExampleError as error:
                 raise ExampleError(done + error.index, error.problem) from error
             truncated += sum(example.cut_tokens > 0 for example in encoded)
-            for example, outputs in zip(encoded, _outputs(model, task, encoded, batch_tokens, batch_rows), strict=True):
+            computed = _outputs(model, task, encoded, batch_tokens, batch_rows, engine)
+            for example, outputs in zip(encoded, computed, strict=True):
                 if not is_finite(outputs):
                     raise ExampleError(done, NOT_FINITE)
                 done += 1
@@ -196,7 +207,12 @@ def _size(example: Any) -> int:
 
 
 def _outputs(
-    model: nn.Module, task: Task[Any], encoded: Sequence[Encoded], batch_tokens: int, batch_rows: int
+    model: nn.Module,
+    task: Task[Any],
+    encoded: Sequence[Encoded],
+    batch_tokens: int,
+    batch_rows: int,
+    engine: Engine | None,
 ) -> list[list[Any]]:
     """The task's outputs for each example's sequences."""
     import torch
@@ -207,9 +223,10 @@ def _outputs(
     device = next(model.parameters()).device
     outputs: list[Any] = [None] * len(rows)
     with torch.inference_mode(), _evaluating(model):
+        network = model if engine is None else engine.view()
         for indices in batches(rows, batch_tokens, batch_rows):
             batch = Batch.from_rows([rows[i] for i in indices]).to(device)
-            for i, output in zip(indices, task.infer(model, batch), strict=True):
+            for i, output in zip(indices, task.infer(network, batch), strict=True):
                 outputs[i] = output
     in_order = iter(outputs)
     return [[next(in_order) for _ in example.rows] for example in encoded]
