@@ -1,4 +1,4 @@
-"""Text from stdin is kept in a file, once."""
+"""Text from stdin is copied to a file, once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class Terminal(io.BytesIO):
 
 
 def test_a_dash_stands_for_a_file_with_what_came_from_stdin(tmp_path: Path) -> None:
-    kept = tmp_path / "stdin.txt"
-    assert with_stdin(["a.txt", "-"], kept, io.BytesIO(b"text\xff")) == ("a.txt", str(kept))
-    assert kept.read_bytes() == b"text\xff"
-    assert with_stdin(["a.txt"], kept, Terminal()) == ("a.txt",)
+    copy = tmp_path / "stdin.txt"
+    assert with_stdin(["a.txt", "-"], copy, io.BytesIO(b"text\xff")) == ("a.txt", str(copy))
+    assert copy.read_bytes() == b"text\xff"
+    assert with_stdin(["a.txt"], copy, Terminal()) == ("a.txt",)
 
 
 @pytest.mark.parametrize(
-    ("stream", "going_on"), [(io.BytesIO(b"other"), True), (io.BytesIO(), False), (Terminal(b"other"), False)]
+    ("stream", "resume"), [(io.BytesIO(b"other"), True), (io.BytesIO(), False), (Terminal(b"other"), False)]
 )
 def test_what_is_kept_is_taken_where_a_run_goes_on_or_nothing_comes(
-    tmp_path: Path, stream: io.BytesIO, going_on: bool
+    tmp_path: Path, stream: io.BytesIO, resume: bool
 ) -> None:
-    kept = tmp_path / "stdin.txt"
-    kept.write_bytes(b"text")
-    said: list[str] = []
-    with_stdin(["-"], kept, stream, going_on=going_on, tell=said.append)
-    assert kept.read_bytes() == b"text"
-    assert said == [f"the text is that of {kept}, which came from stdin before; stdin is not read"]
+    copy = tmp_path / "stdin.txt"
+    copy.write_bytes(b"text")
+    messages: list[str] = []
+    with_stdin(["-"], copy, stream, resume=resume, warn=messages.append)
+    assert copy.read_bytes() == b"text"
+    assert messages == [f"the text is that of {copy}, which came from stdin before; stdin is not read"]
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_before_anything_was_trained_what_comes_replaces_what_was_kept(
 ) -> None:
     """But for the same text: by the file's time it is known that what was made of it can be used."""
     monkeypatch.setattr(stdin, "BLOCK_BYTES", 2)
-    kept = tmp_path / "stdin.txt"
-    kept.write_bytes(b"0123456789")
-    os.utime(kept, ns=(0, 0))
-    with_stdin(["-"], kept, io.BytesIO(coming))
-    assert kept.read_bytes() == (coming or b"0123456789")
-    assert (kept.stat().st_mtime_ns == 0) == (coming in (b"", b"0123456789"))
+    copy = tmp_path / "stdin.txt"
+    copy.write_bytes(b"0123456789")
+    os.utime(copy, ns=(0, 0))
+    with_stdin(["-"], copy, io.BytesIO(coming))
+    assert copy.read_bytes() == (coming or b"0123456789")
+    assert (copy.stat().st_mtime_ns == 0) == (coming in (b"", b"0123456789"))
 
 
 def test_a_closed_stdin_is_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ def made(folder: Path, *names: str) -> Path:
 
 def found(path: Path, root: Path, outside: Path | None = None) -> tuple[list[str], list[str]]:
     """The files that `path` stands for, and what is told, without the root."""
-    said: list[str] = []
-    files = find_text_files(path, outside=outside, tell=said.append)
-    return [str(file.relative_to(root)) for file in files], [one.replace(f"{root}", "ROOT") for one in said]
+    messages: list[str] = []
+    files = find_text_files(path, outside=outside, warn=messages.append)
+    return [str(file.relative_to(root)) for file in files], [one.replace(f"{root}", "ROOT") for one in messages]
 
 
 def test_links_to_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
@@ -39,18 +39,18 @@ def test_links_to_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None
     }
     for name, target in links.items():
         os.symlink(target, tmp_path / name)
-    files, said = found(corpus, corpus)
+    files, messages = found(corpus, corpus)
     assert files == ["a.txt", "linked/d.txt", "linked_again/e.txt", "sub/b.txt", "zzz/c.txt"]
-    assert said == []
+    assert messages == []
 
 
 def test_folders_that_match_a_pattern_are_read_too(tmp_path: Path) -> None:
     made(tmp_path, "b.txt", "sub/a.txt", "sub/deep/c.txt", "images/x.png", "a/z.txt")
     os.symlink("sub", tmp_path / "current")
     expected = ["a/z.txt", "b.txt", "current/a.txt", "current/deep/c.txt"]
-    files, said = found(tmp_path / "*", tmp_path)
+    files, messages = found(tmp_path / "*", tmp_path)
     assert files == expected
-    assert said == ["left out of the text in ROOT/images: 1 .png"]
+    assert messages == ["left out of the text in ROOT/images: 1 .png"]
     (tmp_path / "current").unlink()
     (tmp_path / "images" / "x.png").unlink()
     assert (
@@ -69,9 +69,9 @@ def test_folders_that_match_a_pattern_are_read_too(tmp_path: Path) -> None:
 def test_what_is_left_out_of_a_folder_is_told(tmp_path: Path) -> None:
     made(tmp_path, "a.txt", "AA/wiki_00", "AA/wiki_01", "notes.md", ".hidden")
     os.symlink("nothing", tmp_path / "gone.txt")
-    files, said = found(tmp_path, tmp_path)
+    files, messages = found(tmp_path, tmp_path)
     assert files == ["a.txt"]
-    assert said == [
+    assert messages == [
         "left out of the text in ROOT: 1 .md, 1 no files, 2 without a suffix "
         "(to have those without a suffix read, name them by a pattern: 'ROOT/**')"
     ]
@@ -83,8 +83,8 @@ def test_what_is_left_out_of_a_folder_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [".", "*", "**"])
 def test_files_in_the_output_are_read_only_where_they_are_named(tmp_path: Path, path: str) -> None:
     made(tmp_path, "a.txt", "runs/first/vocab.txt", "runs/first/examples/metrics.jsonl", "runs/b.txt")
-    files, said = found(tmp_path / path, tmp_path, outside=tmp_path / "runs" / "first")
+    files, messages = found(tmp_path / path, tmp_path, outside=tmp_path / "runs" / "first")
     assert files == ["a.txt", "runs/b.txt"]
-    assert said[:1] == (["left out of the text: ROOT/runs/first, where the output is written"])
+    assert messages[:1] == (["left out of the text: ROOT/runs/first, where the output is written"])
     named = tmp_path / "runs" / "first" / "vocab.txt"
     assert found(named, tmp_path, outside=tmp_path / "runs")[0] == ["runs/first/vocab.txt"]

@@ -128,7 +128,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     inputs = {f"text {number}": file for number, file in enumerate(config.files, start=1)}
     with holding_folder(config.output, inputs) as output:
         with spooled(config.files) as files:
-            tokenizer = _train(config, tuple(map(str, find_text_files(files, tell=report.say))), report)
+            tokenizer = _train(config, tuple(map(str, find_text_files(files, warn=report.say))), report)
         with output.writing() as partial:
             tokenizer.save_pretrained(partial)
     report.say(

@@ -1,4 +1,4 @@
-"""Find files of text: by name, in folders, by pattern; and what kind each of them is."""
+"""Find text files by name, in folders and by pattern, and tell their format by the suffix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from electra.files.folder_listing import Tell, Walk
+from electra.files.folder_listing import Warn, Walk
 from electra.validation import import_extra
 
 logger = logging.getLogger(__name__)
@@ -26,29 +26,34 @@ SUFFIXES = (
 
 
 def find_text_files(
-    paths: PathLike | Iterable[PathLike], *, outside: PathLike | None = None, tell: Tell = logger.warning
+    paths: PathLike | Iterable[PathLike], *, outside: PathLike | None = None, warn: Warn = logger.warning
 ) -> tuple[Path, ...]:
     """The files that `paths` name, in reading order.
 
-    Each path is a file, a folder (every file in it and below with a suffix of text, sorted; hidden ones are left out)
-    or a glob pattern such as ``"corpus/*.txt.gz"``, which may match folders too. Links are followed. Raises
-    `FileNotFoundError` for what is not there, and `ValueError` for a suffix that is not text, a folder or pattern
-    without text files, or a file named twice.
+    Args:
+        paths: each is a file, a folder (every file in it and below with a suffix of text, sorted; hidden files are
+            left out) or a glob pattern such as ``"corpus/*.txt.gz"``, which may match folders too. Links are followed.
+        outside: a folder that is left out; files in it are read only if they are named themselves.
+        warn: called with a message about the files of a folder that are left out, except hidden ones.
 
-    outside: a folder, in which only files are read that are named themselves.
-    tell: told in words what is left out of a folder, but for what is hidden.
+    Returns:
+        Existing files with known suffixes, each once.
+
+    Raises:
+        FileNotFoundError: a file does not exist, or a pattern matches nothing.
+        ValueError: no path at all, a suffix that is not text, a folder without text files, or a file named twice.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not paths:
         raise ValueError("no text was given: name files, folders or glob patterns")
-    files = [file for path in paths for file in _files(Path(path), outside, tell)]
+    files = [file for path in paths for file in _files(Path(path), outside, warn)]
     seen: set[Path] = set()
     for file in files:
         if file.resolve() in seen:
             # read twice, a document could be trained on and held out for evaluation at once
             raise ValueError(f"{file} is named twice: name each file once, itself or through its folder or pattern")
         seen.add(file.resolve())
-    # missing, they are better missed now than after hours of reading
+    # a missing library should be an error now, not after hours of reading
     if any(file.suffix == ".zst" for file in files):
         import_extra("zstandard", "data", "reading .zst files")
     if any(file.suffix == PARQUET for file in files):
@@ -57,18 +62,18 @@ def find_text_files(
 
 
 def kind_of(path: Path) -> str | None:
-    """text, jsonl, csv, tsv or parquet, told by the suffix; None for what is not known to be text."""
+    """text, jsonl, csv, tsv or parquet, by the suffix; None for a suffix that is not known to be text."""
     if path.suffix == PARQUET:
         return "parquet"
     return KINDS.get((path.with_suffix("") if path.suffix in COMPRESSED else path).suffix)
 
 
-def _files(path: Path, outside: PathLike | None, tell: Tell) -> list[Path]:
+def _files(path: Path, outside: PathLike | None, warn: Warn) -> list[Path]:
     if str(path) in STDIN:
         raise ValueError(f"{path} (stdin) is read by the command line only: give a file, or save the text to one")
     if path.is_dir():
-        files = Walk(outside, tell).files(path)
-        texts = _texts(path, files, tell)
+        files = Walk(outside, warn).files(path)
+        texts = _texts(path, files, warn)
         if not texts:
             hint = "; name files without a suffix by a pattern" if any(not file.suffix for file in files) else ""
             raise ValueError(f"{path} holds no text files (of {len(files)} files): read are {SUFFIXES}{hint}")
@@ -76,8 +81,8 @@ def _files(path: Path, outside: PathLike | None, tell: Tell) -> list[Path]:
     if path.is_file():
         return [_known(path)]
     if glob.has_magic(str(path)):
-        return _matching(path, Walk(outside, tell), tell)
-    if path.exists():  # a pipe or a device cannot be read a second time, nor told from a changed one
+        return _matching(path, Walk(outside, warn), warn)
+    if path.exists():  # a pipe or a device cannot be read twice, and a change in it cannot be detected
         raise ValueError(f"{path} is neither a file nor a folder: write its text to a file first")
     raise FileNotFoundError(f"there is no file {path}: check the spelling (now in {Path.cwd()})")
 
@@ -88,20 +93,20 @@ def _known(file: Path) -> Path:
     return file
 
 
-def _matching(pattern: Path, walk: Walk, tell: Tell) -> list[Path]:
+def _matching(pattern: Path, walk: Walk, warn: Warn) -> list[Path]:
     """The files that match, and the texts in folders that do, sorted."""
-    found = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
-    files = {_known(path) for path in found if path.is_file() and not walk.leaves_out(path)}
-    for folder in found:
+    matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+    files = {_known(path) for path in matches if path.is_file() and not walk.leaves_out(path)}
+    for folder in matches:
         if folder.is_dir():
-            files.update(_texts(folder, walk.files(folder), tell, but=files))
+            files.update(_texts(folder, walk.files(folder), warn, but=files))
     if not files:
         raise FileNotFoundError(f"no file matches {pattern}: check the pattern (quote it in the shell) and the folder")
     return sorted(files)
 
 
-def _texts(folder: Path, files: Iterable[Path], tell: Tell, but: Iterable[Path] = ()) -> list[Path]:
-    """Those of a folder's files that are text by their suffix; of the others (`but` some) it is told how many."""
+def _texts(folder: Path, files: Iterable[Path], warn: Warn, but: Iterable[Path] = ()) -> list[Path]:
+    """The files of a folder with a suffix of text. The number of the others, without those in `but`, is logged."""
     texts: list[Path] = []
     others: Counter[str] = Counter()
     for file in files:
@@ -116,5 +121,5 @@ def _texts(folder: Path, files: Iterable[Path], tell: Tell, but: Iterable[Path] 
             if "without a suffix" in others
             else ""
         )
-        tell(f"left out of the text in {folder}: {counts}{hint}")
+        warn(f"left out of the text in {folder}: {counts}{hint}")
     return texts

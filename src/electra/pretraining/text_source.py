@@ -28,10 +28,10 @@ def source_of(config: PretrainConfig, run: Run, report: Reporter) -> TextSource:
         ValueError: stdin is empty or a terminal.
         FileNotFoundError: there is no such file.
     """
-    files = with_stdin(config.files, run.folder / "stdin.txt", going_on=run.resumes, tell=report.say)
+    files = with_stdin(config.files, run.folder / "stdin.txt", resume=run.resumes, warn=report.say)
     if is_prepared(files):
         return TextSource(files, Path(files[0]))
-    return TextSource(tuple(map(str, find_text_files(files, outside=run.folder, tell=report.say))))
+    return TextSource(tuple(map(str, find_text_files(files, outside=run.folder, warn=report.say))))
 
 
 def is_prepared(files: tuple[str, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Files of text -> documents: runs of lines between blank lines, or the records of a table."""
+"""Files of text -> documents: groups of lines between blank lines, or the records of a table."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from electra.files.parquet import column_types, read_parquet
 from electra.files.text_files import PathLike, find_text_files, kind_of
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes read, bytes in all), both as they lie on the disk."""
+"""Called with (bytes read, bytes in all), both of the files on disk (compressed where they are)."""
 
 LONGEST_DOCUMENT = 2**20
-"""Characters after which a document is ended, so that a file without blank lines needs no more memory than another."""
+"""Characters after which a document ends, so that a file without blank lines needs no more memory than another."""
 
 
 class Text(NamedTuple):
-    """The text of one record, the line (of a Parquet file: the row) on which it begins, and its replaced places."""
+    """The text of one record, the line (Parquet: the row) on which it begins, and its number of replaced bytes."""
 
     line: int
     text: str
@@ -32,14 +32,14 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Lines that belong together: none blank, none with surrounding white space."""
+    """Consecutive lines of text, none blank, none with surrounding white space."""
 
     lines: list[str]
     source: Path
     line: int
-    """The number of the first line in `source`, from 1; in a table that of the record."""
+    """The number of the first line in `source`, from 1; in a table the line of the record."""
     replaced: int = 0
-    """In how many places bytes that are no text were replaced by U+FFFD."""
+    """The number of invalid byte sequences that were replaced by U+FFFD."""
 
 
 def read_documents(
@@ -50,22 +50,29 @@ def read_documents(
     invalid_utf8: str = "refuse",
     progress: Progress | None = None,
 ) -> Iterator[Document]:
-    """The documents of files, one after the other, in memory that does not grow with the files.
+    """Read the documents of files one after the other; memory does not grow with the files.
 
-    paths: files, folders or glob patterns, read in the given order, a folder's files sorted. Plain text (.txt, .text,
-        or no suffix), JSON lines (.jsonl), tables (.csv, .tsv), all of these also compressed (.gz, .xz, .zst), and
-        Parquet (.parquet).
-    encoding: of the text.
-    text_field: the field or column that has the text, in files that have fields.
-    invalid_utf8: "refuse" bytes that are not `encoding`, or "replace" them by U+FFFD and count it in the document.
+    In plain text, blank lines and the end of a file end a document; in the other formats, every record is a document.
+    A document also ends after about a million characters. Lines are stripped; an empty result is a blank line. A byte
+    order mark is dropped. Nothing is skipped silently: `find_text_files` logs which files of a folder it leaves out.
 
-    In plain text, blank lines and the end of a file end a document; in the others, every record is one. About a
-    million characters end a document too. Lines are stripped; what remains empty is a blank line. A byte order mark is
-    dropped.
+    Args:
+        paths: files, folders or glob patterns, read in this order, a folder's files sorted. Plain text (.txt, .text,
+            or no suffix), JSON lines (.jsonl), tables (.csv, .tsv), all of these also compressed (.gz, .xz, .zst), and
+            Parquet (.parquet).
+        encoding: of the text.
+        text_field: the field or column with the text, in files that have fields.
+        invalid_utf8: "refuse" bytes that are not valid in `encoding`, or "replace" them by U+FFFD and count them in
+            the document.
+        progress: called with (bytes read, bytes in all).
 
-    Raises `FileNotFoundError`, and `ValueError` (with file and line) for unknown suffixes, for empty, binary or damaged
-    files, for what is no text, for records without a text, and for files that change while they are read. Nothing is
-    skipped but what is left out of folders, which is told (`find_text_files`).
+    Returns:
+        An iterator over the documents, in reading order.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: with file and line: an unknown suffix, an empty, binary or damaged file, bytes that are not text, a
+            record without text, or a file that changes while it is read.
     """
     decoding = Decoding(encoding, invalid_utf8)
     return documents_of(find_text_files(paths), decoding, text_field, progress)
@@ -73,9 +80,9 @@ def read_documents(
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines of all documents, from the start as often as they are asked for, so that no memory has to hold them.
+    """The lines of all documents; each iteration reads the files again, so that they need not fit in memory.
 
-    The first four fields are what `read_documents` takes.
+    The first four fields are arguments of `read_documents`.
     """
 
     files: tuple[str, ...]
@@ -83,7 +90,7 @@ class Lines:
     invalid_utf8: str = "refuse"
     progress: Progress | None = None
     word_boundaries: str | None = None
-    """A character that marks them, which is left out."""
+    """The character between words in the text; it is removed from the lines."""
 
     def __iter__(self) -> Iterator[str]:
         documents = read_documents(
@@ -98,7 +105,15 @@ def documents_of(
 ) -> Iterator[Document]:
     """The documents of `files[first_file:]`.
 
-    Apart from `read_documents`, so that a missing file is an error at the call and not at the first document.
+    This generator is separate from `read_documents` so that a missing file raises at the call and not at the first
+    document.
+
+    Args:
+        files: existing files, in reading order.
+        decoding: how bytes become text.
+        text_field: as for `read_documents`.
+        progress: as for `read_documents`.
+        first_file: the index of the first file to read; `progress` counts the ones before it as read.
     """
     sizes = [file.stat().st_size for file in files]
     done, total = sum(sizes[:first_file]), sum(sizes)
@@ -114,7 +129,7 @@ def documents_of(
         for document in _documents(file, decoding, text_field, count):
             yield document
         if document is None:
-            raise ValueError(f"{file} holds no text: remove it from the list or give the file that was meant")
+            raise ValueError(f"{file} holds no text: remove it from the list or name the right file")
 
 
 def _documents(file: Path, decoding: Decoding, text_field: str, count: BytesRead) -> Iterator[Document]:
@@ -127,7 +142,7 @@ def _documents(file: Path, decoding: Decoding, text_field: str, count: BytesRead
 
 
 def _texts(file: Path, kind: str | None, field: str, decoding: Decoding, count: BytesRead) -> Iterator[Text]:
-    """The text of every record, which has to be a string."""
+    """The text of every record. ValueError where it is not a string."""
     rows: Iterator[Row]
     if kind == "parquet":
         rows = read_parquet(file, decoding, columns=[_text_column(file, field)], on_bytes=count)
@@ -148,7 +163,7 @@ def _texts(file: Path, kind: str | None, field: str, decoding: Decoding, count: 
 
 
 def _text_column(file: Path, field: str) -> str:
-    """The column of a Parquet file with the text; it is looked at before the first row, as there may be none."""
+    """The column of a Parquet file with the text; checked before the first row, because the file may have no rows."""
     kinds = column_types(file)
     if field not in kinds:
         raise ValueError(_missing(str(file), field, kinds))
@@ -167,12 +182,12 @@ def _missing(where: str, field: str, present: Iterable[str]) -> str:
 
 
 def documents_in(record: Text, source: Path) -> Iterator[Document]:
-    """The one document of a record; none if it is empty, several if it is long."""
+    """The document of a record: none if the record is empty, several if it is long."""
     return _split(source, _lines_of(record), blank_ends=False)
 
 
 def _lines_of(record: Text) -> Iterator[Line]:
-    """The lines of a record's text, all with its number; what was replaced is told with the first."""
+    """The lines of a record's text, all with its number; the first one carries the count of replaced bytes."""
     replaced = record.replaced
     for line in record.text.split("\n"):
         for piece in _pieces(line):
@@ -181,7 +196,7 @@ def _lines_of(record: Text) -> Iterator[Line]:
 
 
 def _pieces(line: str) -> list[str]:
-    """A line that is longer than those of text files may be is cut as they are, after a space if there is one."""
+    """Cut a line at the longest length that lines of text files may have, after a space if there is one."""
     longest, pieces, start = text_lines.LONGEST_LINE_BYTES, [], 0
     while len(line) - start > longest:
         end = line.rfind(" ", start + longest // 2, start + longest) + 1 or start + longest

@@ -1,4 +1,4 @@
-"""Which documents are kept apart for evaluation: by their numbers alone."""
+"""Which documents are held out for evaluation, decided by their numbers alone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from fractions import Fraction
 
 
 def holding_out(fraction: float) -> Callable[[int], bool]:
-    """Whether the document of a number (from 0) is held out, for a share above 0 and at most 0.5 of them.
+    """The rule by which a document is held out.
 
-    They are spread evenly: of every n documents in a row, n * fraction, or one more or less. For a share of 1/k it is
-    every k-th one, from number k // 2 on.
+    Held-out documents are spread evenly: of every n consecutive documents, n * fraction are held out, or one more or
+    less. For a fraction of 1/k it is every k-th document, starting with number k // 2.
+
+    Args:
+        fraction: of all documents, above 0 and at most 0.5.
+
+    Returns:
+        A function from a document's number (from 0) to whether it is held out.
     """
     parts, whole = _exact(fraction).as_integer_ratio()
     first = whole // (2 * parts)
@@ -18,6 +24,6 @@ def holding_out(fraction: float) -> Callable[[int], bool]:
 
 
 def _exact(fraction: float) -> Fraction:
-    """What was meant by it: 1/k, where that is the nearest number to it, or its decimals."""
+    """The fraction without rounding error: 1/k where that is the nearest float, otherwise its decimals."""
     reciprocal = round(1 / fraction)
     return Fraction(1, reciprocal) if fraction == 1 / reciprocal else Fraction(str(float(fraction)))

@@ -1,4 +1,4 @@
-"""Sentences out of Python's own documentation: text that every machine with Python has."""
+"""Sentences from Python's own documentation: text that every machine with Python has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ class Source:
 
 
 def gather() -> list[Source]:
-    """Sentences of Python's help topics and of the standard library's docstrings, whose files are parsed, not run."""
+    """Collect sentences from Python's help topics and the standard library's docstrings (files are parsed, not run).
+
+    Returns:
+        One source for each topic or file; a sentence that several have is in the first one only.
+
+    Raises:
+        OSError: this Python has no source files of its standard library.
+    """
     texts = [*sorted(topics.items()), *_docstrings(Path(sysconfig.get_path("stdlib")))]
     seen: set[str] = set()
     sources = []
@@ -36,11 +43,11 @@ def gather() -> list[Source]:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text's prose: no code, tables, lists of arguments or markup."""
+    """The sentences of the text's prose, without code, tables, argument lists and markup."""
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in paragraph.splitlines()]
         if not any(line.startswith(_NOT_PROSE) for line in lines):
-            plain = _MARKUP.sub(lambda found: next(filter(None, found.groups())), " ".join(lines))
+            plain = _MARKUP.sub(lambda match: next(filter(None, match.groups())), " ".join(lines))
             plain = plain.replace("``", "'").replace("''", "'")  # TeX's quotes
             yield from filter(_is_prose, _BETWEEN_SENTENCES.split(plain.strip()))
 
@@ -61,7 +68,7 @@ def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
         if LEFT_OUT.isdisjoint(path.relative_to(library).parts):
             try:
                 tree = ast.parse(path.read_bytes())
-            except (SyntaxError, ValueError):  # some files are there to be broken
+            except (SyntaxError, ValueError):  # the library has files with deliberate syntax errors
                 continue
             yield path.relative_to(library).as_posix(), "\n\n".join(_documented(tree))
 

@@ -1,4 +1,4 @@
-"""Text from stdin -> a file, because text is read more than once and a run has to be able to go on."""
+"""Text from stdin -> a file, because text is read more than once and a resumed run needs it again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from electra.files.atomic import writing
-from electra.files.folder_listing import Tell
+from electra.files.folder_listing import Warn
 from electra.files.text_files import STDIN
 
 logger = logging.getLogger(__name__)
@@ -23,17 +23,29 @@ BLOCK_BYTES = 2**20
 
 def with_stdin(
     paths: Iterable[str],
-    kept: Path,
+    copy: Path,
     stream: IO[bytes] | None = None,
     *,
-    going_on: bool = False,
-    tell: Tell = logger.warning,
+    resume: bool = False,
+    warn: Warn = logger.warning,
 ) -> tuple[str, ...]:
-    """The paths, but for `-` (or /dev/stdin) the file `kept`, to which the bytes of stdin (or `stream`) are copied.
+    """Replace `-` (or /dev/stdin) in the paths by a file with the bytes of stdin.
 
-    A file that is there already is taken as it is, and stdin left alone, for a run that is `going_on`, and where
-    nothing comes from stdin; `tell` is told so. Else it is held against stdin, and replaced if it holds something else.
-    Raises `ValueError` where `-` is named twice, or there is no such file and stdin is a terminal or empty.
+    An existing copy is used, and stdin is not read, in a resumed run and where stdin is empty or a terminal. Otherwise
+    the copy is compared with stdin and rewritten if the bytes differ.
+
+    Args:
+        paths: files, folders, patterns, and at most one `-`.
+        copy: the file that stdin is copied to.
+        stream: read instead of stdin.
+        resume: whether an earlier run has already made `copy`.
+        warn: called with a message when an existing copy is used instead of stdin.
+
+    Returns:
+        The paths in their order, `copy` in the place of `-`.
+
+    Raises:
+        ValueError: `-` is named twice, or there is no copy and stdin is a terminal or empty.
     """
     paths = tuple(paths)
     named = sum(path in STDIN for path in paths)
@@ -41,14 +53,14 @@ def with_stdin(
         return paths
     if named > 1:
         raise ValueError("'-' (stdin) is named twice: it can be read once")
-    if (kept.is_file() and going_on) or not _copied(stream or _stdin(), kept):
-        tell(f"the text is that of {kept}, which came from stdin before; stdin is not read")
-    return tuple(str(kept) if path in STDIN else path for path in paths)
+    if (copy.is_file() and resume) or not _copied(stream or _stdin(), copy):
+        warn(f"the text is that of {copy}, which came from stdin before; stdin is not read")
+    return tuple(str(copy) if path in STDIN else path for path in paths)
 
 
 @contextmanager
 def spooled(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """The paths, `-` among them replaced by a file with the bytes of stdin, which is gone when the block ends."""
+    """Replace `-` in the paths by a temporary file with the bytes of stdin, deleted when the block ends."""
     with TemporaryDirectory(prefix="electra-stdin-") as folder:
         yield with_stdin(paths, Path(folder) / "stdin.txt")
 
@@ -57,44 +69,44 @@ def _stdin() -> IO[bytes]:
     return io.BytesIO() if sys.stdin is None else sys.stdin.buffer  # None: it is closed
 
 
-def _copied(stream: IO[bytes], kept: Path) -> bool:
-    """Have what comes from the stream in the file; False where nothing comes, and the file is there.
+def _copied(stream: IO[bytes], copy: Path) -> bool:
+    """Copy the stream to the file. False where the stream is empty and the file exists.
 
-    A file with the same bytes is left as it is: by its time it is known that what was made of it can be used.
+    A file with the same bytes is not touched: prepared examples are found by the file's time of change.
     """
-    there = kept.is_file()
+    exists = copy.is_file()
     if stream.isatty():
-        if there:
+        if exists:
             return False
         raise ValueError("'-' stands for the text on stdin, which is a terminal: pipe text into it, or name files")
-    with open(kept, "rb") if there else io.BytesIO() as before:
-        same, block = _compared(stream, before)
-        whole = not block and not before.read(1)
+    with open(copy, "rb") if exists else io.BytesIO() as previous:
+        same, block = _compared(stream, previous)
+        unchanged = not block and not previous.read(1)
     if same == 0 and not block:
-        if there:
+        if exists:
             return False
         raise ValueError("'-' stands for the text on stdin, which is empty: pipe text into it, or name files")
-    if not whole:
-        _write(kept, same, block, stream)
+    if not unchanged:
+        _write(copy, same, block, stream)
     return True
 
 
-def _compared(stream: IO[bytes], before: IO[bytes]) -> tuple[int, bytes]:
-    """How many bytes are the same, in whole blocks, and the first block of the stream that is not."""
+def _compared(stream: IO[bytes], previous: IO[bytes]) -> tuple[int, bytes]:
+    """The number of equal bytes, in whole blocks, and the first block of the stream that differs."""
     same = 0
     while block := stream.read(BLOCK_BYTES):
-        if block != before.read(len(block)):
+        if block != previous.read(len(block)):
             return same, block
         same += len(block)
     return same, b""
 
 
-def _write(kept: Path, same: int, block: bytes, stream: IO[bytes]) -> None:
-    """As many bytes of the file as it is, the block, and the rest of the stream."""
-    with writing(kept) as file:
+def _write(copy: Path, same: int, block: bytes, stream: IO[bytes]) -> None:
+    """Rewrite the file: its first `same` bytes, the block, and the rest of the stream."""
+    with writing(copy) as file:
         if same:
-            with open(kept, "rb") as before:
+            with open(copy, "rb") as previous:
                 while same > 0:
-                    same -= file.write(before.read(min(BLOCK_BYTES, same)))
+                    same -= file.write(previous.read(min(BLOCK_BYTES, same)))
         file.write(block)
         shutil.copyfileobj(stream, file, BLOCK_BYTES)
