@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from electra.files.folder_listing import Warn, Walk
+from electra.files.folder_listing import Walk, Warn
 from electra.validation import import_extra
 
 logger = logging.getLogger(__name__)
