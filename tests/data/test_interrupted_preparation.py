@@ -137,7 +137,7 @@ def test_one_that_was_asked_to_stop_goes_on_after_the_last_document(
             raise SystemExit(75)
 
     with pytest.raises(SystemExit):
-        prepare(text, tokenizer, tmp_path / "prepared", **options, look=stop)
+        prepare(text, tokenizer, tmp_path / "prepared", **options, check=stop)
     added: list[int] = []
     add = example_sets.ExampleSets._add_document
     monkeypatch.setattr(

@@ -206,7 +206,7 @@ def test_a_killed_share_goes_on_only_with_what_it_was_begun_with(
     for shares in ("whole", "shares"):
         with caplog.at_level(logging.WARNING):
             WriteShare(tokenizer, tmp_path / shares, **options).run(documents(), 0, tasks)
-    assert ("begun with other options or another tokenizer: it begins anew" in caplog.text) == (other != "nothing")
+    assert ("started with other options or another tokenizer: it restarts" in caplog.text) == (other != "nothing")
     made, expected = (tmp_path / shares / "00000" / "examples" for shares in ("shares", "whole"))
     assert {path.name: path.read_bytes() for path in made.iterdir()} == {
         path.name: path.read_bytes() for path in expected.iterdir()

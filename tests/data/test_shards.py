@@ -83,7 +83,7 @@ def test_files_that_are_missing_empty_or_something_else(tmp_path: Path) -> None:
     index = (tmp_path / "train.idx").read_bytes()
     for content, message in [
         (b"", "train.idx is empty"),
-        (index[:20], "train.idx is cut short"),
+        (index[:20], "train.idx is truncated"),
         (b"X" + index[1:], "train.idx is no index"),
         (index[:17] + b"\x05" + index[18:], "type code 5"),
     ]:
@@ -121,7 +121,7 @@ def test_a_writer_goes_on_from_a_mark(tmp_path: Path) -> None:
     """What was written after the mark does not count, and the end is the same to the byte."""
     (tmp_path / "whole").mkdir()
     write(tmp_path / "whole")
-    with ShardWriter(tmp_path, "train", dtype="u2", going_on=Mark()) as writer:
+    with ShardWriter(tmp_path, "train", dtype="u2", resume_from=Mark()) as writer:
         for sequence in SEQUENCES[:3]:
             writer.add(sequence)
         writer.end_document()
@@ -129,7 +129,7 @@ def test_a_writer_goes_on_from_a_mark(tmp_path: Path) -> None:
         writer.add([1, 2, 3, 4])
         writer.end_document()
     assert mark == Mark(sequences=3, tokens=9, documents=1)
-    with ShardWriter(tmp_path, "train", dtype="u2", going_on=mark) as writer:
+    with ShardWriter(tmp_path, "train", dtype="u2", resume_from=mark) as writer:
         writer.add(SEQUENCES[3])
         writer.end_document()
     for suffix in (".bin", ".idx"):
@@ -137,4 +137,4 @@ def test_a_writer_goes_on_from_a_mark(tmp_path: Path) -> None:
         assert made.read_bytes() == expected.read_bytes()
     (tmp_path / ".train.lengths").write_bytes(b"")
     with pytest.raises(ValueError, match=r"\.train\.lengths is shorter than it was marked to be"):
-        ShardWriter(tmp_path, "train", dtype="u2", going_on=mark).__enter__()
+        ShardWriter(tmp_path, "train", dtype="u2", resume_from=mark).__enter__()

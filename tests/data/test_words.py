@@ -87,7 +87,7 @@ def test_the_shards_hold_the_text_without_marks_and_where_its_words_begin(
             assert made.word_starts(number).tolist() == [token in FIRST or token in SPECIAL for token in tokens]
     told = json.loads((sets[0].path.parent / "shards.json").read_text())["recipe"]
     assert told["word_boundaries"] == "|"
-    with pytest.raises(ValueError, match="does not tell where words begin: prepare text in which that is marked"):
+    with pytest.raises(ValueError, match="does not store where words begin: prepare text in which that is marked"):
         without[0].word_starts(0)
     bits = sets[0].words
     assert bits is not None

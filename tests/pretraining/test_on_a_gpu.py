@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from electra.commands.pretrain import pretrain
 from electra.data.dataset.batches import MaskedBatch
-from electra.data.dataset.bucketing import Sizes, filled
+from electra.data.dataset.bucketing import Sizes, pad_to_sizes
 from electra.nn import attention
 from electra.pretraining import compilation, session
 from electra.pretraining.session import Pretraining
@@ -98,7 +98,7 @@ def on_meta(training: Pretraining, patch: pytest.MonkeyPatch) -> None:
 
 def take_a_step(training: Pretraining, fill: bool) -> Mapping[str, Tensor]:
     found: list[Mapping[str, Tensor]] = []
-    example = filled(batch(training), sizes_of(training)) if fill else batch(training)
+    example = pad_to_sizes(batch(training), sizes_of(training)) if fill else batch(training)
     with OnTheDevice():
         train(
             training.losses,
@@ -169,7 +169,7 @@ def test_filling_up_changes_no_loss_no_figure_and_no_gradient(
         example = batch(training, step)
         assert example[0].layout.tokens < sizes.tokens[0]
         plain, gradients = computed(training, example)
-        full = filled(example, sizes)
+        full = pad_to_sizes(example, sizes)
         shapes.add((len(full[0].input_ids), full[0].layout.rows, full[0].layout.longest, len(full[1].positions)))
         found, others = computed(training, full)
         assert found == pytest.approx(plain, rel=1e-6)
@@ -189,7 +189,7 @@ def computed(training: Pretraining, example: MaskedBatch) -> tuple[dict[str, flo
 
 def test_filling_up_is_for_attention_over_a_grid_too(sessions: Callable[[str], Pretraining]) -> None:
     """Rows of filler are rows, and empty ones are in nobody's way."""
-    layout = filled(batch(sessions("fast")), Sizes((128,), rows=16, slots=12, longest=24))[0].layout
+    layout = pad_to_sizes(batch(sessions("fast")), Sizes((128,), rows=16, slots=12, longest=24))[0].layout
     assert layout.rows == 16 > len(layout.lengths) > 4
     query, key, value = torch.randn(3, 128, 2, 8).unbind()
     padded = attention.attend_padded_copy(query, key, value, layout)
@@ -209,7 +209,7 @@ def test_a_batch_that_is_larger_than_usual_gets_the_next_size(sessions: Callable
     example = batch(sessions("mlm"))
     tokens = example[0].layout.tokens
     for sizes, expected in (((tokens - 1, 96), 96), ((tokens,), tokens), ((tokens - 1,), tokens)):
-        found = filled(example, Sizes(sizes, rows=8, slots=5, longest=24))
+        found = pad_to_sizes(example, Sizes(sizes, rows=8, slots=5, longest=24))
         assert (found[0].layout.tokens, len(found[1].positions) % 5) == (expected, 0)
         assert found[0].layout.count_real() == tokens
 
@@ -299,7 +299,7 @@ def test_the_graph_makes_nothing_on_the_host_and_takes_the_kernel_for_gpus(
     torch._dynamo.reset()
     compute = torch.compile(training._forward, fullgraph=True, backend=aot_autograd(fw_compiler=stop))
     with pytest.raises(Exception, match="Stop"):
-        compute(training.networks, *filled(batch(training), sizes_of(training)), None)
+        compute(training.networks, *pad_to_sizes(batch(training), sizes_of(training)), None)
     torch._dynamo.reset()
     calls = [node for node in graphs[0].graph.nodes if node.op == "call_function"]
     assert [node for node in calls if not node.all_input_nodes] == []

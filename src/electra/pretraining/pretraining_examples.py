@@ -72,7 +72,7 @@ def _made(
             word_boundaries=config.word_boundaries,
             **config.reading,
             progress=count,
-            look=check,
+            check=check,
             reuse_only=run.resumes,
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from electra.batch import Batch
 from electra.data.dataset.batches import MaskedBatch, PretrainingBatches
-from electra.data.dataset.bucketing import Sizes, filled
+from electra.data.dataset.bucketing import Sizes, pad_to_sizes
 from electra.data.dataset.shards import Shards
 from electra.files.atomic import write_text, writing_folder
 from electra.hardware import devices as hardware
@@ -192,7 +192,7 @@ class Pretraining(Trainer):
 
     def _padded(self, example: MaskedBatch) -> MaskedBatch:
         assert self._sizes is not None
-        return filled(example, self._sizes)
+        return pad_to_sizes(example, self._sizes)
 
     def _shard(self, size: int) -> list[range]:
         """Which examples of a batch this process computes, in parts."""

@@ -1,7 +1,7 @@
-"""Batches of masked examples: in which order, masked how, each a function of (seed, step) alone; made one ahead.
+"""Batches of masked examples, each a function of (seed, step) alone, made ahead by a thread.
 
 Sample number `counter` of a run (step * batch size + place in the batch) is sample `counter % size` of epoch
-`counter // size`; an epoch shows every example once, in an order of its own.
+`counter // size`; an epoch contains every example once, in a new order.
 """
 
 from __future__ import annotations
@@ -26,19 +26,24 @@ MaskedBatch = tuple[Batch, MaskedTokens]
 
 
 class PretrainingBatches:
-    """An endless sequence of batches over prepared examples, which can be entered at any step at no cost.
+    """An endless sequence of batches over prepared examples that can start at any step at no cost.
 
     Batch `step` holds samples `step * batch_size` to `(step + 1) * batch_size - 1` of the run. Sample number `c` is
     example `c % len(shards)` in the order of epoch `c // len(shards)`, so an epoch may end inside a batch. Order and
-    masks follow from `seed` and the sample's number; nothing is remembered from step to step.
+    masks follow from `seed` and the sample's number; there is no state between steps.
 
-    shards: the examples (`[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`, or several such rows after one another).
-    batch_size: examples in a batch; at most `len(shards)`, so that none is twice in a batch of one epoch.
-    seed: 0 or more.
-    masking: which tokens are chosen. special_ids: ids that never are. mask_token_id: what hides a chosen token.
-    sep_token_id: the id that ends a segment; what follows the first one has token type 1.
-    marked_words: choose whole words, whose boundaries were marked in the text that the shards were made of; a
-        `ValueError` where they do not tell.
+    Args:
+        shards: the examples (`[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`, or several such rows, concatenated).
+        batch_size: examples in a batch; at most `len(shards)`, so that none is twice in a batch of one epoch.
+        seed: 0 or more.
+        masking: selects and replaces tokens.
+        special_ids: ids that are never masked.
+        mask_token_id: the id of [MASK].
+        sep_token_id: the id that ends a segment; tokens after the first one of a row have token type 1.
+        marked_words: mask whole words, whose boundaries were marked in the text of the shards.
+
+    Raises:
+        ValueError: an invalid seed or batch size, too few examples, or shards that do not store word starts.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class PretrainingBatches:
                 f"give more text, a smaller batch size, or a smaller length (more, shorter examples)"
             )
         if marked_words:
-            shards.word_starts(0)  # refused now if they do not tell
+            shards.word_starts(0)  # raises now, not in the first batch, if they are not stored
         self.shards = shards
         self.batch_size = batch_size
         self.seed = seed
@@ -74,14 +79,18 @@ class PretrainingBatches:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Batches in which every example is seen once."""
+        """Batches in which every example is seen once; a fraction where an epoch ends inside a batch."""
         return len(self.shards) / self.batch_size
 
     def batches(self, start_step: int = 0, *, ahead_steps: int = 4) -> Iterator[MaskedBatch]:
-        """The batches from `start_step` on, without end, on the CPU.
+        """Iterate endlessly over the batches from `start_step`, on the CPU.
 
         A background thread stays up to `ahead_steps` batches ahead; close the iterator to end it. Its exceptions are
         raised here.
+
+        Args:
+            start_step: the first batch's number, from 0.
+            ahead_steps: how many batches the thread makes in advance.
         """
         _check_start(start_step)
         return ahead(lambda: map(self.batch, count(start_step)), items=ahead_steps)
@@ -95,10 +104,14 @@ class PretrainingBatches:
         pinned: bool = False,
         ahead_steps: int = 4,
     ) -> Iterator[list[MaskedBatch]]:
-        """As `batches`, of each batch a list of parts: its examples in each of `places`.
+        """As `batches`, but each batch is a list of parts, one for each range of `places`.
 
-        change: what is done with each part. pinned: in page-locked memory, from which an accelerator copies while it
-        computes.
+        Args:
+            start_step: the first batch's number, from 0.
+            places: the indices within a batch of each part's examples.
+            change: applied to each part, in the background thread.
+            pinned: whether parts are in page-locked memory, from which an accelerator copies while it computes.
+            ahead_steps: how many batches the thread makes in advance.
         """
         _check_start(start_step)
 
@@ -109,16 +122,18 @@ class PretrainingBatches:
         return ahead(lambda: map(parts_of, count(start_step)), items=ahead_steps)
 
     def batch(self, step: int, places: range | None = None) -> MaskedBatch:
-        """Batch number `step`, made here and now, or those of its examples that are in `places`, alike to the bit."""
+        """Make batch number `step`, or the part of it with the examples in `places`, bit-identical to those of the batch."""
         counters = step * self.batch_size + np.asarray(range(self.batch_size) if places is None else places)
-        chosen = samples(counters, len(self.shards), seed=self.seed).tolist()
-        examples = [self.shards[number] for number in chosen]
+        indices = samples(counters, len(self.shards), seed=self.seed).tolist()
+        examples = [self.shards[number] for number in indices]
         batch = self._batch(examples)
-        draws = uniforms_of(self.seed, counters.tolist(), list(map(len, examples)))
+        random_numbers = uniforms_of(self.seed, counters.tolist(), list(map(len, examples)))
         continues = None
         if self._marked_words:
-            continues = torch.from_numpy(~np.concatenate([self.shards.word_starts(number) for number in chosen]))
-        return batch, self.masking(batch, torch.from_numpy(draws), self._special_ids, self._mask_token_id, continues)
+            continues = torch.from_numpy(~np.concatenate([self.shards.word_starts(number) for number in indices]))
+        return batch, self.masking(
+            batch, torch.from_numpy(random_numbers), self._special_ids, self._mask_token_id, continues
+        )
 
     def _batch(self, examples: list[Ids]) -> Batch:
         ids = np.concatenate(examples).astype(np.int64)
@@ -133,10 +148,10 @@ def _check_start(step: int) -> None:
 
 
 def row_lengths(ids: Ids) -> list[int]:
-    """`[T]`, examples after one another -> the lengths of their rows.
+    """`[T]`, concatenated examples -> the lengths of their rows.
 
-    A row begins with the id that every example begins with, [CLS]; a packed example has several, and they attend to
-    nothing outside themselves.
+    A row begins with the id that every example begins with, [CLS]; a packed example has several, and
+    attention stays within each.
     """
     starts = np.flatnonzero(ids == ids[0])
     lengths: list[int] = np.diff(starts, append=len(ids)).tolist()
@@ -144,7 +159,7 @@ def row_lengths(ids: Ids) -> list[int]:
 
 
 def token_types(ids: Ids, lengths: Sequence[int], sep_token_id: int) -> Ids:
-    """`[T]`, rows of `lengths` after one another `-> [T]` int64: 0 up to and with a row's first [SEP], 1 after it."""
+    """`[T]`, concatenated rows of `lengths` `-> [T]` int64: 0 up to and including a row's first [SEP], 1 after it."""
     ends = ids == sep_token_id
     ends_before = np.cumsum(ends) - ends
     starts = np.cumsum(lengths) - lengths
@@ -158,7 +173,7 @@ ROUNDS = 8
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that does not fit the generators' 64 bits."""
+    """Raise ValueError for a seed that does not fit into the generators' 64 bits."""
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed}: a seed is a whole number from 0 to 2**63 - 1")
 
@@ -167,29 +182,29 @@ def samples(counters: npt.ArrayLike, size: int, *, seed: int) -> npt.NDArray[np.
     """Run-wide sample numbers -> which of `size` examples each of them is: `[N] -> [N]` int64."""
     numbers = np.asarray(counters, dtype=np.int64)
     epochs, places = numbers // size, numbers % size
-    chosen = np.empty_like(places)
+    indices = np.empty_like(places)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        chosen[here] = permuted(places[here], size, seed=seed, epoch=int(epoch))
-    return chosen
+        indices[here] = permuted(places[here], size, seed=seed, epoch=int(epoch))
+    return indices
 
 
 def permuted(places: npt.NDArray[np.int64], size: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Where a permutation of 0..size-1, keyed by (seed, epoch), puts each place: `[N] -> [N]` int64, in O(N).
 
     A Feistel network permutes the numbers of an even count of bits; where it leaves 0..size-1 it is applied again
-    until it comes back ("cycle walking"), which keeps it one to one. The domain is less than four times as large as
+    until the number is inside ("cycle walking"), which keeps the map one to one. The domain is less than four times as large as
     `size` (8 at least), so this takes a few rounds.
     """
     if len(places) and not 0 <= places.min() <= places.max() < size:
         raise ValueError(f"places must be from 0 to {size - 1}, were {places.min()} to {places.max()}")
     half_bits = max((size - 1).bit_length() + 1, 2) // 2
-    # the counter sets these numbers apart from those of sample number `epoch`
+    # a counter of its own keeps these numbers independent of those of sample number `epoch`
     keys = np.random.Philox(key=_key(seed, epoch), counter=_FOR_ORDER).random_raw(ROUNDS)
-    chosen = _feistel(places.astype(np.uint64), half_bits, keys)
-    while (outside := chosen >= np.uint64(size)).any():
-        chosen[outside] = _feistel(chosen[outside], half_bits, keys)
-    return chosen.astype(np.int64)
+    permuted_places = _feistel(places.astype(np.uint64), half_bits, keys)
+    while (outside := permuted_places >= np.uint64(size)).any():
+        permuted_places[outside] = _feistel(permuted_places[outside], half_bits, keys)
+    return permuted_places.astype(np.int64)
 
 
 def uniforms(seed: int, counter: int, length: int) -> npt.NDArray[np.float32]:
@@ -202,9 +217,9 @@ def uniforms(seed: int, counter: int, length: int) -> npt.NDArray[np.float32]:
 
 
 def uniforms_of(seed: int, counters: Sequence[int], lengths: Sequence[int]) -> npt.NDArray[np.float32]:
-    """The `uniforms` of several samples after one another: `[sum of lengths, 3]`."""
+    """The `uniforms` of several samples, concatenated: `[sum of lengths, 3]` float32."""
     generator = np.random.Philox(key=_key(seed, 0))
-    state = generator.state  # keyed anew for each sample: four times as fast as a new generator
+    state = generator.state  # setting the key for each sample is four times as fast as a new generator
     raw = []
     for counter, length in zip(counters, lengths, strict=True):
         state["state"]["key"][1] = counter
@@ -242,13 +257,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class _End:
-    """The last thing in the queue: the items ran out, or making one failed."""
+    """The last entry of the queue: there are no more items, or making one failed."""
 
     error: BaseException | None = None
 
 
 def ahead(make: Callable[[], Iterator[Item]], *, items: int = 4) -> Iterator[Item]:
-    """What `make()` iterates over, in its order; a thread stays up to `items` ahead of the consumer.
+    """Iterate over `make()` in a thread that stays up to `items` items ahead of the consumer.
 
     The thread starts with the first `next` and has ended when the iterator is closed, dropped or exhausted. An
     exception in the thread is raised here, in its place among the items.
@@ -274,7 +289,7 @@ def ahead(make: Callable[[], Iterator[Item]], *, items: int = 4) -> Iterator[Ite
             raise item.error
     finally:
         stop.set()
-        while thread.is_alive():  # it may wait for room in the queue
+        while thread.is_alive():  # it may be blocked because the queue is full
             _empty(made)
             thread.join(timeout=0.01)
 

@@ -1,9 +1,9 @@
-"""Sequences of token ids in memory-mapped files: Megatron-LM's indexed data set (`.bin` and `.idx`).
+r"""Sequences of token ids in memory-mapped files: Megatron-LM's indexed data set (`.bin` and `.idx`).
 
-`NAME.bin` holds the ids, one sequence after the other. `NAME.idx` holds, little-endian: the 9 bytes ``MMIDIDX\\0\\0``,
+`NAME.bin` holds the ids, one sequence after the other. `NAME.idx` holds, little-endian: the 9 bytes ``MMIDIDX\0\0``,
 the version (uint64, 1), the code of the ids' type (uint8), the numbers of sequences S and of document marks D (uint64
-each), the lengths of the sequences in ids (S int32), their places in the `.bin` in bytes (S int64), and the documents:
-the number of each one's first sequence, and at last S (D int64). Megatron, NeMo and others read and write the same.
+each), the lengths of the sequences in ids (S int32), their offsets in the `.bin` in bytes (S int64), and the documents:
+the number of each one's first sequence, then S (D int64). Megatron, NeMo and others read and write this format.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ HEADER = struct.Struct("<9sQBQQ")
 TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 4: np.dtype("<i4"), 8: np.dtype("<u2")}
 CODES = {dtype: code for code, dtype in TYPES.items()}
 WORDS = "_words"
-"""Behind the name of a set: where words begin in it, in bits."""
-CHUNK = 2**16  # numbers handled at once when the index is written
+"""Suffix of the files that hold, in bits, where the words of a set begin."""
+CHUNK = 2**16  # numbers copied at once when the index is written, so that memory stays small
 
 Ids = npt.NDArray[Any]
 
 
 def smallest_type(vocabulary_size: int) -> np.dtype[Any]:
-    """uint16 where it holds every id, else int32."""
+    """The dtype of stored ids: uint16 where it can hold every id, otherwise int32."""
     return TYPES[8] if vocabulary_size < 2**16 else TYPES[4]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """How much a writer has written: all that is needed to go on from there."""
+    """How much a writer has written: all that is needed to resume from there."""
 
     sequences: int = 0
     tokens: int = 0
@@ -58,8 +58,18 @@ class ShardWriter:
             writer.add([2, 45, 3])
             writer.end_document()
 
-    Memory does not grow with what is written. An error inside the block leaves nothing behind; but with `going_on`, the
-    hidden files stay, whatever ends the block or the process, and another writer can go on from a `mark` of this one.
+    Memory does not grow with the number of sequences. An error inside the block leaves no files; but with `resume_from`
+    the hidden files stay however the block or the process ends, and another writer can resume from a `mark` of this one.
+
+    Args:
+        folder: must exist.
+        name: of the files, without suffix.
+        dtype: of the ids, uint16 or int32; uint8 for bits.
+        resume_from: the mark to resume from, `Mark()` for a new file that can be resumed later.
+        may_be_empty: whether a file without sequences is allowed.
+
+    Raises:
+        ValueError: another dtype, hidden files shorter than the mark, or no sequence where one is required.
     """
 
     def __init__(
@@ -68,7 +78,7 @@ class ShardWriter:
         name: str,
         *,
         dtype: npt.DTypeLike,
-        going_on: Mark | None = None,
+        resume_from: Mark | None = None,
         may_be_empty: bool = False,
     ) -> None:
         self.dtype = np.dtype(dtype).newbyteorder("<")
@@ -76,13 +86,15 @@ class ShardWriter:
             raise ValueError(f"dtype={self.dtype}: ids are stored as uint16 or int32, bits as uint8")
         self._path = Path(folder) / name
         self._stack = ExitStack()
-        self._kept, self._may_be_empty = going_on is not None, may_be_empty
-        start = going_on or Mark()
+        self._resumable, self._may_be_empty = resume_from is not None, may_be_empty
+        start = resume_from or Mark()
         self._fresh = start == Mark()
         self.sequences, self.tokens, self.documents = start.sequences, start.tokens, start.documents
 
     def __enter__(self) -> ShardWriter:
-        if self._path.with_suffix(".bin").is_file() and not self._fresh:  # whole once, but its folder was not yet
+        if (
+            self._path.with_suffix(".bin").is_file() and not self._fresh
+        ):  # this file was finished before the kill, but its folder was not
             os.replace(self._path.with_suffix(".bin"), self._hidden("bin"))
         places = (self.tokens * self.dtype.itemsize, self.sequences * 4, (self.documents + 1) * 8)
         with ExitStack() as stack:
@@ -103,7 +115,7 @@ class ShardWriter:
                 if error is None:
                     self._write()
         finally:
-            if not self._kept:
+            if not self._resumable:
                 for part in _PARTS:
                     self._hidden(part).unlink(missing_ok=True)
 
@@ -120,7 +132,11 @@ class ShardWriter:
         self.documents += 1
 
     def extend(self, shards: Shards) -> None:
-        """Append all sequences of other shards, and their documents."""
+        """Append all sequences of other shards, and their documents.
+
+        Raises:
+            ValueError: their ids have another dtype.
+        """
         if shards.dtype != self.dtype:
             raise ValueError(f"{shards.path} holds ids as {shards.dtype}, where they are written as {self.dtype}")
         if len(shards):
@@ -133,7 +149,7 @@ class ShardWriter:
         self.documents += len(shards.documents) - 1
 
     def mark(self) -> Mark:
-        """What is written now, and safely on the disk."""
+        """Flush to disk and return how much is written."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
@@ -169,7 +185,7 @@ _LENGTH = struct.Struct("<i")
 
 
 def _opened_at(path: Path, place: int) -> IO[bytes]:
-    """A file to read and write, `place` bytes of which stay; what is behind them goes."""
+    """Open a file for reading and writing, truncated to `place` bytes and positioned at its end."""
     file = open(path, "r+b" if path.is_file() else "w+b", buffering=2**20)  # noqa: SIM115  the caller closes it
     if os.fstat(file.fileno()).st_size < place:
         file.close()
@@ -180,7 +196,7 @@ def _opened_at(path: Path, place: int) -> IO[bytes]:
 
 
 def _packed(ids: Sequence[int] | Ids, dtype: np.dtype[Any]) -> bytes:
-    """The ids as they are stored. An array of numbers is several times as fast here as numpy, sequences being short."""
+    """The bytes of the ids. `array` is several times as fast as numpy here, because sequences are short."""
     if isinstance(ids, np.ndarray) or sys.byteorder == "big":
         return np.asarray(ids, dtype=dtype).tobytes()
     return array("H" if dtype.itemsize == 2 else "i", ids).tobytes()
@@ -189,32 +205,38 @@ def _packed(ids: Sequence[int] | Ids, dtype: np.dtype[Any]) -> bytes:
 class Shards:
     """The sequences of `folder/name.bin`: `len(shards)`, `shards[i]` -> `[tokens]` ids (read-only, not copied).
 
-    words: whether `folder/name_words.bin` tells where words begin: one bit a token, each sequence from a byte of its
-        own on.
+    Args:
+        folder: of the two files.
+        name: of the files, without suffix.
+        words: whether to open `folder/name_words.bin`, which stores where words begin: one bit a token, each sequence
+            starting at a new byte.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or truncated.
     """
 
     def __init__(self, folder: str | Path, name: str, *, words: bool = False) -> None:
-        """Raises `FileNotFoundError` for a missing file, `ValueError` for one that is damaged or cut short."""
         self.path = Path(folder) / name
         self.words = Shards(folder, name + WORDS) if words else None
-        """The bits, `[tokens / 8]` uint8 a sequence; None where it is not known where words begin."""
+        """The bits, `[ceil(tokens / 8)]` uint8 a sequence; None where word starts are not known."""
         index = _mapped(self.path.with_suffix(".idx"))
         self.dtype, sequences, marks = _header(index, self.path.with_suffix(".idx"))
         lengths_at = HEADER.size
         places_at = lengths_at + 4 * sequences
         documents_at = places_at + 8 * sequences
-        _insist(self.path.with_suffix(".idx"), documents_at + 8 * marks)
+        _require_size(self.path.with_suffix(".idx"), documents_at + 8 * marks)
         self.lengths = np.frombuffer(index, "<i4", sequences, lengths_at)
-        """`[sequences]`: each one's number of ids."""
+        """`[sequences]` int32: the number of ids of each sequence."""
         self._places = np.frombuffer(index, "<i8", sequences, places_at)
         self.documents = np.frombuffer(index, "<i8", marks, documents_at)
-        """`[documents + 1]`: each document's first sequence, and at last the number of sequences."""
+        """`[documents + 1]` int64: each document's first sequence, then the number of sequences."""
         self.tokens = (int(self._places[-1]) // self.dtype.itemsize + int(self.lengths[-1])) if sequences else 0
         self._ids = _mapped(self.path.with_suffix(".bin"), may_be_empty=sequences == 0)
-        _insist(self.path.with_suffix(".bin"), self.tokens * self.dtype.itemsize)
+        _require_size(self.path.with_suffix(".bin"), self.tokens * self.dtype.itemsize)
         if self.words is not None and len(self.words) != sequences:
             raise ValueError(
-                f"{self.words.path}.idx is damaged: it tells of {len(self.words):,} sequences, and there are "
+                f"{self.words.path}.idx is damaged: it has {len(self.words):,} sequences, and there are "
                 f"{sequences:,}. Delete its folder and prepare the text again"
             )
 
@@ -227,10 +249,14 @@ class Shards:
         return np.frombuffer(self._ids, self.dtype, self.lengths[number], self._places[number])
 
     def word_starts(self, number: int) -> npt.NDArray[np.bool_]:
-        """`[tokens]` of one sequence: which begin a word. `ValueError` where that is not known."""
+        """Which tokens of one sequence begin a word, `[tokens]` bool.
+
+        Raises:
+            ValueError: the shards do not store it.
+        """
         if self.words is None:
             raise ValueError(
-                f"{self.path} does not tell where words begin: prepare text in which that is marked, "
+                f"{self.path} does not store where words begin: prepare text in which that is marked, "
                 f"with word_boundaries"
             )
         return np.unpackbits(self.words[number], count=int(self.lengths[number])).astype(np.bool_)
@@ -243,7 +269,7 @@ class Shards:
 
 
 def _mapped(path: Path, *, may_be_empty: bool = False) -> npt.NDArray[np.uint8]:
-    """The bytes of a file, without reading them."""
+    """The memory-mapped bytes of a file."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: prepare the text again")
     if path.stat().st_size == 0:
@@ -255,7 +281,7 @@ def _mapped(path: Path, *, may_be_empty: bool = False) -> npt.NDArray[np.uint8]:
 
 def _header(index: npt.NDArray[np.uint8], path: Path) -> tuple[np.dtype[Any], int, int]:
     if len(index) < HEADER.size:
-        raise ValueError(f"{path} is cut short: delete its folder and prepare the text again")
+        raise ValueError(f"{path} is truncated: delete its folder and prepare the text again")
     magic, version, code, sequences, marks = HEADER.unpack(index[: HEADER.size].tobytes())
     if magic != MAGIC or version != VERSION:
         raise ValueError(f"{path} is no index of token sequences (Megatron's MMIDIDX, version {VERSION})")
@@ -264,10 +290,10 @@ def _header(index: npt.NDArray[np.uint8], path: Path) -> tuple[np.dtype[Any], in
     return TYPES[code], sequences, marks
 
 
-def _insist(path: Path, expected: int) -> None:
+def _require_size(path: Path, expected: int) -> None:
     if (size := path.stat().st_size) != expected:
         raise ValueError(
-            f"{path} is damaged: it has {size:,} bytes, its index tells of {expected:,}. "
+            f"{path} is damaged: it has {size:,} bytes, its index says {expected:,}. "
             f"Delete its folder and prepare the text again"
         )
 

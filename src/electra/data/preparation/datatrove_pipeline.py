@@ -9,7 +9,7 @@
 
 Then `electra pretrain examples --vocab tokenizer …` trains on them. SlurmPipelineExecutor and RayPipelineExecutor take
 the same steps (docs/pretraining.md shows both); the folders have to be on a file system that all machines see. A task
-that is killed goes on from its last mark when it is run again.
+that is killed resumes from its last mark when it runs again.
 """
 
 from __future__ import annotations
@@ -38,14 +38,25 @@ logger = logging.getLogger(__name__)
 
 SHARE = "share.json"
 FIRST_DOCUMENT_BITS = 40
-"""Documents are numbered from task * 2**40 on, so that how an example is made does not depend on other tasks."""
+"""The documents of a task are numbered from task * 2**40, so that its examples do not depend on other tasks."""
 
 
 class WriteShare(PipelineStep):  # type: ignore[misc]
-    """Make examples of the documents of one task, in `shares/TASK`.
+    """Write the examples of one task's documents to `shares/TASK`.
 
-    tokenizer: its folder. shares: a folder of all tasks' shares. length, segments, seed, held_out_fraction,
-    word_boundaries: as `prepare` takes them. The documents of a task are held out by their numbers in it.
+    Whether a document is held out follows from its number within the task.
+
+    Args:
+        tokenizer: the tokenizer's folder.
+        shares: the folder of the shares of all tasks.
+        length: as for `prepare`, and so are the arguments below.
+        segments: as for `prepare`.
+        seed: as for `prepare`.
+        held_out_fraction: as for `prepare`.
+        word_boundaries: as for `prepare`.
+
+    Raises:
+        ValueError: an option is not valid.
     """
 
     type = "Tokenizer"
@@ -71,10 +82,18 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
             "held_out_fraction": held_out_fraction,
             "word_boundaries": word_boundaries,
         }
-        recipe_of(ElectraTokenizer.from_pretrained(self.tokenizer), **self.options)  # refused now, not in every task
+        recipe_of(
+            ElectraTokenizer.from_pretrained(self.tokenizer), **self.options
+        )  # invalid options fail here, not in every task
 
     def run(self, data: Iterable[Any], rank: int = 0, world_size: int = 1) -> None:
-        """Write the share of task `rank`, unless it is there."""
+        """Write the share of task `rank`, unless it exists already.
+
+        Args:
+            data: datatrove's documents of this task.
+            rank: the task's number.
+            world_size: the number of tasks.
+        """
         tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
         recipe = {**recipe_of(tokenizer, **self.options), "tasks": world_size, "encoding": "utf-8"}
         target = _place(self.shares, rank)
@@ -94,10 +113,16 @@ class WriteShare(PipelineStep):  # type: ignore[misc]
 
 
 class JoinShares(PipelineStep):  # type: ignore[misc]
-    """Put the shares of all tasks together, in the order of the tasks, to one folder of prepared examples.
+    """Join the shares of all tasks, in the order of the tasks, into one folder of prepared examples.
 
-    tokenizer: its folder. shares: the folder of the shares, which stays. output: the folder to be written, apart from
-    the shares: a new or an empty one, or one of prepared examples, which is replaced.
+    Args:
+        tokenizer: the tokenizer's folder.
+        shares: the folder of the shares, which is not changed.
+        output: the folder to write, neither inside the folder of the shares nor around it: new, empty, or a folder of
+            prepared examples, which is replaced.
+
+    Raises:
+        ValueError: `output` is inside `shares` or around it, or holds something else than prepared examples.
     """
 
     type = "Tokenizer"
@@ -109,27 +134,34 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         self._check_output()
 
     def run(self, data: Iterable[Any] | None = None, rank: int = 0, world_size: int = 1) -> None:
-        """Write the folder; one task does. Raises `ValueError` for shares that are missing or do not belong together,
-        where nothing was held out, and where the output is no place for the folder.
+        """Write the folder. Only task 0 writes, the others return at once.
+
+        Args:
+            data: not used; datatrove passes it.
+            rank: the task's number.
+            world_size: the number of tasks.
+
+        Raises:
+            ValueError: shares are missing or not consistent, no document was held out, or `output` cannot be replaced.
         """
         if rank > 0:
             return
         self._check_output()
         tokenizer = ElectraTokenizer.from_pretrained(self.tokenizer)
-        told = self._told(tokenizer.fingerprint())
-        recipe = told[0]["recipe"]
+        shares = self._read_shares(tokenizer.fingerprint())
+        recipe = shares[0]["recipe"]
         words = recipe.get("word_boundaries") is not None
-        counts: dict[str, Any] = {name: sum(share[name] for share in told) for name in ("tokens_read", "tokens_kept")}
+        counts: dict[str, Any] = {name: sum(share[name] for share in shares) for name in ("tokens_read", "tokens_kept")}
         with resumable_folder(self.output, DESCRIPTION) as working:
-            clear(working)  # of one that was killed, perhaps with other shares
+            clear(working)  # left by a killed run, perhaps with other shares
             for name, dtype in files_of(len(tokenizer), words=words).items():
                 with ShardWriter(working, name, dtype=dtype) as writer:
-                    for task in range(len(told)):
+                    for task in range(len(shares)):
                         writer.extend(Shards(_place(self.shares, task), name))
-                    all_documents = sum(share[one]["documents"] for share in told for one in (TRAIN, HELD_OUT))
+                    all_documents = sum(share[one]["documents"] for share in shares for one in (TRAIN, HELD_OUT))
                     check_enough({name: writer}, all_documents, recipe["held_out_fraction"])
                 if name in (TRAIN, HELD_OUT):
-                    documents = sum(share[name]["documents"] for share in told)
+                    documents = sum(share[name]["documents"] for share in shares)
                     counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
             described = {"recipe": {**recipe, "files": []}, "files": [], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
@@ -138,13 +170,13 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         shares, output = Path(self.shares).resolve(), self.output.resolve()
         if output.is_relative_to(shares) or shares.is_relative_to(output):
             raise ValueError(
-                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output apart, "
-                f"because the folder there is replaced"
+                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output outside of "
+                f"the shares, because the output folder is replaced"
             )
         require_replaceable(self.output, DESCRIPTION)
 
-    def _told(self, fingerprint: str) -> list[dict[str, Any]]:
-        """What the shares say about themselves, in the order of the tasks."""
+    def _read_shares(self, fingerprint: str) -> list[dict[str, Any]]:
+        """The description of every share, in the order of the tasks."""
         first = _place(self.shares, 0) / SHARE
         if not first.is_file():
             raise ValueError(f"{self.shares} has no share of the first task: run WriteShare before")
@@ -155,25 +187,25 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
             raise ValueError(
                 f"{len(missing)} of {len(paths)} shares are missing, the first is {missing[0]}: run WriteShare again"
             )
-        told = [json.loads(path.read_text("utf-8")) for path in paths]
-        other = [str(path.parent) for path, share in zip(paths, told, strict=True) if share["recipe"] != recipe]
+        shares = [json.loads(path.read_text("utf-8")) for path in paths]
+        other = [str(path.parent) for path, share in zip(paths, shares, strict=True) if share["recipe"] != recipe]
         if other:
             raise ValueError(f"{other[0]} was made with other options than the first share: run WriteShare again")
         if recipe["tokenizer"] != fingerprint:
             raise ValueError(f"{self.shares} was made with another tokenizer than {self.tokenizer}: give that one")
-        return told
+        return shares
 
 
 def _keep_only(working: Path, recipe: Recipe) -> None:
-    """Clear away the unfinished work of another recipe: another tokenizer, options, or number of tasks."""
-    told = [json.loads(path.read_text("utf-8")) for path in (working / SHARE, working / MARK) if path.is_file()]
-    if told and all(one.get("recipe") == recipe for one in told):
+    """Delete unfinished work of another recipe: another tokenizer, other options, or another number of tasks."""
+    descriptions = [json.loads(path.read_text("utf-8")) for path in (working / SHARE, working / MARK) if path.is_file()]
+    if descriptions and all(one.get("recipe") == recipe for one in descriptions):
         return
-    if told:
-        logger.warning("%s was begun with other options or another tokenizer: it begins anew", working.parent)
+    if descriptions:
+        logger.warning("%s was started with other options or another tokenizer: it restarts", working.parent)
     clear(working)
 
 
 def _place(shares: str, task: int) -> Path:
-    """A share's folder; each has a parent of its own, because who writes a folder clears away what is beside it."""
+    """A share's folder, with a parent of its own: `resumable_folder` deletes leftovers beside the folder it writes."""
     return Path(shares) / f"{task:05}" / "examples"

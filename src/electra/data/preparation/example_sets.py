@@ -1,4 +1,4 @@
-"""Documents -> the two sets of examples, for training and held out, in one pass that can go on from a mark."""
+"""Documents -> the two sets of examples, for training and held out, in one pass that can resume from a mark."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from electra.data.dataset.shards import WORDS, Mark, ShardWriter, smallest_type
 from electra.data.preparation.packing import Packer
 from electra.data.preparation.segments import examples_of
 from electra.data.preparation.tokenize import tokenized
-from electra.data.preparation.words import parted
+from electra.data.preparation.words import ids_and_starts
 from electra.files.encodings import Decoding
 from electra.files.resumable_folder import read_mark, write_mark
 from electra.text.tokenizer import ElectraTokenizer
 
 TRAIN, HELD_OUT = "train", "held_out"
 TOKENS_BETWEEN_MARKS = 2**24
-"""Read tokens after which what is done is put on the disk: seconds of work, which is what a kill can cost."""
+"""Tokens read between two marks on disk: seconds of work, the most that is lost when the process is killed."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class _State:
-    """How far a preparation is: after a document, all that it needs to go on with the next."""
+    """The progress of a preparation after a document: all that is needed to resume with the next one."""
 
     documents: int = 0
     file: int = 0
@@ -42,16 +42,19 @@ class _State:
     replaced: int = 0
     first_replaced: str = ""
     boundaries: int = 0
-    """How often the character was there that marks them."""
+    """How often the character that marks word boundaries occurred."""
     by_set: dict[str, int] = field(default_factory=lambda: {TRAIN: 0, HELD_OUT: 0})
     """Documents in each of the two sets."""
 
 
 class ExampleSets:
-    """Both sets, written into `folder` from the last mark in it to the end.
+    """Writes both sets into `folder`, from the last mark in it to the end.
 
-    recipe: what decides the examples, by the names of `prepare`'s options.
-    first_document: the number of the first document, which decides with the seed how faithful examples are made.
+    Args:
+        folder: where the shards and the mark are.
+        tokenizer: must have [CLS] and [SEP].
+        recipe: the options that determine the examples, by the names of `prepare`'s arguments.
+        first_document: the number of the first document; with the seed it determines the "faithful" examples.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class ExampleSets:
         self._state = _State(**mark.get("state", {}))
         self._symbol: str | None = recipe.get("word_boundaries")
         self._writers = {
-            name: ShardWriter(folder, name, dtype=dtype, going_on=Mark(**mark.get(name, {})), may_be_empty=True)
+            name: ShardWriter(folder, name, dtype=dtype, resume_from=Mark(**mark.get(name, {})), may_be_empty=True)
             for name, dtype in files_of(len(tokenizer), words=self._symbol is not None).items()
         }
         self._packers = {
@@ -78,16 +81,25 @@ class ExampleSets:
         files: tuple[Path, ...],
         decoding: Decoding,
         progress: Progress | None = None,
-        look: Callable[[], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
-        """Write both sets of the examples of files; how much was read, and how much is in them.
+        """Write the examples of files to both sets. Files before the marked one are not read again.
 
-        Files before the marked one are not read again. `look` is called after every document; what is done is marked
-        when it raises. Raises `ValueError` where one of the sets has no example.
+        Args:
+            files: in reading order, the same as at the mark.
+            decoding: how bytes become text.
+            progress: called with (bytes read, bytes in all).
+            check: called after every document; a mark is written when it raises.
+
+        Returns:
+            Counts of tokens read and kept, of replaced bytes, and of examples, tokens and documents in each set.
+
+        Raises:
+            ValueError: one of the sets has no example.
         """
         state = self._state
         documents = documents_of(files, decoding, self._recipe["text_field"], progress, first_file=state.file)
-        return self.write(documents, files, least=1, look=look)
+        return self.write(documents, files, least=1, check=check)
 
     def write(
         self,
@@ -95,29 +107,40 @@ class ExampleSets:
         files: Sequence[Path] = (),
         *,
         least: int = 0,
-        look: Callable[[], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
-        """The same for documents from the start (of the marked one of `files`), of which those that are done are passed
-        over; each set must have `least` examples.
+        """Write the examples of documents to both sets; documents before the mark are skipped.
+
+        Args:
+            documents: from the start of the marked file, or from the very start where there are no files.
+            files: in reading order.
+            least: 0, or 1 to require an example in each set.
+            check: called after every document; a mark is written when it raises.
+
+        Returns:
+            The counts, as `write_files` returns them.
+
+        Raises:
+            ValueError: `least` is 1 and one of the sets has no example.
         """
         state = self._state
         next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
         with ExitStack() as stack:
             for writer in self._writers.values():
                 stack.enter_context(writer)
-            left = islice(documents, state.documents - state.documents_before_file, None)
-            for document, sentences in self._tokenized(left):
+            remaining = islice(documents, state.documents - state.documents_before_file, None)
+            for document, sentences in self._tokenized(remaining):
                 self._add_document(document, sentences, files)
                 if state.tokens_read >= next_mark:
                     self._mark()
                     next_mark = state.tokens_read + TOKENS_BETWEEN_MARKS
-                if look is not None:
-                    self._mark_if_it_raises(look)
+                if check is not None:
+                    self._mark_if_it_raises(check)
             for name, packer in self._packers.items():
                 self._add(name, packer.end())
             if least:
                 self._check_enough()
-        self._tell()
+        self._log()
         return self._counts()
 
     def _tokenized(self, documents: Iterable[Document]) -> Iterator[tuple[Document, list[list[int]]]]:
@@ -135,9 +158,9 @@ class ExampleSets:
         state.by_set[name] += 1
         state.documents += 1
 
-    def _mark_if_it_raises(self, look: Callable[[], None]) -> None:
+    def _mark_if_it_raises(self, check: Callable[[], None]) -> None:
         try:
-            look()
+            check()
         except BaseException:
             self._mark()
             raise
@@ -147,7 +170,7 @@ class ExampleSets:
         if self._symbol is not None and self._state.boundaries == 0:
             raise ValueError(
                 f"word_boundaries={self._symbol!r}: the text has no such character. Mark where words begin with it, or "
-                f"give the one that does"
+                f"give the character that does"
             )
 
     def _count(self, document: Document, tokens: int, files: Sequence[Path]) -> None:
@@ -178,19 +201,21 @@ class ExampleSets:
             if self._symbol is None:
                 writer.add(example)
             else:
-                ids, starts = parted(example)
+                ids, starts = ids_and_starts(example)
                 writer.add(ids)
                 self._writers[name + WORDS].add(np.packbits(starts))
             separators = example.count(sep)
             self._state.tokens_kept += len(example) - separators - (separators if packed else 1)
-            if packed:  # a packed example has several documents, and the marks are of whole sequences
+            if packed:  # a packed example holds several documents, but a document mark can only stand between examples
                 writer.end_document()
 
     def _mark(self) -> None:
         marks = {name: asdict(writer.mark()) for name, writer in self._writers.items()}
-        left = {name: packer.open_examples for name, packer in self._packers.items()}
-        recipe = {name: value for name, value in self._recipe.items() if name != "files"}  # which may be many
-        write_mark(self._folder, {"recipe": recipe, "state": asdict(self._state), **marks, "open": left})
+        open_examples = {name: packer.open_examples for name, packer in self._packers.items()}
+        recipe = {
+            name: value for name, value in self._recipe.items() if name != "files"
+        }  # left out of every mark, as it may be long
+        write_mark(self._folder, {"recipe": recipe, "state": asdict(self._state), **marks, "open": open_examples})
 
     def _counts(self) -> dict[str, Any]:
         state = self._state
@@ -204,13 +229,15 @@ class ExampleSets:
             counts[name] = {"examples": writer.sequences, "tokens": writer.tokens, "documents": documents}
         return counts
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         state = self._state
-        share = state.tokens_kept / max(1, state.tokens_read)
-        logger.info("prepared %s tokens of text, %.1f %% of them are in the examples", state.tokens_read, 100 * share)
+        fraction = state.tokens_kept / max(1, state.tokens_read)
+        logger.info(
+            "prepared %s tokens of text, %.1f %% of them are in the examples", state.tokens_read, 100 * fraction
+        )
         if state.replaced:
             logger.warning(
-                "%s places in the text were not %s and are U+FFFD now, the first in the document at %s",
+                "%s places in the text were not %s and were replaced by U+FFFD, the first in the document at %s",
                 f"{state.replaced:,}",
                 self._recipe["encoding"],
                 state.first_replaced,
@@ -218,7 +245,12 @@ class ExampleSets:
 
 
 def files_of(vocabulary_size: int, *, words: bool) -> dict[str, np.dtype[Any]]:
-    """The names of the shards of both sets, and the type that each is stored in: ids, and bits for words."""
+    """The names of the shards of both sets with their dtypes: ids, and uint8 for the bits of word starts.
+
+    Args:
+        vocabulary_size: decides between uint16 and int32 ids.
+        words: whether word starts are stored too.
+    """
     ids = dict.fromkeys((TRAIN, HELD_OUT), smallest_type(vocabulary_size))
     return ids | (dict.fromkeys((TRAIN + WORDS, HELD_OUT + WORDS), np.dtype(np.uint8)) if words else {})
 
@@ -231,7 +263,16 @@ def _ends(tokenizer: ElectraTokenizer) -> tuple[int, int]:
 
 
 def check_enough(writers: Mapping[str, ShardWriter], documents: int, held_out_fraction: float) -> None:
-    """Raise `ValueError` where there is no example to train on, or none to evaluate with."""
+    """Require an example in every set that is written.
+
+    Args:
+        writers: by the name of the set.
+        documents: how many documents were read, for the message.
+        held_out_fraction: as for `prepare`, for the message.
+
+    Raises:
+        ValueError: there is no example to train on, or none to evaluate with.
+    """
     if TRAIN in writers and writers[TRAIN].sequences == 0:
         raise ValueError(f"the text ({documents} documents) gives no example to train on: give more text")
     if HELD_OUT in writers and writers[HELD_OUT].sequences == 0:

@@ -1,10 +1,10 @@
-"""Documents of token ids -> training examples in which nothing is thrown away.
+"""Documents of token ids -> training examples, packed so that no token is discarded.
 
-The law: a document of n tokens is cut into the fewest pieces that have room in `length` tokens with [CLS] and [SEP],
-as equal as can be, so that none is a stub. Each piece becomes a row, `[CLS] piece [SEP]`, with positions of its own,
-and rows attend to nothing outside themselves. An example is one or several rows of up to `length` tokens together: in
+The algorithm: a document of n tokens is cut into the fewest pieces that have room in `length` tokens with [CLS] and [SEP],
+of nearly equal length, so that none is very short. Each piece becomes a row, `[CLS] piece [SEP]`, with its own
+positions, and attention stays within a row. An example is one or several rows of up to `length` tokens together: in
 reading order, a row goes to the first of the open examples that has room for it (first fit). An example is closed when
-nothing fits into it any more, or when too many are open: then it is the fullest.
+nothing fits into it any more; when too many are open, the fullest one is closed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ SHORTEST_ROW = 3
 class Packer:
     """Documents in, examples out: `[CLS] A [SEP]` or `[CLS] A [SEP] [CLS] B [SEP] …`, at most `length` ids.
 
-    open_examples: those that another packer left open, to go on from there.
+    Args:
+        length: the largest number of ids in an example.
+        cls_token_id: the id of [CLS].
+        sep_token_id: the id of [SEP].
+        open_examples: the open examples of an interrupted packer, to resume from.
     """
 
     def __init__(
@@ -31,15 +35,15 @@ class Packer:
         self._length = length
         self._cls, self._sep = cls_token_id, sep_token_id
         self.open_examples = [list(example) for example in open_examples]
-        """What is not given out yet."""
+        """Examples that still have room."""
 
     def add(self, document: Sequence[int]) -> Iterator[list[int]]:
-        """Take one document's ids (`[tokens]`, no special ones); the examples that this completes."""
+        """Add one document's ids (`[tokens]`, without special tokens) and yield the examples that this completes."""
         for piece in pieces(document, self._length - 2):
             yield from self._place([self._cls, *piece, self._sep])
 
     def end(self) -> Iterator[list[int]]:
-        """The examples that are still open."""
+        """Yield the examples that are still open."""
         yield from self.open_examples
         self.open_examples = []
 
@@ -62,7 +66,7 @@ class Packer:
 
 
 def pieces(document: Sequence[int], longest: int) -> Iterator[Sequence[int]]:
-    """The fewest runs of at most `longest` ids that make up the document, their lengths at most one apart."""
+    """Split a document into the fewest pieces of at most `longest` ids; their lengths differ by at most one."""
     count = -(-len(document) // longest)
     for number in range(count):
         yield document[len(document) * number // count : len(document) * (number + 1) // count]

@@ -44,33 +44,45 @@ def prepare(
     invalid_utf8: str = "refuse",
     word_boundaries: str | None = None,
     progress: Progress | None = None,
-    look: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None,
     reuse_only: bool = False,
 ) -> tuple[Shards, Shards]:
     """Tokenize text once: `(train, held_out)` examples of at most `length` tokens, memory-mapped.
 
-    paths, encoding, text_field, invalid_utf8: as `read_documents` takes them.
-    folder: where prepared text is kept, each preparation in a folder of its own, named by what decides it: tokenizer,
-        the options here (but for `invalid_utf8`: text without such bytes is the same with either, and one that was
-        refused goes on where it was), and the files' sizes, times of change, ends and kinds. If it is there already it
-        is opened, which takes no time; an unfinished one is never taken for a whole one. One that was interrupted or
-        killed goes on where it was, and ends with the same bits as one that was not.
-    length: tokens of an example with its special ones, 5 or more.
-    segments: how examples are made of documents: "faithful" to Google's law (module `segments`), which throws away what
-        does not fit, or "packed", which keeps every token (module `packing`).
-    seed: decides how lines are put together to faithful examples.
-    held_out_fraction: the share of documents, above 0 and at most 0.5, that is kept for evaluation. Which ones follows
-        from their numbers in reading order alone.
-    word_boundaries: a character that stands between words in the text, and nowhere else in it (white space parts words
-        too). The text is read without it, and the examples tell where words begin, for masking whole ones.
-    progress: called with (bytes read, bytes in all).
-    look: called after every document. What it raises ends the preparation, which the same call then goes on with after
-        that document.
-    reuse_only: open what is there, and raise `ValueError` where that is not this text prepared in this way. The files'
-        times do not count then: copies on another machine have other ones.
+    Each preparation has its own folder in `folder`, named by a digest of the tokenizer, the options here and the
+    files' sizes, times of change, ends and formats. An existing preparation is opened, which takes no time; an
+    unfinished one is never used as a complete one. An interrupted or killed preparation resumes at its last mark and
+    gives the same bytes as an uninterrupted one. Memory does not grow with the text.
 
-    Raises `ValueError` or `FileNotFoundError` for text that cannot be read (with file and line), and `ValueError` for
-    too little of it. Memory does not grow with the text.
+    Args:
+        paths: files, folders or patterns, as for `read_documents`.
+        tokenizer: must have [CLS] and [SEP].
+        folder: where prepared text is stored.
+        length: tokens of an example including special tokens, 5 or more.
+        segments: how examples are made of documents: "faithful" to Google's algorithm (module `segments`), which
+            discards what does not fit, or "packed", which keeps every token (module `packing`).
+        seed: determines how lines are combined into "faithful" examples.
+        held_out_fraction: the fraction of documents, above 0 and at most 0.5, that is held out for evaluation. Which
+            ones follows from their numbers in reading order alone.
+        encoding: as for `read_documents`.
+        text_field: as for `read_documents`.
+        invalid_utf8: as for `read_documents`. Not part of the digest: valid text gives the same examples with either
+            value, and a preparation that "refuse" ended resumes with "replace".
+        word_boundaries: a character between words that occurs nowhere else in the text (white space separates words
+            too). The text is tokenized without it, and the examples store where words begin, for whole-word masking.
+        progress: called with (bytes read, bytes in all).
+        check: called after every document. An exception of it ends the preparation; the same call later resumes after
+            that document.
+        reuse_only: only open an existing preparation. The files' times are ignored then, because copies on another
+            machine have other times.
+
+    Returns:
+        The training examples and the held-out examples.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: the text cannot be read (with file and line) or is too short, an option is not valid, or with
+            `reuse_only` there is no preparation of this text with these options.
     """
     decoding = Decoding(encoding, invalid_utf8)
     files = find_text_files(paths)
@@ -87,22 +99,24 @@ def prepare(
         "text_field": text_field,
         "files": describe_sources(files),
     }
-    target, there = Path(folder) / _key(recipe), _find(Path(folder), recipe, files, times=not reuse_only)
-    if there is not None:
+    target, existing = Path(folder) / _key(recipe), _find(Path(folder), recipe, files, times=not reuse_only)
+    if existing is not None:
         try:
-            return open_prepared(there, tokenizer)
+            return open_prepared(existing, tokenizer)
         except (ValueError, FileNotFoundError) as error:
             if reuse_only:
                 raise
             logger.warning("the text is prepared again: %s", error)
     elif reuse_only:
-        raise ValueError(_not_there(recipe, Path(folder)))
+        raise ValueError(_nothing_to_reuse(recipe, Path(folder)))
     elif (target / DESCRIPTION).is_file():
-        logger.warning("the text is prepared again: %s is damaged, or of files of another kind", target / DESCRIPTION)
+        logger.warning(
+            "the text is prepared again: %s is damaged, or the files changed their format", target / DESCRIPTION
+        )
     with resumable_folder(target, DESCRIPTION) as working:
         if not (working / DESCRIPTION).is_file():
-            counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, look)
-            _insist_unchanged(files, recipe)
+            counts = ExampleSets(working, tokenizer, recipe).write_files(files, decoding, progress, check)
+            _require_unchanged(files, recipe)
             described = {"recipe": recipe, "files": [str(file) for file in files], **counts}
             write_text(working / DESCRIPTION, json.dumps(described, indent=1) + "\n")
     return open_prepared(target, tokenizer)
@@ -117,7 +131,19 @@ def recipe_of(
     held_out_fraction: float,
     word_boundaries: str | None = None,
 ) -> Recipe:
-    """What decides how examples are made of documents. Raises `ValueError` for a value that is not allowed."""
+    """The options that determine how examples are made of documents, checked.
+
+    Args:
+        tokenizer: enters by its fingerprint.
+        length: as for `prepare`, and so are the arguments below.
+        segments: as for `prepare`.
+        seed: as for `prepare`.
+        held_out_fraction: as for `prepare`.
+        word_boundaries: as for `prepare`.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
     check_length(length)
     check_seed(seed)
     if segments not in SEGMENTS:
@@ -132,7 +158,7 @@ def recipe_of(
         "segments": segments,
         "seed": seed,
         "held_out_fraction": held_out_fraction,
-        # not there where it is not given: so were texts prepared before it could be
+        # left out where it is None, so that text prepared before the option existed is still found
         **({} if word_boundaries is None else {"word_boundaries": word_boundaries}),
     }
 
@@ -140,20 +166,31 @@ def recipe_of(
 def open_prepared(folder: PathLike, tokenizer: ElectraTokenizer) -> tuple[Shards, Shards]:
     """Open one prepared folder: `(train, held_out)`.
 
-    Raises `ValueError` if another tokenizer prepared it, or if it is damaged.
+    Args:
+        folder: of one preparation, with shards.json.
+        tokenizer: must be the one that prepared it.
+
+    Raises:
+        FileNotFoundError: it is not a folder of prepared text.
+        ValueError: another tokenizer prepared it, or it is damaged.
     """
     recipe = read_recipe(folder)
-    there, words = recipe["tokenizer"], recipe.get("word_boundaries") is not None
-    if there != tokenizer.fingerprint():
+    fingerprint, words = recipe["tokenizer"], recipe.get("word_boundaries") is not None
+    if fingerprint != tokenizer.fingerprint():
         raise ValueError(
-            f"{folder} was prepared with another tokenizer (fingerprint {there}) than the one given "
+            f"{folder} was prepared with another tokenizer (fingerprint {fingerprint}) than the one given "
             f"({tokenizer.fingerprint()}): its ids mean other tokens. Use the first, or prepare the text again"
         )
     return Shards(Path(folder), TRAIN, words=words), Shards(Path(folder), HELD_OUT, words=words)
 
 
 def read_recipe(folder: PathLike) -> Recipe:
-    """How the examples in one prepared folder were made."""
+    """The options with which the examples in one prepared folder were made.
+
+    Raises:
+        FileNotFoundError: it is not a folder of prepared text.
+        ValueError: its description is damaged.
+    """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is no folder of prepared text: it has no {DESCRIPTION}")
@@ -166,31 +203,29 @@ def read_recipe(folder: PathLike) -> Recipe:
 
 
 def _find(folder: Path, recipe: Recipe, files: tuple[Path, ...], *, times: bool) -> Path | None:
-    """The folder in which these files were prepared in this way, if there is one."""
+    """The folder in which these files were prepared with these options, if there is one."""
     wanted = _comparable(recipe, files, times=times)
-    for path in (folder / _key(recipe) / DESCRIPTION, *_whole_ones(folder)):
-        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a damaged one is none
-            told = json.loads(path.read_text("utf-8"))
-            if _comparable(told["recipe"], map(Path, told["files"]), times=times) == wanted:
+    for path in (folder / _key(recipe) / DESCRIPTION, *_descriptions(folder)):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # a damaged one is ignored here
+            description = json.loads(path.read_text("utf-8"))
+            if _comparable(description["recipe"], map(Path, description["files"]), times=times) == wanted:
                 return path.parent
     return None
 
 
 def _comparable(recipe: Recipe, files: Iterable[Path], *, times: bool) -> Recipe:
-    """The recipe with what each file was read as, which older ones did not tell, and without times where they do not
-    count.
-    """
+    """The recipe with each file's format, which older recipes lack, and without times where they do not count."""
     sources = [{**source, "kind": format_of(file)} for source, file in zip(recipe["files"], files, strict=True)]
     dropped = () if times else ("changed_ns",)
     return {**recipe, "files": [{name: one[name] for name in one if name not in dropped} for one in sources]}
 
 
-def _whole_ones(folder: Path) -> list[Path]:
-    """The descriptions of what was prepared in the folder to its end."""
-    return sorted(folder.glob(f"[!.]*/{DESCRIPTION}"))  # the hidden ones are not
+def _descriptions(folder: Path) -> list[Path]:
+    """The descriptions of the complete preparations in the folder."""
+    return sorted(folder.glob(f"[!.]*/{DESCRIPTION}"))  # hidden folders are unfinished
 
 
-def _insist_unchanged(files: tuple[Path, ...], recipe: Recipe) -> None:
+def _require_unchanged(files: tuple[Path, ...], recipe: Recipe) -> None:
     changed = [
         str(file)
         for file, before, now in zip(files, recipe["files"], describe_sources(files), strict=True)
@@ -200,24 +235,24 @@ def _insist_unchanged(files: tuple[Path, ...], recipe: Recipe) -> None:
         raise ValueError(f"{', '.join(changed)} changed while it was read: start again when nothing writes to it")
 
 
-def _not_there(recipe: Recipe, folder: Path) -> str:
-    """What to say where nothing was prepared in this way: what the nearest that is there differs in."""
-    others = [read_recipe(path.parent) for path in _whole_ones(folder)]
+def _nothing_to_reuse(recipe: Recipe, folder: Path) -> str:
+    """The error message for `reuse_only`: how the most similar preparation differs."""
+    others = [read_recipe(path.parent) for path in _descriptions(folder)]
     if not others:
         return f"{folder} holds no prepared text to use again: prepare it first"
-    differing, there = min(((_differing(recipe, other), other) for other in others), key=lambda pair: len(pair[0]))
-    told = [
-        "the files changed" if field == "files" else f"{field} was {there.get(field)}, is {recipe.get(field)}"
-        for field in differing or ["files"]  # which are of another kind, if they differ in nothing that was described
+    differing, nearest = min(((_differing(recipe, other), other) for other in others), key=lambda pair: len(pair[0]))
+    differences = [
+        "the files changed" if field == "files" else f"{field} was {nearest.get(field)}, is {recipe.get(field)}"
+        for field in differing or ["files"]  # no option differs: then the files have another format
     ]
     return (
-        f"{folder} holds no text prepared in this way to use again ({'; '.join(told)}): "
-        f"prepare it again, or give what it was prepared with"
+        f"{folder} holds no text prepared with these options to use again ({'; '.join(differences)}): "
+        f"prepare it again, or give the options it was prepared with"
     )
 
 
 def _differing(one: Recipe, other: Recipe) -> list[str]:
-    """The fields that differ; one that is not there counts as None."""
+    """The fields that differ; a missing field counts as None."""
     return [field for field in {**one, **other} if one.get(field) != other.get(field)]
 
 

@@ -11,12 +11,12 @@ from tokenizers import Tokenizer
 from electra.data.corpus.documents import Document
 from electra.data.preparation.words import ids_with_words
 
-GROUP_CHARACTERS = 2**21  # tokenized in one call: enough to keep all cores busy
-GROUPS_AT_ONCE = 2  # so that the cores have work while Python takes over what they made of the group before
+GROUP_CHARACTERS = 2**21  # tokenized in one call: enough text to keep all cores busy
+GROUPS_AT_ONCE = 2  # the cores tokenize one group while Python converts the ids of the group before
 GROUPS_AHEAD = 3
 
 Sentences = list[list[int]]
-"""The ids of each line of a document, without special tokens; `~id` where words are marked and none begins."""
+"""The ids of each line of a document, without special tokens; `~id` for a token that does not begin a marked word."""
 
 
 def tokenized(
@@ -27,23 +27,32 @@ def tokenized(
     special: Collection[int] = (),
     unknown: int | None = None,
 ) -> Iterator[tuple[Document, Sentences]]:
-    """Each document with its ids, in order; threads tokenize the next ones while the caller handles the last.
+    """Tokenize documents in order; threads tokenize the next ones while the caller handles the last.
 
-    word_boundaries: the character that marks them in the text, which is tokenized without it; the ids then tell where
-    words begin, as module `words` has it.
+    Text that looks like a special token ("[SEP]") is tokenized as ordinary text; where the tokenizer would not split
+    it, it becomes an unknown word. RAYON_NUM_THREADS and TOKENIZERS_PARALLELISM limit the cores, as in the tokenizers
+    library.
 
-    special: the ids of special tokens. unknown: that of an unknown word.
+    Args:
+        documents: read ahead by a few million characters.
+        tokenizer: is not changed.
+        word_boundaries: the character that marks word boundaries. The text is tokenized without it, and the ids say
+            where words begin (module `words`).
+        special: the ids of special tokens.
+        unknown: the id of the unknown token.
 
-    Text that looks like a special token ("[SEP]") is taken as the text it is, and where the tokenizer does not part it,
-    for an unknown word. `tokenizer` is not changed; how many cores it uses is told by RAYON_NUM_THREADS and
-    TOKENIZERS_PARALLELISM, as ever.
+    Yields:
+        Each document with the ids of its lines.
+
+    Raises:
+        ValueError: text can become a special token, and there is no unknown token to replace it by.
     """
     tokenizer = for_plain_text(tokenizer)
-    instead = _taken_for_special(tokenizer, special, unknown)
+    replacements = _replacements(tokenizer, special, unknown)
     with ThreadPoolExecutor(GROUPS_AT_ONCE, thread_name_prefix="electra-tokenize") as executor:
         waiting: deque[tuple[list[Document], Future[list[Sentences]]]] = deque()
         for group in _groups(documents):
-            waiting.append((group, executor.submit(_tokenize, tokenizer, group, word_boundaries, instead)))
+            waiting.append((group, executor.submit(_tokenize, tokenizer, group, word_boundaries, replacements)))
             if len(waiting) > GROUPS_AHEAD:
                 yield from _next(waiting)
         while waiting:
@@ -51,7 +60,7 @@ def tokenized(
 
 
 def for_plain_text(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that neither cuts nor pads and finds no special tokens in the text."""
+    """A copy that neither truncates nor pads and recognises no special tokens in the text."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_truncation()
     copy.no_padding()
@@ -77,11 +86,11 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _taken_for_special(tokenizer: Tokenizer, special: Collection[int], unknown: int | None) -> dict[int, int]:
-    """What is put in place of special ids, if text that looks like such a token gets one (BERT's rules part it)."""
+def _replacements(tokenizer: Tokenizer, special: Collection[int], unknown: int | None) -> dict[int, int]:
+    """Special id -> unknown id, if text can become a special token. BERT's rules split it, so there it is empty."""
     names = [tokenizer.id_to_token(number) for number in special]
-    found = {number for name in names for number in tokenizer.encode(name, add_special_tokens=False).ids}
-    if found.isdisjoint(set(special) - {unknown}):
+    ids_of_names = {number for name in names for number in tokenizer.encode(name, add_special_tokens=False).ids}
+    if ids_of_names.isdisjoint(set(special) - {unknown}):
         return {}
     if unknown is None:
         raise ValueError(f"the tokenizer takes text such as {names[0]!r} for a special token: it needs an unk_token")
@@ -89,7 +98,7 @@ def _taken_for_special(tokenizer: Tokenizer, special: Collection[int], unknown: 
 
 
 def _tokenize(
-    tokenizer: Tokenizer, group: list[Document], symbol: str | None, instead: Mapping[int, int]
+    tokenizer: Tokenizer, group: list[Document], symbol: str | None, replacements: Mapping[int, int]
 ) -> list[Sentences]:
     lines = [line for document in group for line in document.lines]
     if symbol is None:
@@ -98,6 +107,6 @@ def _tokenize(
     else:
         encodings = tokenizer.encode_batch([line.replace(symbol, "") for line in lines], add_special_tokens=False)
         ids = (ids_with_words(line, symbol, encoding) for line, encoding in zip(lines, encodings, strict=True))
-    if instead:
-        ids = ([instead.get(number, number) for number in sentence] for sentence in ids)
+    if replacements:
+        ids = ([replacements.get(number, number) for number in sentence] for sentence in ids)
     return [[next(ids) for _ in document.lines] for document in group]

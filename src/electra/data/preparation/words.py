@@ -1,7 +1,7 @@
-"""Words whose boundaries a character in the text marks; the text is read without it.
+"""Word boundaries that a character in the text marks; the text is tokenized without it.
 
-Between preparing and storing, a token that goes on with the word of the token before it stands as `~id`, below 0, so
-that whatever cuts and joins the ids of a text does the same with its words.
+Between tokenizing and storing, a token that continues the word of the token before it is written as `~id`, below 0, so
+that code that splits and joins ids keeps the word starts without knowing of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ Starts = npt.NDArray[np.bool_]
 
 
 def check_symbol(symbol: str | None) -> None:
-    """Refuse what cannot stand between words."""
+    """Raise ValueError for a symbol that cannot mark word boundaries. None marks nothing and is allowed."""
     if symbol is not None and (len(symbol) != 1 or symbol in "\r\n\0"):
         raise ValueError(f"word_boundaries={symbol!r}: it must be one character, which stands nowhere else in the text")
 
 
 def ids_with_words(line: str, symbol: str, encoding: Any) -> list[int]:
-    """The ids of a line, `encoding` being that of the line without the symbol; `~id` where no word begins.
+    """The ids of a line, `~id` where a token does not begin a word.
 
     The symbol and white space separate words. A token belongs to the word of its first character.
+
+    Args:
+        line: with the symbols.
+        symbol: the character that marks word boundaries.
+        encoding: what the tokenizers library returns for the line without the symbols.
     """
     starts = np.fromiter((start for start, _ in encoding.offsets), np.int64, len(encoding.offsets))
     words = np.searchsorted(np.fromiter(_boundaries(line, symbol), np.int64), starts, side="right")
@@ -36,19 +41,19 @@ def ids_with_words(line: str, symbol: str, encoding: Any) -> list[int]:
 
 
 def _boundaries(line: str, symbol: str) -> Iterator[int]:
-    """Where words begin in the line without the symbol, in order; in some places more than once."""
-    place = 0
+    """The characters of the line without the symbol at which words begin, in order; some occur more than once."""
+    position = 0
     for character in line:
         if character == symbol:
-            yield place
+            yield position
         else:
-            place += 1
+            position += 1
             if character.isspace():
-                yield place
+                yield position
 
 
-def parted(marked: Sequence[int]) -> tuple[Ids, Starts]:
-    """An example as it comes -> its ids `[tokens]`, and which of them begin a word `[tokens]`."""
+def ids_and_starts(marked: Sequence[int]) -> tuple[Ids, Starts]:
+    """An example with `~id` marks -> its ids `[tokens]` and which of them begin a word, `[tokens]` bool."""
     ids = np.asarray(marked, np.int64)
     starts: Starts = ids >= 0
     return np.where(starts, ids, ~ids), starts
