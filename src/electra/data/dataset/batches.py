@@ -122,7 +122,7 @@ class PretrainingBatches:
         return ahead(lambda: map(parts_of, count(start_step)), items=ahead_steps)
 
     def batch(self, step: int, places: range | None = None) -> MaskedBatch:
-        """Make batch number `step`, or the part of it with the examples in `places`, bit-identical to those of the batch."""
+        """Make batch number `step`, or only its examples in `places`, bit-identical to those in the whole batch."""
         counters = step * self.batch_size + np.asarray(range(self.batch_size) if places is None else places)
         indices = samples(counters, len(self.shards), seed=self.seed).tolist()
         examples = [self.shards[number] for number in indices]
@@ -193,8 +193,8 @@ def permuted(places: npt.NDArray[np.int64], size: int, *, seed: int, epoch: int)
     """Where a permutation of 0..size-1, keyed by (seed, epoch), puts each place: `[N] -> [N]` int64, in O(N).
 
     A Feistel network permutes the numbers of an even count of bits; where it leaves 0..size-1 it is applied again
-    until the number is inside ("cycle walking"), which keeps the map one to one. The domain is less than four times as large as
-    `size` (8 at least), so this takes a few rounds.
+    until the number is inside ("cycle walking"), which keeps the map one to one. The domain is less than four times
+    as large as `size` (8 at least), so this takes a few rounds.
     """
     if len(places) and not 0 <= places.min() <= places.max() < size:
         raise ValueError(f"places must be from 0 to {size - 1}, were {places.min()} to {places.max()}")

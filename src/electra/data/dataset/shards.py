@@ -59,7 +59,8 @@ class ShardWriter:
             writer.end_document()
 
     Memory does not grow with the number of sequences. An error inside the block leaves no files; but with `resume_from`
-    the hidden files stay however the block or the process ends, and another writer can resume from a `mark` of this one.
+    the hidden files stay however the block or the process ends, and another writer can resume from a `mark` of this
+    one.
 
     Args:
         folder: must exist.

@@ -1,6 +1,6 @@
 """Documents of token ids -> training examples, packed so that no token is discarded.
 
-The algorithm: a document of n tokens is cut into the fewest pieces that have room in `length` tokens with [CLS] and [SEP],
+The algorithm: a document of n tokens is cut into the fewest pieces that fit in `length` tokens with [CLS] and [SEP],
 of nearly equal length, so that none is very short. Each piece becomes a row, `[CLS] piece [SEP]`, with its own
 positions, and attention stays within a row. An example is one or several rows of up to `length` tokens together: in
 reading order, a row goes to the first of the open examples that has room for it (first fit). An example is closed when
