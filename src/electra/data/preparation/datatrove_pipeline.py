@@ -170,8 +170,8 @@ class JoinShares(PipelineStep):  # type: ignore[misc]
         shares, output = Path(self.shares).resolve(), self.output.resolve()
         if output.is_relative_to(shares) or shares.is_relative_to(output):
             raise ValueError(
-                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output outside "
-                f"of the shares, because the output folder is replaced"
+                f"the output {self.output} and the shares in {self.shares} are one in the other: give an output "
+                f"outside of the shares, because the output folder is replaced"
             )
         require_replaceable(self.output, DESCRIPTION)
 
