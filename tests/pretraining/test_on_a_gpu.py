@@ -22,6 +22,7 @@ from electra.commands.pretrain import pretrain
 from electra.data.dataset.batches import MaskedBatch
 from electra.data.dataset.bucketing import Sizes, pad_to_sizes
 from electra.nn import attention
+from electra.objective.replaced_token_detection import ReplacedTokenDetection
 from electra.pretraining import compilation, session
 from electra.pretraining.session import Pretraining
 from electra.training.optimizer import Adam
@@ -91,6 +92,8 @@ def on_meta(training: Pretraining, patch: pytest.MonkeyPatch) -> None:
     """Move a run to the device that has shapes and no values: to read one is an error there."""
     training.device = torch.device("meta")
     training.networks.to("meta")
+    if isinstance(training.networks, ReplacedTokenDetection) and not training.networks.untied:
+        training.networks.share_embeddings()  # this device's parameters are new objects
     training.optimizer = Adam(training.networks.named_parameters())
     patch.setattr(torch, "autocast", lambda *arguments, **options: nullcontext())
     patch.setattr(attention, "_has_varlen_kernel", lambda query, dropout: dropout == 0)

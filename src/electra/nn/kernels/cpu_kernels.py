@@ -222,7 +222,9 @@ def padding_tokens(hidden: Tensor) -> int:
     oneDNN keeps a kernel for each shape. A sixteenth of the tokens at most; 0 where `project` leaves the product to
     torch.
     """
-    if is_instrumented() or not _is_float32_matrix(hidden) or not onednn_is_faster():
+    if torch.compiler.is_compiling() or not onednn_is_faster():  # the cheapest questions first
+        return 0
+    if is_instrumented() or not _is_float32_matrix(hidden):
         return 0
     tokens = hidden.shape[0]
     if tokens < FEWEST_TOKENS:
