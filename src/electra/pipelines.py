@@ -13,7 +13,7 @@ from torch import nn
 
 from electra.config import ElectraConfig
 from electra.hardware import devices as hardware
-from electra.inference.engine import Engine
+from electra.inference.engine import engine_for
 from electra.inference.library import PRECISIONS
 from electra.inference.predictor import load, predict
 from electra.tasks.catalogue import find_task, task_for
@@ -207,9 +207,7 @@ class Pipeline:
         self.batch_tokens = batch_tokens
         self.progress = progress
         _check_precision(precision, num_threads)
-        self.engine = None if precision is None else Engine(model, precision=precision, num_threads=num_threads)
-        if self.engine is not None and self.engine.why_torch:
-            log.warning("precision is %s: torch computes, because %s", precision, self.engine.why_torch)
+        self.engine = engine_for(model, precision, num_threads)
 
     @property
     def task(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from electra.inference.engine import Engine
 from electra.inference.predictor import NotFiniteError, predict
 
 Counter = Callable[[int, int], None]
@@ -22,6 +23,7 @@ def answer_all(
     *,
     name: str = "the model",
     batch_tokens: int | None = None,
+    engine: Engine | None = None,
     count: Counter = lambda done, whole: None,
 ) -> list[Any]:
     """The task's answer to each example, in order.
@@ -33,6 +35,7 @@ def answer_all(
         examples: the examples.
         name: of the model, for the error.
         batch_tokens: how many tokens go through the network at once; by default as `predict`.
+        engine: what computes the model. Default: the model itself, by torch.
         count: called with how many of all examples are answered.
 
     Raises:
@@ -40,7 +43,7 @@ def answer_all(
     """
     answers: list[Any] = []
     with _refusing_nan(model, name):
-        for answer in predict(model, tokenizer, task, examples, batch_tokens=batch_tokens):
+        for answer in predict(model, tokenizer, task, examples, batch_tokens=batch_tokens, engine=engine):
             if not _has_no_nan(answer):
                 raise _not_finite(name)
             answers.append(answer)

@@ -209,6 +209,25 @@ class Engine:
         return None if current[1].is_hooked() else current[2]
 
 
+def engine_for(model: nn.Module, precision: str | None, num_threads: int | None = None) -> Engine | None:
+    """The engine for a precision, None for none. Where torch has to compute all the same, a warning says why.
+
+    Args:
+        model: an ElectraModel, or a model with a head, on its device.
+        precision: as in `Engine`; None: no engine.
+        num_threads: as in `Engine`.
+
+    Raises:
+        ValueError: a precision that there are no kernels for here.
+    """
+    if precision is None:
+        return None
+    engine = Engine(model, precision=precision, num_threads=num_threads)
+    if engine.why_torch:
+        log.warning("precision is %s: torch computes, because %s", precision, engine.why_torch)
+    return engine
+
+
 def _engine(model: nn.Module, precision: str, num_threads: int | None) -> Engine:
     return Engine(model, precision=precision, num_threads=num_threads)
 

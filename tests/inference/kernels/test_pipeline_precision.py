@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from electra import pipeline
+from electra import evaluate, pipeline, predict
 from electra.inference.checks import available_precisions
 from tests.tasks.tiny import QUESTIONS, TAGS, TEXTS, WHOLE_WORDS, assert_same, make_folder
 
@@ -174,3 +175,25 @@ def test_a_model_that_no_kernel_computes(tmp_path: Path) -> None:
     answer = pipeline("text-classification", folder, device="cpu", precision="auto")
     assert "by torch, float32 (no kernels: its embedding_size is 24" in repr(answer)
     assert answer(TEXTS) == pipeline("text-classification", folder, device="cpu")(TEXTS)
+
+
+def test_predict_and_evaluate(precision: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = folders("text-classification")
+    answer = pipeline("text-classification", folder, device="cpu", precision=precision)
+    expected = answer(TEXTS)
+    assert predict(str(folder), TEXTS, device="cpu", precision=precision) == expected
+    examples = [{"text": text, "label": f"LABEL_{i % 3}"} for i, text in enumerate(TEXTS) if text]
+    data = tmp_path / "labelled.jsonl"
+    data.write_text("".join(f"{json.dumps(example)}\n" for example in examples), encoding="utf-8")
+    shared: dict[str, Any] = {"device": "cpu", "resamples": 0, "quiet": True}
+    by_kernels = evaluate(str(folder), data, **shared, precision=precision)
+    by_torch = evaluate(str(folder), data, **shared)
+    assert by_kernels["scores"].keys() == by_torch["scores"].keys()
+    if precision == "float32":
+        assert_same(dict(by_kernels["scores"]), dict(by_torch["scores"]), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("verb", [predict, evaluate])
+def test_verbs_refuse_unknown_precisions(verb: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="precision is 'int4': choose one of float32, bfloat16, int8, auto"):
+        verb("no-such-folder", "no-such-file.jsonl", precision="int4")
