@@ -17,6 +17,8 @@ SPAN_KEYS = ("spans", "entities", "label", "labels", "annotations", "ents")
 STARTS = ("start", "start_offset", "start_char", "begin")
 ENDS = ("end", "end_offset", "end_char", "stop")
 NAMES = ("label", "labels", "tag", "entity", "type", "entity_group", "class")
+_ANSWERS = ("accept", "reject", "ignore")
+"""What Prodigy's users say of an example."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 """Words and punctuation marks, each apart, as BERT's tokenizer parts them."""
 
@@ -148,8 +150,9 @@ def _placed(span: _Span, text: str) -> _Span:
 
 def _accepted(records: Sequence[Record], notices: list[str]) -> list[Record]:
     """Without what was rejected or ignored in Prodigy; its choices as labels."""
-    of_prodigy = [record for record in records if _is_of_prodigy(record.values)]
-    if not of_prodigy:
+    answered = all(record.values.get("answer") in _ANSWERS for record in records)
+    labelled = answered and any("label" in record.values for record in records)
+    if not labelled and not any(_is_of_prodigy(record.values) for record in records):
         return list(records)
     kept = [record for record in records if record.values.get("answer", "accept") == "accept"]
     if len(kept) < len(records):
@@ -163,7 +166,7 @@ def _accepted(records: Sequence[Record], notices: list[str]) -> list[Record]:
 
 
 def _is_of_prodigy(values: Mapping[str, Any]) -> bool:
-    return values.get("answer") in ("accept", "reject", "ignore") and not {
+    return values.get("answer") in _ANSWERS and not {
         "_task_hash", "_input_hash", "spans", "accept", "_view_id",
     }.isdisjoint(values)  # fmt: skip
 

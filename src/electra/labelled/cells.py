@@ -12,19 +12,23 @@ _STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ITEM = re.compile(rf"\s*({_STRING}|{_NUMBER}|True|False|None|nan)(?=[\s,\]]|$)")
 _ARRAY = re.compile(r"array\(\s*(\[.*?\])\s*(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+_TUPLE = re.compile(r"\(\s*['\"].*\)|\{\s*['\"].*\}", re.DOTALL)
+"""A tuple or a set of strings, as Python writes them; a dict has more than strings in it."""
 _BARE = re.compile(r"[^\[\]{}'\",\s]+")
 
 
 def read_cell(cell: str) -> Any:
     """A list or a dict that a program wrote into a cell, or the cell itself.
 
-    JSON, Python's lists (`['John', 'lives']`) and dicts, NumPy's arrays (`['John' 'lives']`, `[0 1]`) and names without
+    JSON, Python's lists (`['John', 'lives']`), tuples and sets of strings, and dicts, NumPy's arrays (`['John' 'lives']`, `[0 1]`) and names without
     quotes (`[B-PER, O]`) are lists.
 
     Raises:
         ValueError: a list that was cut short as NumPy does with long ones (`...`), or that cannot be read.
     """
     text = cell.strip()
+    if _TUPLE.fullmatch(text) and (items := _items(text[1:-1].strip().removesuffix(","))) is not None:
+        return items
     if text[:1] == "{" and text[-1:] == "}":
         return _dict(text) if ":" in text else cell
     if not (text[:1] == "[" and text[-1:] == "]"):
@@ -96,6 +100,8 @@ def _dict(text: str) -> Any:
 
 SURE_SEPARATORS = ("|", ";")
 LIKELY_SEPARATORS = (",", "/", "&", "+")
+STRICT_SEPARATORS = (" ", "#", "_", "-", "\n")
+"""They stand in the names of classes (very positive): they count where every part comes alone."""
 
 
 def split_labels(label: str, separator: str) -> list[str]:
@@ -120,6 +126,11 @@ def looks_like_several(labels: Collection[Any]) -> tuple[str, str] | None:
         alone = set(names) - set(combined)
         if any(part in alone for part in parts) and all(_recurs(name, separator, parts, alone) for name in combined):
             return combined[0], separator
+    for separator in STRICT_SEPARATORS:
+        for name in names:
+            parts = split_labels(name, separator)
+            if len(parts) > 1 and all(part in names for part in parts):
+                return name, separator
     return None
 
 

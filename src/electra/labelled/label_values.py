@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from electra.labelled.cells import looks_like_several, read_cell, split_labels
 from electra.labelled.records import Record
+from electra.tasks.inputs.texts import has_guessed_places
 from electra.tasks.labelled_task import LabelledTask
 from electra.tasks.text_classification import TextClassification
 
 TEXT_PARTS = ("text", "text_pair", "query", "question", "context")
 """Parts that are texts whatever they look like."""
 _INTEGRAL = re.compile(r"-?\d+\.0*")
+_NUMBER = re.compile(r"[-+]?(\d+([.,]\d+)*|[.,]\d+)([eE][-+]?\d+)?\s*%?")
+_ODD_NUMBER = re.compile(r"[,eE%+]|^-?\.|\..*\.")
+"""What is in a number that no reader of numbers here takes: 1,5, 1e-3, 50%, 1.000.000."""
+_MISSING = ("nan", "NaN", "None", "<NA>", "NaT", "null", "NULL", "N/A", "#N/A")
 _SPACES = re.compile(r"[ \t\r\n]+")
 _BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 
@@ -94,6 +100,23 @@ def without_empty_texts(rows: Rows, kind: type[LabelledTask[Any]], notices: list
     return kept
 
 
+def notice_guessed_places(rows: Rows, notices: list[str]) -> None:
+    """Add how many answers have no start and stand in several places, of which the first one is taken."""
+    guessed = []
+    for record, values in rows:
+        try:
+            if has_guessed_places(values):
+                guessed.append(record.where)
+        except ValueError:
+            continue  # it is refused, with its cause, when it is read as an example
+    if guessed:
+        shown = ", ".join(guessed[:3]) + (", …" if len(guessed) > 3 else "")
+        notices.append(
+            f"{len(guessed)} of {len(rows)} questions have an answer without answer_start that stands in several places "
+            f"of its context: the first one is taken ({shown})"
+        )
+
+
 def _is_empty(text: Any) -> bool:
     return isinstance(text, str) and not text.strip()
 
@@ -120,6 +143,15 @@ def one_spelling(rows: Rows, column: str, notices: list[str], *, numbers: bool, 
             f"{where}: the label {name!r} looks like several: say so (--label-separator '{found}'), or write them as a "
             f"list; if it is one label, write it without {found!r}"
         )
+    if not numbers and labels and all(isinstance(label, str) and _NUMBER.fullmatch(label) for label in labels):
+        odd = next((values["label"] for _, values in rows if _ODD_NUMBER.search(values["label"])), None)
+        if odd is not None:
+            where = next(record.where for record, values in rows if values.get("label") == odd)
+            raise ValueError(
+                f"{where}: the labels in {column!r} look like numbers, and {odd!r} is not written as one: write numbers "
+                "with a point and nothing else (1.5), or classes as words (class 1,5)"
+            )
+    _notice_doubtful(labels, column, notices)
     if numbers or not labels or not all(map(_is_integral, labels)) or not any(map(_has_point, labels)):
         return rows
     notices.append(
@@ -128,23 +160,44 @@ def one_spelling(rows: Rows, column: str, notices: list[str], *, numbers: bool, 
     return [(record, {**values, "label": str(int(float(values["label"])))}) for record, values in rows]
 
 
+def _notice_doubtful(labels: Sequence[Any], column: str, notices: list[str]) -> None:
+    """Add what is read as it stands, and is seldom meant so."""
+    counts = Counter(label for label in labels if isinstance(label, (str, bool, int)))
+    missing = [name for name in counts if isinstance(name, str) and name in _MISSING]
+    if missing:
+        notices.append(
+            f"{sum(counts[name] for name in missing)} labels in {column!r} are {', '.join(map(repr, missing))}, which "
+            "programs write where there is no value: they are taken as the name of a class; leave such rows out"
+        )
+    spellings: dict[str, set[str]] = {}
+    for name in counts:
+        spellings.setdefault(str(name).casefold(), set()).add(repr(name))
+    several = [sorted(names) for names in spellings.values() if len(names) > 1]
+    if several:
+        shown = "; ".join(" and ".join(names) for names in several[:3])
+        notices.append(
+            f"labels in {column!r} differ in nothing but their case or type, and are taken as they stand ({shown}): "
+            "give what is one class one spelling"
+        )
+
+
 def _stripped(rows: Rows, notices: list[str]) -> Rows:
     before: Counter[str] = Counter()
     made: Rows = []
     for record, values in rows:
         label = values.get("label")
         clean = [_strip(one) for one in label] if isinstance(label, list) else _strip(label)
-        if clean != label:
+        if repr(clean) != repr(label):
             before[str(label)] += 1
         made.append((record, {**values, "label": clean} if "label" in values else values))
     if before:
         examples = ", ".join(repr(label) for label in list(before)[:3])
-        notices.append(f"{before.total()} labels have white space around them, which does not count ({examples})")
+        notices.append(f"{before.total()} labels have white space around them or are not in Unicode's composed form, which does not count ({examples})")
     return made
 
 
 def _strip(label: Any) -> Any:
-    return label.strip() if isinstance(label, str) else label
+    return unicodedata.normalize("NFC", label.strip()) if isinstance(label, str) else label
 
 
 def _is_integral(label: Any) -> bool:

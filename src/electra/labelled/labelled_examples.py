@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from electra.files.lines import refuse
 from electra.labelled.annotations import plain_records
 from electra.labelled.columns import HELPERS, ID, find_columns, likeliest, without_header
 from electra.labelled.columns import read_columns as read_columns
-from electra.labelled.label_values import one_spelling, values_of, without_empty_texts
+from electra.labelled.label_values import notice_guessed_places, one_spelling, values_of, without_empty_texts
 from electra.labelled.records import Record, columns_of, is_tagged, read_records
 from electra.labelled.task_presets import NAMED_TASKS, NamedTask
 from electra.labelled.word_rows import group_words
@@ -28,6 +29,8 @@ log = logging.getLogger("electra")
 
 Example = dict[str, Any]
 Made = TypeVar("Made")
+
+_CHOICE = re.compile(r"(choice|option|ending|answer|candidate|alternative|opt)s?[ _.-]?(\d+|[a-e])", re.IGNORECASE)
 
 CHUNK = 256
 """Examples that are tried together, where broken ones are left out."""
@@ -184,6 +187,8 @@ def read_labelled(
     if issubclass(kind, TextClassification) and rows:
         regression = named is not None and (named.label_range or named.options.get("problem_type") == "regression")
         rows = one_spelling(rows, found.get("label", ""), notices, numbers=bool(regression), separator=separator)
+    if any(column.key == "answers" for column in kind.columns):
+        notice_guessed_places(rows, notices)
     examples, kept = [], []
     for record, values in rows:
         try:
@@ -244,6 +249,12 @@ def task_of(
     named = {part for key in columns if key not in HELPERS for part in (key, key.removesuffix("s"))}
     for kind in kinds:
         if kind.recognises({*there, *named}):
+            if kind is TextClassification and len(choices := [name for name in there if _CHOICE.fullmatch(name)]) > 1:
+                raise ValueError(
+                    f"{records[0].where}: the columns {', '.join(choices)} look like the choices of a question: put "
+                    "them into one column of lists (choices), or, if only the text counts, name the task "
+                    "(--task text-classification)"
+                )
             return kind
     parts = "; ".join(f"{kind.name}: {', '.join(c.key for c in kind.columns if c.required)}" for kind in kinds)
     raise ValueError(

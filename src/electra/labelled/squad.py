@@ -15,7 +15,9 @@ def questions(path: Path, articles: Any, refuse_row: Refuse) -> Iterator[Row]:
     for paragraph in _paragraphs(path, articles):
         for question in paragraph["qas"]:
             number += 1
-            if isinstance(question, Mapping) and "question" in question:
+            if isinstance(question, Mapping) and question.get("is_impossible") and question.get("answers"):
+                refuse_row(f"{place_in(path, number)}: the question is_impossible, and it has answers: one is wrong")
+            elif isinstance(question, Mapping) and "question" in question:
                 yield Row(number, _columns(question, paragraph["context"]))
             else:
                 refuse_row(f"{place_in(path, number)}: the question has no 'question' in it")
@@ -39,5 +41,7 @@ def _is_paragraph(value: Any) -> bool:
 
 def _columns(question: Mapping[str, Any], context: str) -> dict[str, Any]:
     answers = [] if question.get("is_impossible") else question.get("answers")
+    if question.get("is_impossible") is False and not answers:
+        answers = None  # it has an answer, which the file does not tell: nothing to learn or score
     columns = {"id": question.get("id"), "question": question["question"], "context": context, "answers": answers}
     return {name: value for name, value in columns.items() if value is not None}

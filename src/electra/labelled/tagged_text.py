@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from electra.files.lines import Line, Refuse, Row
-from electra.metrics.tag_schemes import recognise_scheme, unrecognised
+from electra.metrics.tag_schemes import OUTSIDE, recognise_scheme, unrecognised
 from electra.validation import did_you_mean
 
 log = logging.getLogger("electra")
@@ -37,6 +37,7 @@ class _Sentence:
     """The lines of a sentence, and what is wrong with one of them."""
 
     rows: list[list[str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     first_line: int = 0
     complaint: str = ""
 
@@ -78,6 +79,13 @@ def sentences(
         return
     width = len(sound[0].rows[0])
     words, tags = _places(path, sound, names, wanted, width, tags_required)
+    for sentence in sound:
+        for number, row in zip(sentence.lines, sentence.rows, strict=True):
+            if not row[words] or (tags is not None and not row[tags]):
+                sentence.complaint = f"{path}:{number}: the line has no {'tag' if row[words] else 'word'}"
+                refuse_row(sentence.complaint)
+                break
+    sound = [sentence for sentence in sound if not sentence.complaint]
     meaning = None
     if tags is not None:
         every = {row[tags] for sentence in sound for row in sentence.rows}
@@ -120,6 +128,7 @@ def _sentences(path: Path, lines: Sequence[Line], wanted: Mapping[str, str]) -> 
         elif not universal or fields[0].isdecimal():  # neither 3-4, a multiword token, nor 8.1, an empty node
             sentence.first_line = sentence.first_line or number
             sentence.rows.append(fields)
+            sentence.lines.append(number)
             sentence.complaint = sentence.complaint or _complaint(path, number, fields, sentence, usual)
     for sentence in found:
         if not sentence.complaint and len(sentence.rows[0]) != usual and found:
@@ -191,16 +200,20 @@ def _places(
         if tags_required:
             raise ValueError(f"{path}:{found[0].first_line}: 1 column, where a word and its tag are needed")
         return words, None
-    if counts and not universal and "tags" not in wanted:
+    if not universal and "tags" not in wanted:
         tagged = [
             column
             for column in range(words + 1, width)
             if recognise_scheme({row[column] for sentence in found for row in sentence.rows})
         ]
-        if len(tagged) > 1:
+        last = {row[width - 1] for sentence in found for row in sentence.rows}
+        elsewhere = tagged and width - 1 not in tagged and (counts or last != {OUTSIDE})
+        if elsewhere or (counts and len(tagged) > 1):
             raise ValueError(
-                f"{path}: columns {' and '.join(str(column + 1) for column in tagged)} have tags of entities: say "
-                f"which one is meant (--columns tokens={words + 1},tags={tagged[0] + 1})"
+                f"{path}: column{'s' * (len(tagged) > 1)} {' and '.join(str(column + 1) for column in tagged)} of "
+                f"{width} {'have' if len(tagged) > 1 else 'has'} tags of entities"
+                f"{', and the last one has none' if elsewhere else ''}: say which one is meant (--columns "
+                f"tokens={words + 1},tags={tagged[0] + 1})"
             )
     return words, _place(path, "tags", wanted, names, width, usual[1])
 

@@ -61,13 +61,26 @@ def _is_single(record: Record, word: str, tag: str) -> bool:
     return one_word and (tags is None or isinstance(tags, int) or (isinstance(tags, str) and " " not in tags))
 
 
+def _sentence_name(record: Record, column: str) -> str:
+    """What the row says its sentence is; nothing where the cell is empty, or says in words that it is."""
+    name = record.values.get(column)
+    if name is None or name != name or str(name).strip() in ("nan", "NaN", "<NA>"):  # NaN is not equal to itself
+        return ""
+    return str(name).strip()
+
+
 def _grouped(records: Sequence[Record], word: str, tag: str, sentence: str, refuse_row: Refuse) -> list[Record]:
+    if len(records) > 1 and all(_sentence_name(record, sentence) == "" for record in records):
+        raise ValueError(
+            f"{records[0].where}: the column {sentence!r} of the sentence is empty in every row: the file would be one "
+            "sentence. Give each sentence's first row its number or name"
+        )
     found: list[Record] = []
     seen: dict[str, int] = {}
     current: str | None = None
     for record in records:
-        words, tags, name = (record.values.get(column) for column in (word, tag, sentence))
-        name = "" if name is None or name != name else str(name).strip()  # NaN is not equal to itself
+        words, tags = record.values.get(word), record.values.get(tag)
+        name = _sentence_name(record, sentence)
         if found and name in ("", current):
             values = found[-1].values
         else:

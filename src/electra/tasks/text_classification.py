@@ -267,6 +267,8 @@ def _label(example: Any) -> Any:
     """An example's label; NaN and an empty string, which tables have in empty cells, are refused."""
     label = label_of(example, "label", "labels")
     for one in label if isinstance(label, (list, tuple)) else (label,):
+        if isinstance(one, (Mapping, list, tuple)):
+            raise ValueError(f"the label is {label!r}: it must be a name, a number or a list of names")
         if (isinstance(one, float) and math.isnan(one)) or (isinstance(one, str) and not one.strip()):
             raise ValueError(f"the label is {'NaN' if isinstance(one, float) else 'empty'}: every example needs one")
     return label
@@ -283,9 +285,11 @@ def _is_of_places(label: Any) -> bool:
 
 
 def _are_multi_hot(labels: Sequence[Any]) -> bool:
-    """Whether all are lists of one length with a 0 or 1 for each label, and some of them cannot be of names."""
-    alike = all(map(_is_bits, labels)) and len({*map(len, labels)}) == 1
-    return alike and len(labels[0]) > 1 and any(map(_is_of_places, labels))
+    """Whether all are lists of one length, above one, with a 0 or 1 for each label.
+
+    [0, 1] and [1, 0] too: as lists of names, every example would have both labels.
+    """
+    return all(map(_is_bits, labels)) and len({*map(len, labels)}) == 1 and len(labels[0]) > 1
 
 
 def _places(labels: Sequence[Any]) -> tuple[str, ...]:

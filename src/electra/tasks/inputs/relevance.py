@@ -46,6 +46,8 @@ def read_labelled_ranking(values: Mapping[str, Any]) -> dict[str, Any]:
     query, scores, label = values.get("query"), values.get("scores"), values.get("label")
     if "positive" in values:
         good, bad = _texts(values["positive"]), _texts(values.get("negative", []))
+        if not good:
+            raise ValueError("'positive' is empty: every query needs a text that answers it")
         example = {"query": query, "texts": [*good, *bad], "labels": [1.0] * len(good) + [0.0] * len(bad)}
     elif "texts" in values:
         example = {"query": query, "texts": values["texts"]}
@@ -90,7 +92,9 @@ def _copied(value: Any) -> Any:
 
 
 def _texts(given: Any) -> list[Any]:
-    return list(given) if isinstance(given, (list, tuple)) else [given]
+    """The texts of a cell or a list; an empty cell has none."""
+    texts = list(given) if isinstance(given, (list, tuple)) else [given]
+    return [text for text in texts if text is not None and str(text).strip()]
 
 
 def _numbers(example: Mapping[str, Any], key: str, count: int) -> tuple[float, ...]:

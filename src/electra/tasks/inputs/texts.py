@@ -94,6 +94,16 @@ def read_answers(example: Any) -> list[Answer]:
     return [_placed(answer, context) for answer in _answers(given)]
 
 
+def has_guessed_places(example: Mapping[str, Any]) -> bool:
+    """Whether an answer is without its start, and stands in more than one place of the context."""
+    context = example.get("context")
+    answers = [one if isinstance(one, Mapping) else {"text": one} for one in _answers(example.get("answers") or [])]
+    return isinstance(context, str) and any(
+        one.get("answer_start", one.get("start")) is None and one.get("text") and context.count(str(one["text"])) > 1
+        for one in answers
+    )
+
+
 def _answers(given: Any) -> list[Any]:
     """One dict or string for each answer."""
     if isinstance(given, Mapping) and isinstance(given.get("text"), (list, tuple)):
