@@ -87,11 +87,13 @@ def test_lines_without_a_word_or_a_tag(tmp_path: Path) -> None:
 
 def test_entities_that_are_not_in_the_last_column(tmp_path: Path) -> None:
     for text in (
-        "1\tAnn\tB-PER\tO\n2\tsat\tO\tO\n\n1\tBob\tB-PER\tO\n",
+        "1\tAnn\tB-PER\tx\n2\tsat\tO\ty\n\n1\tBob\tB-PER\tx\n",
         "Ann B-PER NNP\nsat O VBD\n\nBob B-PER NNP\n",
     ):
         with pytest.raises(ValueError, match="has tags of entities, and the last one has none: say which one is meant"):
             read(tmp_path, "t.conll", text)
+    found = read(tmp_path, "t.conll", "1\tAnn\tB-PER\tO\n2\tsat\tO\tO\n\n1\tBob\tB-PER\tO\n")
+    assert found.examples[0]["tags"] == ["B-PER", "O"]
     found = read(tmp_path, "t.conll", "Ann B-PER NNP\nsat O VBD\n", columns={"tokens": "1", "tags": "2"})
     assert found.examples[0]["tags"] == ["B-PER", "O"]
 

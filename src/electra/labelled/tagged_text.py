@@ -207,7 +207,7 @@ def _places(
             if recognise_scheme({row[column] for sentence in found for row in sentence.rows})
         ]
         last = {row[width - 1] for sentence in found for row in sentence.rows}
-        elsewhere = tagged and width - 1 not in tagged and (counts or last != {OUTSIDE})
+        elsewhere = tagged and width - 1 not in tagged and last != {OUTSIDE}
         if elsewhere or (counts and len(tagged) > 1):
             raise ValueError(
                 f"{path}: column{'s' * (len(tagged) > 1)} {' and '.join(str(column + 1) for column in tagged)} of "
@@ -215,6 +215,10 @@ def _places(
                 f"{', and the last one has none' if elsewhere else ''}: say which one is meant (--columns "
                 f"tokens={words + 1},tags={tagged[0] + 1})"
             )
+        if counts and len(tagged) == 1 and tagged != [width - 1] and not elsewhere:
+            # GermEval has nested entities in its last column, and few sentences have any
+            log.warning("%s: the last column is O throughout: tags are read from column %d", path, tagged[0] + 1)
+            return words, tagged[0]
     return words, _place(path, "tags", wanted, names, width, usual[1])
 
 
