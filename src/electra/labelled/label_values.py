@@ -192,7 +192,9 @@ def _stripped(rows: Rows, notices: list[str]) -> Rows:
         made.append((record, {**values, "label": clean} if "label" in values else values))
     if before:
         examples = ", ".join(repr(label) for label in list(before)[:3])
-        notices.append(f"{before.total()} labels have white space around them or are not in Unicode's composed form, which does not count ({examples})")
+        notices.append(
+            f"{before.total()} labels have white space around them or are not in Unicode's composed form, which does not count ({examples})"
+        )
     return made
 
 

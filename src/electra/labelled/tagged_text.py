@@ -210,8 +210,8 @@ def _places(
         elsewhere = tagged and width - 1 not in tagged and last != {OUTSIDE}
         if elsewhere or (counts and len(tagged) > 1):
             raise ValueError(
-                f"{path}: column{'s' * (len(tagged) > 1)} {' and '.join(str(column + 1) for column in tagged)} of "
-                f"{width} {'have' if len(tagged) > 1 else 'has'} tags of entities"
+                f"{path}: column{'s' * (len(tagged) > 1)} {' and '.join(str(column + 1) for column in tagged)} "
+                f"{'have' if len(tagged) > 1 else 'has'} tags of entities"
                 f"{', and the last one has none' if elsewhere else ''}: say which one is meant (--columns "
                 f"tokens={words + 1},tags={tagged[0] + 1})"
             )
