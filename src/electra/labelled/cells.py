@@ -20,7 +20,8 @@ _BARE = re.compile(r"[^\[\]{}'\",\s]+")
 def read_cell(cell: str) -> Any:
     """A list or a dict that a program wrote into a cell, or the cell itself.
 
-    JSON, Python's lists (`['John', 'lives']`), tuples and sets of strings, and dicts, NumPy's arrays (`['John' 'lives']`, `[0 1]`) and names without
+    JSON, Python's lists (`['John', 'lives']`), tuples and sets of strings, and dicts,
+    NumPy's arrays (`['John' 'lives']`, `[0 1]`) and names without
     quotes (`[B-PER, O]`) are lists.
 
     Raises:

@@ -112,8 +112,8 @@ def notice_guessed_places(rows: Rows, notices: list[str]) -> None:
     if guessed:
         shown = ", ".join(guessed[:3]) + (", …" if len(guessed) > 3 else "")
         notices.append(
-            f"{len(guessed)} of {len(rows)} questions have an answer without answer_start that stands in several places "
-            f"of its context: the first one is taken ({shown})"
+            f"{len(guessed)} of {len(rows)} questions have an answer without answer_start that stands in several "
+            f"places of its context: the first one is taken ({shown})"
         )
 
 
@@ -148,8 +148,8 @@ def one_spelling(rows: Rows, column: str, notices: list[str], *, numbers: bool, 
         if odd is not None:
             where = next(record.where for record, values in rows if values.get("label") == odd)
             raise ValueError(
-                f"{where}: the labels in {column!r} look like numbers, and {odd!r} is not written as one: write numbers "
-                "with a point and nothing else (1.5), or classes as words (class 1,5)"
+                f"{where}: the labels in {column!r} look like numbers, and {odd!r} is not written as one: write "
+                "numbers with a point and nothing else (1.5), or classes as words (class 1,5)"
             )
     _notice_doubtful(labels, column, notices)
     if numbers or not labels or not all(map(_is_integral, labels)) or not any(map(_has_point, labels)):
@@ -193,7 +193,8 @@ def _stripped(rows: Rows, notices: list[str]) -> Rows:
     if before:
         examples = ", ".join(repr(label) for label in list(before)[:3])
         notices.append(
-            f"{before.total()} labels have white space around them or are not in Unicode's composed form, which does not count ({examples})"
+            f"{before.total()} labels have white space around them or are not in Unicode's composed form, "
+            f"which does not count ({examples})"
         )
     return made
 
