@@ -168,7 +168,12 @@ class ElectraConfig(CompatibilityMethods):
 
         Args:
             pretrained_model_name_or_path: the folder, the file, or a name like "google/electra-small-discriminator".
-            subfolder, revision, cache_dir, token, local_files_only, force_download: as in `find_file`.
+            subfolder: as in `find_file`.
+            revision: as `subfolder`.
+            cache_dir: as `subfolder`.
+            token: as `subfolder`.
+            local_files_only: as `subfolder`.
+            force_download: as `subfolder`.
             return_unused_kwargs: return (configuration, those of the overrides that are no fields of it).
             **overrides: fields to change.
 

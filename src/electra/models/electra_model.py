@@ -179,7 +179,11 @@ class ElectraModel(ElectraPreTrainedModel):
         """The arguments of a call as a Batch, checked.
 
         Args:
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds: as in `forward`.
+            input_ids: as in `forward`.
+            attention_mask: as `input_ids`.
+            token_type_ids: as `input_ids`.
+            position_ids: as `input_ids`.
+            inputs_embeds: as `input_ids`.
             past: how many tokens a cache holds before these.
 
         Returns:
@@ -243,7 +247,8 @@ class ElectraModel(ElectraPreTrainedModel):
         Args:
             inputs: the first five arguments of `forward`.
             options: its last three.
-            encoder_hidden_states, encoder_attention_mask: as in `forward`.
+            encoder_hidden_states: as in `forward`.
+            encoder_attention_mask: as `encoder_hidden_states`.
             cache: of a decoder, filled by this call.
 
         Raises:

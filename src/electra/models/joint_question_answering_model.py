@@ -103,9 +103,10 @@ class ElectraForJointQuestionAnswering(ElectraPreTrainedModel):
             token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
             position_ids: int64 [B, L]. Default: 0, 1, 2, …
             inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
-            start_positions, end_positions: int64 [B], the true columns: 0 where there is no answer, -100 where none
-                counts. Give both or neither. With them `end_logits` are given the true start, without them there are
-                the best starts and ends.
+            start_positions: int64 [B], the true columns: 0 where there is no answer, -100 where none counts. Give both
+                or neither. With them `end_logits` are given the true start, without them there are the best starts and
+                ends.
+            end_positions: as `start_positions`.
             is_impossible: int64 [B], 1 where there is no answer, -100 where it does not count.
             beam_size: how many starts and ends to return, at most L. Default: the configuration's.
             output_attentions: return the attention weights too. Default: `config.output_attentions`.

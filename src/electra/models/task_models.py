@@ -231,8 +231,8 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel):
             token_type_ids: int64 [B, L], 0 for the first text and 1 for the second. Default: 0.
             position_ids: int64 [B, L]. Default: 0, 1, 2, …
             inputs_embeds: word vectors in place of `input_ids`, [B, L, embedding_size] in the weights' dtype.
-            start_positions, end_positions: int64 [B], the true columns. One outside its sequence does not count. Give
-                both or neither.
+            start_positions: int64 [B], the true columns. One outside its sequence does not count. Give both or neither.
+            end_positions: as `start_positions`.
             output_attentions: return the attention weights too. Default: `config.output_attentions`.
             output_hidden_states: True, False, or the numbers of those to return (0: the first layer's input). Default:
                 `config.output_hidden_states`.

@@ -35,7 +35,13 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         vocab: the path of a vocab.txt, tokens in the order of their ids, or token -> id. Give one of `vocab` (also as
             `vocab_file`), `tokenizer_file` and `tokenizer_object`; without any there are the five special tokens alone.
         do_lower_case: lowercase. Default: True. This and the next flags change a tokenizer.json only if given.
-        unk_token, sep_token, pad_token, cls_token, mask_token, bos_token, eos_token: special tokens; None for none.
+        unk_token: special tokens; None for none.
+        sep_token: as `unk_token`.
+        pad_token: as `unk_token`.
+        cls_token: as `unk_token`.
+        mask_token: as `unk_token`.
+        bos_token: as `unk_token`.
+        eos_token: as `unk_token`.
         tokenize_chinese_chars: every CJK ideograph is a word. Default: True.
         strip_accents: é becomes e. Default: if lowercasing.
         vocab_file: `vocab` under its older name.
@@ -44,7 +50,8 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
         compose_accents: apply Unicode NFC first, which BERT does not do. Default: False.
         extra_special_tokens: special tokens without a role (before transformers 5: `additional_special_tokens`).
         model_max_length: tokens that the model takes; None for no limit.
-        padding_side, truncation_side: "right" or "left". Default: what a tokenizer.json says, else "right".
+        padding_side: "right" or "left". Default: what a tokenizer.json says, else "right".
+        truncation_side: as `padding_side`.
         model_input_names: columns that a call returns by default.
         clean_up_tokenization_spaces: decode without spaces before punctuation.
         split_special_tokens: treat special tokens in text as ordinary text.
@@ -163,8 +170,14 @@ class ElectraTokenizer(Pushed, Transformers4Methods, TextEncoder):
 
         Args:
             pretrained_model_name_or_path: the folder, repository or file.
-            subfolder, revision, cache_dir, token, local_files_only, force_download: as in `ElectraModel`.
-            use_fast, trust_remote_code: without effect: there is one implementation, and no code is read from folders.
+            subfolder: as in `ElectraModel`.
+            revision: as `subfolder`.
+            cache_dir: as `subfolder`.
+            token: as `subfolder`.
+            local_files_only: as `subfolder`.
+            force_download: as `subfolder`.
+            use_fast: without effect: there is one implementation, and no code is read from folders.
+            trust_remote_code: as `use_fast`.
             settings: keywords of the constructor; they override the files.
 
         Raises:
