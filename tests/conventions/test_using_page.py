@@ -35,9 +35,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_blocks_run_in_order(tmp_path: Path) -> None:
     script = "\n".join([MODELS, *blocks("python")])
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
