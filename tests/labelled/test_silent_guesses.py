@@ -131,3 +131,11 @@ def test_empty_negatives_are_none(tmp_path: Path) -> None:
     assert [example["texts"] for example in found.examples] == [["a", "b"], ["c"]]
     with pytest.raises(ValueError, match="'positive' is empty"):
         read(tmp_path, "t.csv", "query,positive,negative\nq,a,b\nr,,c\n")
+
+
+def test_texts_of_different_pairs(tmp_path: Path) -> None:
+    text = "sentence1,sentence2,text,label\na,b,c,x\nd,e,f,y\n"
+    with pytest.raises(ValueError, match="'text' and 'sentence1' may both be the text"):
+        read(tmp_path, "t.csv", text)
+    found = read(tmp_path, "t.csv", text, columns={"text": "sentence1", "text_pair": "sentence2"})
+    assert found.examples[0] == {"text": "a", "text_pair": "b", "label": "x"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from electra.labelled.word_rows import group_words
 from electra.tasks.catalogue import LABELLED_TASKS
 from electra.tasks.labelled_task import LabelledTask, TrainingItem
 from electra.tasks.task import ExampleError
-from electra.tasks.text_classification import TextClassification
+from electra.tasks.text_classification import PAIRS, TextClassification
 from electra.tasks.token_classification import TokenClassification
 from electra.validation import choose_one_of
 
@@ -176,6 +176,8 @@ def read_labelled(
     present = columns_of(records)
     wanted = {**_of_the_fit(named, present), **wanted}
     found = find_columns(records[0], present, kind, wanted, named.columns if named else {})
+    if issubclass(kind, TextClassification):
+        _check_pair(records[0], present, found, {*wanted, *(named.columns if named else ())})
     separator = label_separator or (named.label_separator if named else None)
     rows: list[tuple[Record, dict[str, Any]]] = []
     for record in _unique(records, _id_column(records, present, kind, wanted), skipped):
@@ -209,6 +211,17 @@ def read_labelled(
         tuple(notices),
         _id_column(records, present, kind, wanted),
     )
+
+
+def _check_pair(first: Record, present: Sequence[str], found: Mapping[str, str], chosen: Collection[str]) -> None:
+    """Refuse a text and a second text that belong to different pairs, where nobody chose them."""
+    text, second = found.get("text"), found.get("text_pair")
+    partner = next((one for one, other in PAIRS.items() if other == second and one in present), text)
+    if partner != text and text != second and "text" not in chosen and "text_pair" not in chosen:
+        raise ValueError(
+            f"{first.where}: {text!r} and {partner!r} may both be the text, and {second!r} is the second one of "
+            f"{partner!r}: say what is meant (--columns text={partner},text_pair={second})"
+        )
 
 
 def _of_the_fit(named: NamedTask | None, present: Sequence[str]) -> dict[str, str]:
