@@ -320,7 +320,7 @@ def test_the_command_line_reaches_it(text: Path, vocab: Path, tmp_path: Path) ->
         ({"generator_fraction": 2.0}, "generator_hidden_size is 2.0"),
         ({"dropout": 1.0}, "dropout is 1.0: it must be 0 or more and below 1"),
         ({"seed": -1}, "seed is -1: it must be 0"),
-        ({"size": "smal"}, r"unknown size 'smal': the sizes are tiny, small, small\+\+, base, large; meant small\?"),
+        ({"size": "smal"}, r"size is 'smal': choose one of tiny, small, small\+\+, base, large\. Did you mean small\?"),
         ({"vocab_size": 100}, r"vocab \(.*\) and vocab_size \(100\) are both given"),
         ({"cased": True}, r"vocab \(.*\) and cased are both given"),
         ({"precision": "float16"}, "precision is 'float16': choose one of auto, float32, tf32, bfloat16"),

@@ -94,7 +94,8 @@ def test_ctrl_c_while_modules_are_imported(after: float) -> None:
         said = process.stderr.read()
         code = process.wait(60)
     if "<frozen" not in said:  # before Python runs anything of ours, the answer is Python's own
-        assert (code, said) in [(130, "electra: stopped\n"), (1, said)]
+        # -2: it came when the answer was given and the interpreter was ending; a shell shows it as 130, too
+        assert (code, said) in [(130, "electra: stopped\n"), (1, said), (-signal.SIGINT, said)]
         assert "Traceback" not in said
 
 
@@ -127,7 +128,8 @@ def test_a_signalled_run_saves(signals: list[signal.Signals], code: int, tmp_pat
                     time.sleep(0.1)  # Python handles those that come together in the order of their numbers
                 break
         said = process.stderr.read()
-        assert process.wait(60) == code, said
+        # a second signal that finds everything saved may end the interpreter on its way out, on a busy machine
+        assert process.wait(60) in (code, *(-number for number in signals[1:])), said
     assert "stopped after step" in said
     assert len(list((tmp_path / "run" / "checkpoints").glob("step-*"))) == 1
 

@@ -112,7 +112,7 @@ def test_modes(tmp_path: Path) -> None:
     [
         ({"mode": "exact"}, "mode is 'exact': choose one of fast, replica"),
         ({"objective": "clm"}, "objective is 'clm': choose one of rtd, mlm"),
-        ({"size": "small+"}, r"unknown size 'small\+'.*meant small\+\+\?|meant small\?"),
+        ({"size": "small+"}, r"size is 'small\+': choose one of .*\. Did you mean small\+\+\?"),
         ({"mode": "replica", "segments": "packed"}, "segments is 'packed': it must be faithful in mode replica"),
         ({"mode": "replica", "whole_words": True}, "whole_words is True: it must be False in mode replica"),
         ({"objective": "mlm", "untied": True}, "untied is True: it must be False for mlm"),
