@@ -460,6 +460,37 @@ class Optimizer:
 # ---------------------------------------------------------------- pretraining
 
 
+class TokenLoss(torch.autograd.Function):
+    """Mean cross-entropy and the probabilities, which samples are taken from: one softmax for both."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        p = logits.softmax(-1)
+        ctx.save_for_backward(target)
+        ctx.p = p
+        ctx.mark_non_differentiable(p)
+        return -p.gather(1, target[:, None]).clamp(min=1e-30).log().mean(), p
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor, _: Any) -> tuple[Tensor, None]:
+        (target,) = ctx.saved_tensors
+        scale = scale / len(target)
+        grad = ctx.p.mul_(scale)  # the samples have been taken
+        grad[torch.arange(len(target)), target] -= scale
+        return grad, None
+
+
+def sample(p: Tensor, u: Tensor) -> Tensor:
+    """One token for each distribution [M, V] by inverting its distribution function, first by blocks of 64 tokens."""
+    blocks = p.view(len(p), -1, 64)
+    sums = blocks.sum(-1).cumsum(-1)
+    u = u[:, None] * sums[:, -1:]
+    block = torch.searchsorted(sums, u).clamp(max=sums.shape[1] - 1)
+    before = torch.where(block > 0, sums.gather(1, (block - 1).clamp(min=0)), 0.0)
+    inner = blocks[torch.arange(len(p)), block[:, 0]].cumsum(-1)
+    return block[:, 0] * 64 + torch.searchsorted(inner, u - before)[:, 0].clamp(max=63)
+
+
 def schedule(recipe: Recipe, u: float) -> float:
     rise = min(1.0, u / recipe.warmup)
     return rise * (1 - u) if recipe.decay == "linear" else rise * min(1.0, (1 - u) / 0.5)
@@ -514,17 +545,15 @@ class Run:
         types[:, cut + 2 :] = 1
         return torch.cat([cls, pieces[:, :cut], sep, second, sep], 1), types if self.recipe.types else None
 
-    def replacements(self, kind: str, ids: Tensor, at: Tensor, logits: Tensor | None, draw: np.random.Generator) -> Tensor:
+    def replacements(self, kind: str, ids: Tensor, at: Tensor, p: Tensor | None, draw: np.random.Generator) -> Tensor:
         """Tokens for the flat positions `at`."""
         if kind == "unigram":
             return torch.searchsorted(self.unigram, torch.from_numpy(draw.random(len(at)))).clamp(max=len(self.tokenizer) - 1)
         if kind == "ngram":
             flat = ids.flatten().numpy()
             return torch.from_numpy(self.counts.sample(flat[at.numpy() - 1], flat[at.numpy() + 1], draw))
-        assert logits is not None
-        sums = logits.softmax(-1).cumsum(-1)
-        u = torch.from_numpy(draw.random((len(at), 1))).float() * sums[:, -1:]
-        return torch.searchsorted(sums, u).squeeze(1).clamp(max=len(self.tokenizer) - 1)
+        assert p is not None
+        return sample(p, torch.from_numpy(draw.random(len(at))).float())
 
     def masked(self, ids: Tensor, draw: np.random.Generator) -> Tensor:
         """Flat positions, the same number in each sequence."""
@@ -555,17 +584,17 @@ class Run:
         ids, types = self.frame(pieces, cut, rolled)
         at = self.masked(ids, draw)
         original = ids.flatten()[at]
-        loss, report, logits = torch.zeros(()), {}, None
+        loss, report, p = torch.zeros(()), {}, None
         self.masters.refresh()
         if self.has_generator:
             hide = torch.from_numpy(draw.random(len(at)) < 0.85)
             shown = ids.flatten().index_put((at[hide],), torch.tensor(self.special[2])).view_as(ids)
             logits = self.generator_logits(shown, types, at)
-            loss = F.cross_entropy(logits, original)
-            report |= {"mlm": float(loss.detach()), "right": float((logits.detach().argmax(-1) == original).float().mean())}
+            loss, p = TokenLoss.apply(logits, original)
+            report |= {"mlm": float(loss.detach())}
         if recipe.objective == "rtd":
             kind = "unigram" if u < recipe.unigram else "ngram" if u < recipe.ngram else "generator"
-            new = self.replacements(kind, ids, at, None if logits is None else logits.detach(), draw)
+            new = self.replacements(kind, ids, at, p, draw)
             if kind == "generator" and recipe.mixed:
                 other = self.replacements("ngram", ids, at, None, draw)
                 new = torch.where(torch.from_numpy(draw.random(len(at)) < recipe.mixed), other, new)
