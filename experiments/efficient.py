@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from electra.config import ElectraConfig
 from electra.models import ElectraForMaskedLM, ElectraForPreTraining
 from electra.nn.initialize import initialize_like_google
-from electra.nn.pretraining import ReplacedTokenDetection
+from electra.objective.replaced_token_detection import ReplacedTokenDetection
 from electra.pretraining.cost import step_flops
 from electra.text.tokenizer import ElectraTokenizer
 from electra.training.memory import keep_freed_memory
@@ -851,7 +851,7 @@ def table(work: Path) -> None:
 
 def main() -> None:
     verb, work, *rest = sys.argv[1:]
-    work, data = Path(work), Path(os.environ.get("ELECTRA_DATA", "/work/shared/data"))
+    work, data = Path(work), Path(os.environ.get("ELECTRA_SHARED", "../shared")) / "data"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     keep_freed_memory()
     if verb == "prepare":
