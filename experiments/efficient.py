@@ -102,7 +102,8 @@ def prepare(work: Path, data: Path) -> None:
     for name, files in (("small", ["small"]), ("large", ["large-00", "large-01"])):
         ids, starts = [], [0]
         for file in files:
-            text = lzma.open(data / "corpus" / f"{file}.txt.xz", "rt", encoding="utf-8").read()
+            with lzma.open(data / "corpus" / f"{file}.txt.xz", "rt", encoding="utf-8") as opened:
+                text = opened.read()
             documents = [d.replace("\n", " ") for d in text.split("\n\n") if d.strip()]
             for first in range(0, len(documents), 256):
                 for row in tokenizer(documents[first : first + 256], add_special_tokens=False)["input_ids"]:
@@ -230,7 +231,9 @@ class Counts:
 
     def vectors(self, width: int, reach: tuple[int, int]) -> Tensor:
         """[V, width]: SVD of positive pointwise mutual information of tokens that far apart; standard deviation 1."""
-        (found,) = cached(self.cache / f"vectors_{width}_{reach[0]}_{reach[1]}.npz", lambda: (self._vectors(width, reach).numpy(),))
+        (found,) = cached(
+            self.cache / f"vectors_{width}_{reach[0]}_{reach[1]}.npz", lambda: (self._vectors(width, reach).numpy(),)
+        )
         return torch.from_numpy(found)
 
     def _vectors(self, width: int, reach: tuple[int, int]) -> Tensor:
@@ -283,8 +286,10 @@ def local_heads(model: nn.Module, gain: float) -> None:
     back = torch.linalg.pinv(electra.embeddings_project.weight.detach())
     attention = electra.encoder.layer[0].attention.self
     size = electra.config.hidden_size // electra.config.num_attention_heads
-    for head, distance in zip(range(electra.config.num_attention_heads), (-1, 1)):
-        turn = torch.block_diag(*[torch.tensor([[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]]) for a in (distance * f).tolist()])
+    for head, distance in zip(range(electra.config.num_attention_heads), (-1, 1), strict=False):
+        turn = torch.block_diag(
+            *[torch.tensor([[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]]) for a in (distance * f).tolist()]
+        )
         rows = slice(head * size, head * size + min(size, width))
         with torch.no_grad():
             attention.query.weight[rows] = (gain * turn @ back)[: min(size, width)]
@@ -293,9 +298,18 @@ def local_heads(model: nn.Module, gain: float) -> None:
 
 def build(recipe: Recipe, tokenizer: ElectraTokenizer, counts: Counts) -> tuple[nn.Module, nn.Module, nn.Module]:
     """Both networks with tied embeddings, and the head of the pair loss, which is discarded."""
-    config = ElectraConfig.preset("tiny", vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    config = ElectraConfig.preset(
+        "tiny",
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     alone = recipe.objective == "mlm"
-    generator, discriminator = ElectraForMaskedLM(config if alone else config.generator()), ElectraForPreTraining(config)
+    generator, discriminator = (
+        ElectraForMaskedLM(config if alone else config.generator()),
+        ElectraForPreTraining(config),
+    )
     networks = ReplacedTokenDetection(generator, discriminator, tokenizer=tokenizer)
     initialize_like_google(networks, config.initializer_range, torch.Generator().manual_seed(recipe.seed))
     torch.manual_seed(recipe.seed + 1)
@@ -324,7 +338,9 @@ def build(recipe: Recipe, tokenizer: ElectraTokenizer, counts: Counts) -> tuple[
             generator.generator_lm_head.bias.copy_((p / p.sum()).log())
             q = recipe.mask * 0.93
             discriminator.discriminator_predictions.dense_prediction.bias.fill_(math.log(q / (1 - q)))
-    pair = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.hidden_size), "out": nn.Linear(config.hidden_size, 1)})
+    pair = nn.ModuleDict(
+        {"dense": nn.Linear(config.hidden_size, config.hidden_size), "out": nn.Linear(config.hidden_size, 1)}
+    )
     for layer in pair.values():
         nn.init.normal_(layer.weight, 0, scale)
         nn.init.zeros_(layer.bias)
@@ -341,7 +357,13 @@ class Lean:
         return F.linear(x, self.w[name + ".weight"], self.w[name + ".bias"])
 
     def norm(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.w[name + ".weight"], self.w[name + ".bias"], 1e-12 if x.dtype == torch.float32 else 1e-6)
+        return F.layer_norm(
+            x,
+            x.shape[-1:],
+            self.w[name + ".weight"],
+            self.w[name + ".bias"],
+            1e-12 if x.dtype == torch.float32 else 1e-6,
+        )
 
     def encode(self, ids: Tensor, types: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """[B, L] -> [B, L, H] in bfloat16. bias: added to the scores of attention, [B, 1, 1, L]."""
@@ -374,7 +396,7 @@ class Masters:
         chosen = {id(p): p for n, p in named.items() if not any(e in n for e in exact)}
         self.masters = list(chosen.values())
         self.copies = [p.detach().bfloat16().requires_grad_() for p in self.masters]
-        by_id = {id(p): c for p, c in zip(self.masters, self.copies)}
+        by_id = {id(p): c for p, c in zip(self.masters, self.copies, strict=False)}
         self.leaves = {n: by_id.get(id(p), p) for n, p in named.items()}
 
     def part(self, prefix: str) -> dict[str, Tensor]:
@@ -385,7 +407,7 @@ class Masters:
         torch._foreach_copy_(self.copies, self.masters)
 
     def collect(self) -> None:
-        for master, copy in zip(self.masters, self.copies):
+        for master, copy in zip(self.masters, self.copies, strict=False):
             if copy.grad is not None:
                 master.grad, copy.grad = copy.grad.float(), None
 
@@ -409,7 +431,10 @@ class Optimizer:
         self.recipe = recipe
         unique = list({id(p): (n, p) for n, p in reversed(named.items())}.values())
         self.parameters = [p for _, p in unique]
-        factor = lambda n: recipe.generator_lr if n.startswith("generator.") else 1.0
+
+        def factor(n):
+            return recipe.generator_lr if n.startswith("generator.") else 1.0
+
         self.muon: dict[tuple, list[nn.Parameter]] = {}
         self.google = self.adam = None
         if recipe.optimizer == "google":
@@ -423,31 +448,41 @@ class Optimizer:
                 groups.setdefault((0.0 if "bias" in n or "LayerNorm" in n else 0.01, factor(n)), []).append(p)
         self.momentum = [torch.zeros(len(ps), *shape) for (shape, _), ps in self.muon.items()]
         self.factors = [f for _, f in groups]
-        self.adam = torch.optim.AdamW([{"params": ps, "weight_decay": d} for (d, _), ps in groups.items()], lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        self.adam = torch.optim.AdamW(
+            [{"params": ps, "weight_decay": d} for (d, _), ps in groups.items()],
+            lr=0.0,
+            betas=(0.9, 0.98),
+            eps=1e-6,
+            fused=True,
+        )
 
     def step(self, scale: float) -> float:
         norm = float(nn.utils.clip_grad_norm_([p for p in self.parameters if p.grad is not None], 1.0))
         if self.google:
             self.google.step(scale * self.recipe.lr)
         else:
-            for group, f in zip(self.adam.param_groups, self.factors):
+            for group, f in zip(self.adam.param_groups, self.factors, strict=False):
                 group["lr"] = scale * self.recipe.lr * f
             self.adam.step()
             with torch.no_grad():
-                for ((shape, f), ps), m in zip(self.muon.items(), self.momentum):
+                for ((shape, f), ps), m in zip(self.muon.items(), self.momentum, strict=False):
                     if ps[0].grad is None:
                         continue
                     grad = torch.stack([p.grad for p in ps])
                     m.lerp_(grad, 0.05)
                     lr = scale * self.recipe.muon_lr * f * max(1.0, shape[0] / shape[1]) ** 0.5
-                    for p, update in zip(ps, orthogonal(grad.lerp(m, 0.95))):
+                    for p, update in zip(ps, orthogonal(grad.lerp(m, 0.95)), strict=False):
                         p.mul_(1 - lr * 0.01).add_(update, alpha=-lr)
         for p in self.parameters:
             p.grad = None
         return norm
 
     def state(self) -> dict[str, Any]:
-        return {"google": self.google.moments()} if self.google else {"adam": self.adam.state_dict(), "momentum": self.momentum}
+        return (
+            {"google": self.google.moments()}
+            if self.google
+            else {"adam": self.adam.state_dict(), "momentum": self.momentum}
+        )
 
     def load(self, state: dict[str, Any]) -> None:
         if self.google:
@@ -526,7 +561,12 @@ class Run:
         both = step_flops(generator=full.generator(), discriminator=full, length=LENGTH, mask_fraction=0.15)
         self.budget = both * recipe.tokens
         needs = recipe.objective == "mlm" or max(recipe.unigram, recipe.ngram) < 1
-        self.cost = step_flops(generator=small if needs else None, discriminator=full if recipe.objective == "rtd" else None, length=LENGTH, mask_fraction=recipe.mask)
+        self.cost = step_flops(
+            generator=small if needs else None,
+            discriminator=full if recipe.objective == "rtd" else None,
+            length=LENGTH,
+            mask_fraction=recipe.mask,
+        )
         self.has_generator = needs
         self.steps = max(1, round(self.budget / self.cost / (recipe.batch * LENGTH)))
         self.step = 0
@@ -548,7 +588,9 @@ class Run:
     def replacements(self, kind: str, ids: Tensor, at: Tensor, p: Tensor | None, draw: np.random.Generator) -> Tensor:
         """Tokens for the flat positions `at`."""
         if kind == "unigram":
-            return torch.searchsorted(self.unigram, torch.from_numpy(draw.random(len(at)))).clamp(max=len(self.tokenizer) - 1)
+            return torch.searchsorted(self.unigram, torch.from_numpy(draw.random(len(at)))).clamp(
+                max=len(self.tokenizer) - 1
+            )
         if kind == "ngram":
             flat = ids.flatten().numpy()
             return torch.from_numpy(self.counts.sample(flat[at.numpy() - 1], flat[at.numpy() + 1], draw))
@@ -573,7 +615,9 @@ class Run:
 
     def discriminator_logits(self, hidden: Tensor) -> Tensor:
         d = "discriminator_predictions."
-        return self.lean.linear(F.gelu(self.lean.linear(hidden, d + "dense")), d + "dense_prediction").squeeze(-1).float()
+        return (
+            self.lean.linear(F.gelu(self.lean.linear(hidden, d + "dense")), d + "dense_prediction").squeeze(-1).float()
+        )
 
     def train_step(self) -> dict[str, float]:
         recipe, u = self.recipe, self.step / self.steps
@@ -638,7 +682,14 @@ class Run:
             at = self.masked(ids, draw)
             seen = ids.flatten().index_put((at,), self.replacements(kind, ids, at, None, draw)).view_as(ids)
             label = (seen != ids)[:, 1:-1].numpy().ravel()
-            z = torch.cat([self.discriminator_logits(self.lean.encode(seen[i : i + 64], None if types is None else types[i : i + 64])) for i in range(0, size, 64)])
+            z = torch.cat(
+                [
+                    self.discriminator_logits(
+                        self.lean.encode(seen[i : i + 64], None if types is None else types[i : i + 64])
+                    )
+                    for i in range(0, size, 64)
+                ]
+            )
             found[kind] = float(roc_auc_score(label, z[:, 1:-1].numpy().ravel()))
             if self.step == 0:
                 found[kind + "_counts"] = float(roc_auc_score(label, self.counts.detector(seen.numpy()).ravel()))
@@ -646,7 +697,12 @@ class Run:
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        state = {"named": {n: p.detach() for n, p in self.masters.named.items()}, "optimizer": self.optimizer.state(), "step": self.step, "seconds": self.seconds}
+        state = {
+            "named": {n: p.detach() for n, p in self.masters.named.items()},
+            "optimizer": self.optimizer.state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
         torch.save(state, self.folder / "checkpoint.tmp")
         os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.pt")
 
@@ -684,7 +740,12 @@ class Run:
             if self.step in marks:
                 self.write("-" + marks[self.step])
             if self.step % max(1, self.steps // 8) == 0 or self.step == self.steps:
-                line = {"step": self.step, "tokens": self.step * self.recipe.batch * LENGTH, "seconds": round(self.seconds, 1), **{k: round(v / n, 4) for k, v in sums.items()}}
+                line = {
+                    "step": self.step,
+                    "tokens": self.step * self.recipe.batch * LENGTH,
+                    "seconds": round(self.seconds, 1),
+                    **{k: round(v / n, 4) for k, v in sums.items()},
+                }
                 if self.recipe.objective == "rtd":
                     line |= {k: round(v, 3) for k, v in self.yardstick().items()}
                 log.write(json.dumps(line) + "\n")
@@ -694,7 +755,9 @@ class Run:
                 self.save()
                 saved = time.time()
         self.write()
-        (self.folder / "done").write_text(json.dumps({"operations": self.cost * self.steps * self.recipe.batch * LENGTH, "seconds": self.seconds}))
+        (self.folder / "done").write_text(
+            json.dumps({"operations": self.cost * self.steps * self.recipe.batch * LENGTH, "seconds": self.seconds})
+        )
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -704,7 +767,9 @@ class Run:
 def examples(data: Path, task: str, split: str) -> tuple[list[tuple[str, str | None]], list[Any]]:
     with gzip.open(data / "glue" / task / f"{split}.jsonl.gz", "rt", encoding="utf-8") as file:
         found = [json.loads(line) for line in file]
-    return [(e["text"], None) if "text" in e else (e["text_a"], e["text_b"]) for e in found], [e["label"] for e in found]
+    return [(e["text"], None) if "text" in e else (e["text_a"], e["text_b"]) for e in found], [
+        e["label"] for e in found
+    ]
 
 
 def grid(rows: list[list[int]], chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
@@ -754,7 +819,10 @@ def finetune(work: Path, data: Path, name: str, task: str, fit: Fit) -> float:
         fifth = len(train) // 5
         train, score_on = train[fifth:], train[:fifth]
     classes = [] if regression else sorted(set(labels))
-    target = lambda labels: torch.tensor([x / 5 if regression else classes.index(x) for x in labels])
+
+    def target(labels):
+        return torch.tensor([x / 5 if regression else classes.index(x) for x in labels])
+
     y = target(labels)
     torch.manual_seed(1000 + fit.seed)
     hidden = config.hidden_size
@@ -762,15 +830,25 @@ def finetune(work: Path, data: Path, name: str, task: str, fit: Fit) -> float:
     for layer in head.values():
         nn.init.normal_(layer.weight, 0, 0.05)
         nn.init.zeros_(layer.bias)
-    named = {n: p for n, p in model.named_parameters() if n.startswith("electra.")} | {f"head.{n}": p for n, p in head.named_parameters()}
+    named = {n: p for n, p in model.named_parameters() if n.startswith("electra.")} | {
+        f"head.{n}": p for n, p in head.named_parameters()
+    }
     masters = Masters(named)
     lean = Lean(masters.part(""), config)
     groups: dict[tuple, list[nn.Parameter]] = {}
     for n, p in named.items():
-        depth = config.num_hidden_layers + 1 if n.startswith("head") else 0 if ".layer." not in n else 1 + int(n.split(".layer.")[1].split(".")[0])
+        depth = (
+            config.num_hidden_layers + 1
+            if n.startswith("head")
+            else 0
+            if ".layer." not in n
+            else 1 + int(n.split(".layer.")[1].split(".")[0])
+        )
         factor = fit.layer_decay ** (config.num_hidden_layers + 1 - depth)
         groups.setdefault((factor, 0.0 if "bias" in n or "LayerNorm" in n else 0.01), []).append(p)
-    optimizer = torch.optim.AdamW([{"params": ps, "weight_decay": d} for (_, d), ps in groups.items()], lr=0.0, eps=1e-6, fused=True)
+    optimizer = torch.optim.AdamW(
+        [{"params": ps, "weight_decay": d} for (_, d), ps in groups.items()], lr=0.0, eps=1e-6, fused=True
+    )
     factors = [f for f, _ in groups]
 
     def outputs(rows: list[list[int]], types: list[list[int]], chosen: np.ndarray) -> Tensor:
@@ -792,7 +870,7 @@ def finetune(work: Path, data: Path, name: str, task: str, fit: Fit) -> float:
             loss.backward()
             masters.collect()
             scale = min(1.0, (step + 1) / (0.1 * total)) * (1 - step / total)
-            for group, f in zip(optimizer.param_groups, factors):
+            for group, f in zip(optimizer.param_groups, factors, strict=False):
                 group["lr"] = fit.lr * scale * f
             nn.utils.clip_grad_norm_([p for p in named.values() if p.grad is not None], 1.0)
             optimizer.step()
@@ -828,10 +906,25 @@ def scored(work: Path, data: Path, name: str, task: str, fit: Fit) -> float:
     return score
 
 
-def judge(work: Path, data: Path, name: str, tasks: list[str], *, seeds: int, rates: list[float], like: str = "", step: str = "", **more: Any) -> None:
-    """The learning rate by one fit on a fold each (of the run `like`, if given), then fits with all of the training set."""
+def judge(
+    work: Path,
+    data: Path,
+    name: str,
+    tasks: list[str],
+    *,
+    seeds: int,
+    rates: list[float],
+    like: str = "",
+    step: str = "",
+    **more: Any,
+) -> None:
+    """Choose the learning rate by one fit on a fold each (of the run `like`, if given), then fit on the training set."""
     for task in tasks:
-        by_rate = {lr: scored(work, data, like or name, task, Fit(lr=lr, fold=1, step=step, **more)) for lr in rates} if len(rates) > 1 else {rates[0]: 0.0}
+        by_rate = (
+            {lr: scored(work, data, like or name, task, Fit(lr=lr, fold=1, step=step, **more)) for lr in rates}
+            if len(rates) > 1
+            else {rates[0]: 0.0}
+        )
         best = max(by_rate, key=lambda lr: (by_rate[lr] == by_rate[lr], by_rate[lr]))
         for seed in range(seeds):
             scored(work, data, name, task, Fit(lr=best, seed=seed, step=step, **more))
@@ -846,7 +939,9 @@ def table(work: Path) -> None:
             key = (s["name"], s["step"], s["epochs"], s["types"])
             found.setdefault(key, {}).setdefault(f"{s['task']}@{s['lr']:g}", []).append(s["score"])
     for key, tasks in sorted(found.items()):
-        print(*key, "|", "  ".join(f"{t} {np.mean(v):.3f} {[round(x, 3) for x in v]}" for t, v in sorted(tasks.items())))
+        print(
+            *key, "|", "  ".join(f"{t} {np.mean(v):.3f} {[round(x, 3) for x in v]}" for t, v in sorted(tasks.items()))
+        )
 
 
 def main() -> None:
@@ -867,7 +962,16 @@ def main() -> None:
         options = dict(a.split("=", 1) for a in more)
         like = options.pop("like", "")
         fit = asdict(parse(Fit, [f"{k}={v}" for k, v in options.items()]))
-        judge(work, data, name, tasks.split(","), seeds=int(seeds), rates=[float(r) for r in rates.split(",")], like=like, **{k: fit[k] for k in options})
+        judge(
+            work,
+            data,
+            name,
+            tasks.split(","),
+            seeds=int(seeds),
+            rates=[float(r) for r in rates.split(",")],
+            like=like,
+            **{k: fit[k] for k in options},
+        )
     elif verb == "table":
         table(work)
 
