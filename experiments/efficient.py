@@ -918,7 +918,7 @@ def judge(
     step: str = "",
     **more: Any,
 ) -> None:
-    """Choose the learning rate by one fit on a fold each (of the run `like`, if given), then fit on the training set."""
+    """Choose the learning rate by one fit on each fold (of run `like`, if given); fit on the training set."""
     for task in tasks:
         by_rate = (
             {lr: scored(work, data, like or name, task, Fit(lr=lr, fold=1, step=step, **more)) for lr in rates}
