@@ -240,6 +240,8 @@ class Pipeline:
         task = self.options.with_options(**_task_options(type(self.options), options))
         inputs = task.arrange(inputs)
         rows = self.batch_size if batch_size is None else batch_size
+        if self.engine is not None and self.engine.model is not self.model:  # another model was assigned
+            self.engine = engine_for(self.model, self.engine.precision, self.engine.num_threads)
 
         def answers(examples: Iterable[Any]) -> Iterator[Any]:
             return predict(

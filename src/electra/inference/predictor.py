@@ -81,6 +81,8 @@ def predict(
             require_count(name, count)
     device = next(model.parameters()).device.type
     tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["other"])
+    if engine is not None and engine.model is not model:
+        raise ValueError("the engine was made of another model: make one of this model, Engine(model, …)")
     prepared = _prepared(task, tokenizer, model)
     return _answers(model, tokenizer, prepared, examples, tokens, batch_size or sys.maxsize, engine)
 

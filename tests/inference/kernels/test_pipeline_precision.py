@@ -15,6 +15,7 @@ import torch
 
 from electra import evaluate, pipeline, predict
 from electra.inference.checks import available_precisions
+from electra.inference.predictor import predict as compute
 from tests.tasks.tiny import QUESTIONS, TAGS, TEXTS, WHOLE_WORDS, assert_same, make_folder
 
 SIZES = {"embedding_size": 64, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 192}
@@ -197,3 +198,16 @@ def test_predict_and_evaluate(precision: str, folders: Callable[[str], Path], tm
 def test_verbs_refuse_unknown_precisions(verb: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="precision is 'int4': choose one of float32, bfloat16, int8, auto"):
         verb("no-such-folder", "no-such-file.jsonl", precision="int4")
+
+
+def test_another_model_is_computed_after_it_is_assigned(precision: str, folders: Callable[[str], Path]) -> None:
+    answer = pipeline("text-classification", folders("text-classification"), device="cpu", precision=precision)
+    before = answer(TEXTS)
+    with torch.inference_mode(False), torch.no_grad():
+        other = copy.deepcopy(answer.model)
+        other.classifier.out_proj.weight.neg_()  # type: ignore[union-attr,operator]
+    engine, answer.model = answer.engine, other
+    assert answer(TEXTS) != before
+    assert answer.engine is not engine
+    with pytest.raises(ValueError, match="the engine was made of another model"):
+        compute(other, answer.tokenizer, answer.options, TEXTS, engine=engine)
