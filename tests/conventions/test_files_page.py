@@ -61,6 +61,10 @@ def test_encodings_compression_folders_patterns_and_frames(tmp_path: Path) -> No
     assert read_labelled(tmp_path / "latin.csv", encoding="cp1252").examples == expected
     with pytest.raises(ValueError, match=r"latin\.csv"):
         read_labelled(tmp_path / "latin.csv")
+    (tmp_path / "wide.csv").write_text(text, encoding="utf-16")
+    with pytest.raises(ValueError, match="--encoding utf-16"):
+        read_labelled(tmp_path / "wide.csv")
+    assert read_labelled(tmp_path / "wide.csv", encoding="utf-16").examples == expected
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
     assert read_labelled(tmp_path / "packed.csv.gz").examples == expected
     folder = tmp_path / "parts"
