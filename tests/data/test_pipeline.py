@@ -148,7 +148,9 @@ def test_nothing_but_prepared_examples_is_replaced(corpus: Path, tokenizer: Path
         (folder / name / "thesis.txt").write_text("all of it")
     (folder / "shards.json").write_text("{}")  # even a folder of examples, where the shares are in it
     before = sorted(folder.rglob("*"))
-    with pytest.raises(ValueError, match=r"would be replaced: give|give an output apart, because the folder there is"):
+    with pytest.raises(
+        ValueError, match=r"would be replaced: give|give an output outside of the shares, because the output folder is"
+    ):
         JoinShares(tokenizer, folder / "shares", folder / output)
     assert sorted(folder.rglob("*")) == before
     (folder / "examples" / "thesis.txt").unlink()

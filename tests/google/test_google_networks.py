@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from electra.google.checkpoint_heads import JOINT_SPAN, JOINT_SPAN_ALONE, SPAN, TAGGER, Head, classifier
-from electra.google.checkpoint_networks import heads_of, networks_in, what_is_left
+from electra.google.checkpoint_networks import describe_unused, heads_of, networks_in
 from electra.google.hparams import heads, overrides, read_settings, settings_of
 from electra.google.variable_names import Scopes, variable_name
 from tests.parity.google import SHAPES, fine_tuned, torch_name
@@ -168,11 +168,11 @@ def test_what_has_no_class_is_named(shapes: dict[str, tuple[int, ...]], what: st
         networks_in(shapes)
 
 
-def test_what_is_left_over_is_said() -> None:
+def test_unused_variables_are_described() -> None:
     electric = [name for name in SHAPES["electric"] if name.startswith(("generator_", "cloze_"))]
-    [said] = what_is_left([*electric, "global_step", "electra/embeddings/word_embeddings/adam_m"])
-    assert f"{len(electric)} variables of Electric's two-tower cloze model" in said
-    assert what_is_left(["stray/thing"]) == ["1 variables of no known network: stray/thing"]
+    [message] = describe_unused([*electric, "global_step", "electra/embeddings/word_embeddings/adam_m"])
+    assert f"{len(electric)} variables of Electric's two-tower cloze model" in message
+    assert describe_unused(["stray/thing"]) == ["1 variables of no known network: stray/thing"]
 
 
 @pytest.mark.parametrize(("width", "expected"), [(16, 1), (64, 1), (256, 4), (768, 12), (1024, 16)])

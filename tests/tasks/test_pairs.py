@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import electra
-from electra.tasks.inputs.pairs import cut, join, token_ids
+from electra.tasks.inputs.pairs import join, token_ids, truncate_pair
 from tests.tasks.tiny import VOCABULARY
 
 VOCAB = {token: i for i, token in enumerate(VOCABULARY)}
@@ -36,8 +36,8 @@ def test_a_row_equals_the_tokenizers_pair(first: str, second: str, length: int, 
         with pytest.raises(
             ValueError, match=f"have {len(ids[0])} and {len(ids[1])} tokens, and a row has room for {length - 3}"
         ):
-            cut(*ids, length, truncation, side)
+            truncate_pair(*ids, length, truncation, side)
         return
-    row = join(*cut(*ids, length, truncation, side), tokenizer)
+    row = join(*truncate_pair(*ids, length, truncation, side), tokenizer)
     assert row.input_ids == expected["input_ids"][0]
     assert row.token_type_ids == expected["token_type_ids"][0]

@@ -29,7 +29,7 @@ _PARTS = {"electra.embeddings.": "embeddings", "electra.embeddings_project.": "p
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """What to look at."""
+    """Options of `electra inspect`."""
 
     model: str
     """A model folder, or a name on the Hugging Face hub."""
@@ -40,7 +40,7 @@ class InspectConfig:
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a model without running it. Counts are of numbers, `weight_bytes` of bytes."""
+    """A model's description, made without running it. Parameters are counted in numbers, `weight_bytes` in bytes."""
 
     model: str
     network: str
@@ -65,7 +65,7 @@ class Description:
     """Of a classifier, in the order of its outputs; empty for every other head."""
     tokenizer: Mapping[str, object] | None
     problems: tuple[str, ...]
-    """What does not fit together, in words."""
+    """Messages about inconsistencies."""
 
 
 @verb(InspectConfig)
@@ -73,17 +73,17 @@ def inspect(config: InspectConfig) -> Description:
     """Describe a model from its config, its tensors' names and shapes, and its tokenizer, without running it.
 
     Returns:
-        Sizes, heads, labels, tokenizer, and what does not fit together.
+        Sizes, heads, labels, tokenizer, and inconsistencies.
 
     Raises:
-        OSError: there is no such model.
-        ValueError: it is no ELECTRA, or damaged.
+        OSError: the model does not exist.
+        ValueError: it is not an ELECTRA, or damaged.
     """
     return describe(config.model)
 
 
 def print_description(config: InspectConfig) -> None:
-    """Print the description of `config.model` to stdout, for people or as JSON: what the command line does."""
+    """Print the description of `config.model` to stdout, as a table or as JSON (the command line)."""
     description = describe(config.model)
     if config.json:
         print(json.dumps(asdict(description), ensure_ascii=False))
@@ -94,8 +94,14 @@ def print_description(config: InspectConfig) -> None:
 def describe(model: str) -> Description:
     """Read a model's config, its tensors' names and shapes, and its tokenizer.
 
-    Safetensors files are read up to their headers only. A folder without config.json or weights is an OSError, one
-    that holds something else than an ELECTRA a ValueError.
+    Only the headers of safetensors files are read.
+
+    Args:
+        model: a folder, or a name on the Hugging Face hub.
+
+    Raises:
+        OSError: the folder has no config.json or no weights.
+        ValueError: the model is not an ELECTRA.
     """
     from electra.config import ElectraConfig
     from electra.hub.weights import read_headers
@@ -185,8 +191,8 @@ def _problems(
     if words is None:
         yield "the weights have no word embeddings: this is not a whole ELECTRA"
     elif words != (config.vocab_size, config.embedding_size):
-        said = (config.vocab_size, config.embedding_size)
-        yield f"config.json says that the word embeddings are {said}, in the weights they are {words}"
+        configured = (config.vocab_size, config.embedding_size)
+        yield f"config.json says that the word embeddings are {configured}, in the weights they are {words}"
     if tokenizer is None:
         yield "there is no tokenizer"
     elif int(str(tokenizer["tokens"])) > config.vocab_size:

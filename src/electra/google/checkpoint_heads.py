@@ -1,8 +1,8 @@
-"""The heads of Google's fine-tuned networks, as heads that are here: read, and written back to the same bits.
+"""Convert the task heads of Google's fine-tuned networks to our heads and back, bit-exactly.
 
-A classifier is there one layer on the first token, and here two with GELU between (as in transformers). Since
-GELU(x) - GELU(-x) = x, the two can be the one: the first layer holds every output's row twice, with both signs, and the
-second subtracts. What is left of the first layer is zero.
+Google's classifier is one layer on the first token; ours has two layers with GELU between (as in transformers). Since
+GELU(x) - GELU(-x) = x, two layers can compute the same as one: the first layer holds every output's row twice, with
+both signs, and the second subtracts. The remaining rows of the first layer are zero.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ _JOINT = {
 
 @dataclass(frozen=True)
 class Head:
-    """How the variables of a task's head become parameters, and the reverse.
+    """How the variables of a task head become parameters, and the reverse.
 
-    parameters: from a function of a variable's name to its values, [outputs, inputs] where it is a kernel.
-    variables: from our parameters; raises ValueError where they are of a head that Google's code does not have.
     Variables are named without `task_specific/<task>/`.
     """
 
@@ -38,11 +36,17 @@ class Head:
     names: tuple[str, ...]
     """Its variables, without /kernel and /bias."""
     parameters: Callable[[Read], Tensors]
+    """Makes parameters; its argument returns a variable's values by name, kernels as [outputs, inputs]."""
     variables: Callable[[Mapping[str, Tensor]], Tensors]
+    """Makes variables of our parameters; ValueError for a head that Google's code does not have."""
 
 
 def classifier(width: int) -> Head:
-    """One label or number for the row, for an encoder of this `width`."""
+    """The head for one label or number per sequence.
+
+    Args:
+        width: the hidden size of the encoder.
+    """
     return Head("ElectraForSequenceClassification", ("dense",), lambda read: _split(read, width), _joined)
 
 
@@ -85,13 +89,17 @@ def _joined(state: Mapping[str, Tensor]) -> Tensors:
 
 
 def _difference(outputs: int, width: int) -> Tensor:
-    """[outputs, width]: each output is one input less another."""
+    """[outputs, width]: each output is the difference of two inputs."""
     one = torch.eye(outputs)
     return torch.cat([one, -one, torch.zeros(outputs, width - 2 * outputs)], 1)
 
 
 def _renamed(names: Mapping[str, str]) -> tuple[Callable[[Read], Tensors], Callable[[Mapping[str, Tensor]], Tensors]]:
-    """For heads that are the same layers under other names: ours -> theirs."""
+    """Both conversions of a head that has the same layers under other names.
+
+    Args:
+        names: our layer -> Google's layer.
+    """
     pairs = {
         f"{ours}.{our_kind}": f"{theirs}/{their_kind}"
         for ours, theirs in names.items()
@@ -111,14 +119,14 @@ TAGGER = Head("ElectraForTokenClassification", ("dense",), *_renamed({"classifie
 """A label for every token."""
 
 JOINT_SPAN = Head("ElectraForJointQuestionAnswering", tuple(_JOINT.values()), *_renamed(_JOINT))
-"""A span whose end depends on its start, and whether there is one."""
+"""Question answering: an end that depends on the start, and answerability."""
 
 JOINT_SPAN_ALONE = Head(
     "ElectraForJointQuestionAnswering",
     tuple(_JOINT.values())[:3],
     *_renamed({ours: theirs for ours, theirs in _JOINT.items() if not ours.startswith("answerable")}),
 )
-"""The same for a task where there always is one."""
+"""The same without answerability, for tasks where every question has an answer."""
 
 
 def _two_layers_as_one(read: Read) -> Tensors:
@@ -139,4 +147,4 @@ def _one_layer_as_two(state: Mapping[str, Tensor]) -> Tensors:
 
 
 SPAN = Head("ElectraForQuestionAnswering", ("dense", "dense_1"), _two_layers_as_one, _one_layer_as_two)
-"""A span whose start and end are found apart."""
+"""Question answering: start and end predicted independently."""

@@ -1,4 +1,4 @@
-"""Which networks a checkpoint of Google's code holds, and how they are built: from the names and shapes alone."""
+"""Which networks a checkpoint of Google's code holds, and their sizes, from the variables' names and shapes alone."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ KINDS = ("text-classification", "token-classification")
 _ELECTRIC = ("generator_ltr/", "generator_rtl/", "cloze_predictions/")
 
 TAGGERS_TOKEN_TYPES = (1, 1, 0)
-"""Which row of Google's table each token type of a tagger is. Google's code feeds taggers type 1 (tagging_tasks.py),
-and everybody else gives type 0 to a single text: so both are its type 1, and the row that is not used stands behind."""
+"""The row of Google's table for each token type of a tagger. Google's code gives taggers token type 1
+(tagging_tasks.py), whereas a single text has type 0 everywhere else. So types 0 and 1 are both Google's row 1; the
+unused row 0 comes last."""
 
 
 @dataclass(frozen=True)
@@ -42,72 +43,84 @@ class Network:
     """One network of a checkpoint."""
 
     name: str
-    """discriminator, generator, encoder, or that of the task it was fine-tuned for."""
+    """discriminator, generator, encoder, or the name of the task that it was fine-tuned for."""
     architecture: str
-    """Our class."""
+    """The name of our model class."""
     fields: Mapping[str, Any]
-    """Of its configuration, but for the attention heads."""
+    """The fields of its configuration, without the number of attention heads."""
     scopes: Scopes
     head: Head | None = None
-    """Of a fine-tuned network."""
+    """The task head of a fine-tuned network."""
     token_types: tuple[int, ...] | None = None
-    """Where ours are not Google's: which of theirs each is."""
+    """Google's row for each of our token types; None where the tables are equal."""
 
 
 def networks_in(shapes: Shapes, kind: str | None = None) -> list[Network]:
-    """The networks that a checkpoint with variables of these shapes holds.
+    """The networks in a checkpoint with variables of these shapes.
 
-    kind: one of KINDS, what a task is that Google's code does not come with.
+    Args:
+        shapes: by the variables' names.
+        kind: one of KINDS, for a task that Google's code does not have.
 
     Raises:
-        ValueError: there is none, or one that has no class here; the message says what it is.
+        ValueError: there is no network, or one that has no class here; the message names it.
     """
     heads = {name.split("/")[0] for name in shapes if is_kept(name)}
-    found = []
+    networks = []
     if "discriminator_predictions" in heads:
         extra = _generator_fraction(shapes)
-        found.append(Network("discriminator", "ElectraForPreTraining", {**_sizes(shapes, Scopes()), **extra}, Scopes()))
+        networks.append(
+            Network("discriminator", "ElectraForPreTraining", {**_sizes(shapes, Scopes()), **extra}, Scopes())
+        )
     if "generator_predictions" in heads:
         scopes = _of_generator(shapes)
-        found.append(Network("generator", "ElectraForMaskedLM", _sizes(shapes, scopes), scopes))
-    found += [_fine_tuned(task, shapes, kind) for task in _tasks(shapes)]
-    if not found and "electra/embeddings/word_embeddings" in shapes:
-        found.append(Network("encoder", "ElectraModel", _sizes(shapes, Scopes()), Scopes()))
-    if not found:
+        networks.append(Network("generator", "ElectraForMaskedLM", _sizes(shapes, scopes), scopes))
+    networks += [_fine_tuned(task, shapes, kind) for task in _tasks(shapes)]
+    if not networks and "electra/embeddings/word_embeddings" in shapes:
+        networks.append(Network("encoder", "ElectraModel", _sizes(shapes, Scopes()), Scopes()))
+    if not networks:
         raise ValueError(_nothing(shapes, heads))
-    return found
+    return networks
 
 
 def heads_of(width: int) -> int:
-    """How many attention heads an encoder of this width has in Google's code, if nobody changed it."""
+    """The default number of attention heads in Google's code.
+
+    Args:
+        width: the hidden size of the encoder.
+    """
     return max(1, width // HEAD_WIDTH)
 
 
-def what_is_left(unused: Iterable[str]) -> list[str]:
-    """In words, what a checkpoint holds besides the networks that were found."""
+def describe_unused(unused: Iterable[str]) -> list[str]:
+    """Messages about variables of a checkpoint that belong to none of its networks.
+
+    Args:
+        unused: the names of these variables.
+    """
     rest = sorted(filter(is_kept, unused))
     electric = [name for name in rest if name.startswith(_ELECTRIC)]
     others = [name for name in rest if name not in electric]
-    said = []
+    messages = []
     if electric:
-        said.append(
+        messages.append(
             f"{len(electric)} variables of Electric's two-tower cloze model, for which there is no class here. The "
             "discriminator's scores are its energies"
         )
     if others:
-        said.append(f"{len(others)} variables of no known network: {', '.join(others[:5])}")
-    return said
+        messages.append(f"{len(others)} variables of no known network: {', '.join(others[:5])}")
+    return messages
 
 
 def _of_generator(shapes: Shapes) -> Scopes:
-    """A generator has an encoder of its own, or it is the one that there is (a BERT, or untied_generator=False)."""
+    """A generator has its own encoder, or it is the only one (a BERT, or untied_generator=False)."""
     own_encoder = any(name.startswith("generator/encoder/") for name in shapes)
     own_embeddings = "generator/embeddings/word_embeddings" in shapes
     return Scopes("generator" if own_encoder else "electra", "generator" if own_embeddings else "electra")
 
 
 def _generator_fraction(shapes: Shapes) -> dict[str, float]:
-    """How wide the generator is beside the discriminator, where there are both: what training goes on with."""
+    """The generator's hidden size as a fraction of the discriminator's, for continued training; empty without both."""
     scopes = _of_generator(shapes)
     name = "{}/encoder/layer_0/attention/output/dense/bias"
     own, shared = shapes.get(name.format(scopes.encoder)), shapes.get(name.format("electra"))
@@ -120,7 +133,7 @@ def _sizes(shapes: Shapes, scopes: Scopes) -> dict[str, Any]:
     """The fields of a configuration that are sizes."""
     words = _shape(shapes, f"{scopes.embeddings}/embeddings/word_embeddings", 2)
     wide = _shape(shapes, f"{scopes.encoder}/encoder/layer_0/intermediate/dense/kernel", 2)
-    layers = {int(found[1]) for name in shapes if (found := re.match(rf"{scopes.encoder}/encoder/layer_(\d+)/", name))}
+    layers = {int(match[1]) for name in shapes if (match := re.match(rf"{scopes.encoder}/encoder/layer_(\d+)/", name))}
     return {
         "vocab_size": words[0],
         "embedding_size": words[1],
@@ -164,7 +177,7 @@ def _layers(task: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def _labelling(task: str, outputs: int, sizes: dict[str, Any], kind: str | None) -> Network:
-    """A classifier or a tagger: which one, the shapes do not say."""
+    """A classifier or a tagger: the shapes are the same, so the task or `kind` decides."""
     labels = dict(enumerate(_LABELS.get(task, ())))
     fields = {**sizes, **({"id2label": labels} if len(labels) == outputs else {"num_labels": outputs})}
     if task in _TAGGING or kind == "token-classification":
@@ -182,7 +195,7 @@ def _labelling(task: str, outputs: int, sizes: dict[str, Any], kind: str | None)
 
 
 def _span_head(task: str, layers: Mapping[str, tuple[int, ...]], width: int) -> tuple[Head, dict[str, Any]]:
-    """The head of question answering that has these layers (finetune/qa/qa_tasks.py), and fields for it."""
+    """The question-answering head with these layers (finetune/qa/qa_tasks.py), and its configuration fields."""
     for head in (JOINT_SPAN, JOINT_SPAN_ALONE):
         if set(layers) == set(head.names) and layers["qa_hidden"][0] == 2 * width:
             answerable = head is JOINT_SPAN

@@ -1,4 +1,4 @@
-"""A network's parameters out of a checkpoint of Google's, and into one."""
+"""Convert a network's parameters from a checkpoint of Google's code and back."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from electra.google.variable_names import Scopes, turned, variable_name
 Shape = tuple[int, ...]
 
 _TYPES = "electra.embeddings.token_type_embeddings.weight"
-_TIED = "generator_lm_head.weight"  # the word embeddings, which Google's code has once
+_TIED = "generator_lm_head.weight"  # tied to the word embeddings, which Google's code stores once
 
 
 class LazyTensors(Mapping[str, Tensor]):
-    """Tensors by name that are made when they are asked for, each time anew."""
+    """Tensors by name that are computed at each access, so that a large checkpoint need not fit in memory.
+
+    Args:
+        makers: a function for each name.
+    """
 
     def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
         self._makers = makers
@@ -38,7 +42,12 @@ class LazyTensors(Mapping[str, Tensor]):
 
 
 def read_state(bundle: Bundle, network: Network, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
-    """The parameters of a network of these `shapes`, by our names.
+    """The parameters of a network, by our names.
+
+    Args:
+        bundle: the checkpoint.
+        network: one of the checkpoint's.
+        shapes: of our parameters, by name.
 
     Raises:
         ValueError: a variable is missing, damaged or of another shape; the message names it.
@@ -66,14 +75,19 @@ def read_state(bundle: Bundle, network: Network, shapes: Mapping[str, Shape]) ->
 
 
 def variables_used(network: Network, parameters: list[str]) -> set[str]:
-    """The variables that `read_state` reads for a network with these parameters."""
+    """The names of the variables that `read_state` reads.
+
+    Args:
+        network: one of the checkpoint's.
+        parameters: the names of our parameters.
+    """
     encoder = (name for name in parameters if network.head is None or name.startswith("electra."))
-    found = {variable_name(_whole(name, network.architecture), network.scopes) for name in encoder if name != _TIED}
-    return found | set(variables_of_head(network).values())
+    variables = {variable_name(_whole(name, network.architecture), network.scopes) for name in encoder if name != _TIED}
+    return variables | set(variables_of_head(network).values())
 
 
 def variables_of_head(network: Network) -> dict[str, str]:
-    """A head's variables, by the names that `Head` has for them."""
+    """The variables of the network's head, by their names in `Head`."""
     names = network.head.names if network.head else ()
     return {
         f"{name}/{kind}": f"task_specific/{network.name}/{name}/{kind}" for name in names for kind in ("kernel", "bias")
@@ -81,7 +95,7 @@ def variables_of_head(network: Network) -> dict[str, str]:
 
 
 def read_values(bundle: Bundle, variable: str) -> Tensor:
-    """A variable's values as a parameter's: a kernel turned into a weight."""
+    """A variable's values as a parameter; a kernel [inputs, outputs] is transposed to a weight [outputs, inputs]."""
     return turned(variable, torch.from_numpy(bundle.read(variable))).contiguous()
 
 
@@ -93,9 +107,14 @@ def variables_of(
     task: str = "",
     token_types: tuple[int, ...] | None = None,
 ) -> dict[str, Tensor]:
-    """The other way: what stands under each variable's name, still as parameters are (kernels not turned).
+    """The reverse of `read_state`: tensors by variable name, not transposed yet (see `as_array`).
 
-    head, task: of a fine-tuned network. token_types: as in `Network`.
+    Args:
+        state: our parameters.
+        scopes: the variable scopes of the encoder and the embeddings.
+        head: of a fine-tuned network.
+        task: the name of its task.
+        token_types: as in `Network`.
 
     Raises:
         ValueError: the head is one that Google's code does not have, or the output layer is not the word embeddings.
@@ -109,17 +128,17 @@ def variables_of(
     if token_types is not None:
         order = [token_types.index(theirs) for theirs in range(len(set(token_types)))]
         encoder[_TYPES] = encoder[_TYPES][order]
-    found = {variable_name(name, scopes): tensor for name, tensor in encoder.items()}
+    variables = {variable_name(name, scopes): tensor for name, tensor in encoder.items()}
     if head is not None:
-        found |= {f"task_specific/{task}/{name}": tensor for name, tensor in head.variables(state).items()}
-    return found
+        variables |= {f"task_specific/{task}/{name}": tensor for name, tensor in head.variables(state).items()}
+    return variables
 
 
 def as_array(variable: str, tensor: Tensor) -> NDArray[Any]:
-    """A parameter's values as a variable's: a weight turned into a kernel, half precision as float32."""
+    """A parameter's values as a variable: a weight is transposed to a kernel, half precision becomes float32."""
     wide = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
-    found: NDArray[Any] = turned(variable, wide.detach().cpu()).numpy()
-    return np.ascontiguousarray(found)
+    values: NDArray[Any] = turned(variable, wide.detach().cpu()).numpy()
+    return np.ascontiguousarray(values)
 
 
 def _whole(parameter: str, architecture: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from electra.config import ElectraConfig
 from electra.files.atomic import write_text
 from electra.google import hparams
-from electra.google.checkpoint_networks import Network, heads_of, networks_in, what_is_left
+from electra.google.checkpoint_networks import Network, describe_unused, heads_of, networks_in
 from electra.google.checkpoint_state import LazyTensors, read_state, read_values, variables_used
 from electra.google.convert_config import ORIGIN, ConvertConfig
 from electra.google.pretraining_pair import PAIR, network_on_meta, variables_in_training
@@ -56,7 +56,7 @@ def from_tensorflow(config: ConvertConfig, folder: Path) -> dict[str, str]:
         used |= _write_model(folder / network.name, bundle, network, shape, tokenizer)
     if config.optimizer:
         _write_optimizer(bundle, networks, step, folder)
-    for text in what_is_left(set(bundle.shapes) - used):
+    for text in describe_unused(set(bundle.shapes) - used):
         log.warning("%s: not converted: %s.", bundle.prefix, text)
     written = [network.name for network in networks] + (["checkpoints"] if config.optimizer else [])
     return dict(zip(written, written, strict=True))

@@ -1,4 +1,4 @@
-"""Which device to compute on, in which precision, and on a CPU with which library and how many threads."""
+"""Choose the device, the precision, and on a CPU the library and the number of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 # what people write for "the accelerator of this machine", whichever it is
-_MEANT_AUTO = ("gpu", "accelerator")
+_NAMES_FOR_AUTO = ("gpu", "accelerator")
 
 _PRECISIONS = {
     "float32": torch.float32,
@@ -26,11 +26,17 @@ _PRECISIONS = {
 
 
 def choose(device: str | int | torch.device = "auto") -> torch.device:
-    """The device to use, checked to be there.
+    """The device to use, after a check that it exists.
 
-    device: "auto" (the default: this machine's accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps", a
-    `torch.device`, or the number of an accelerator (-1: the CPU). Raises `ValueError` with what there is when the
-    device does not exist here. What is returned carries its number, so that it equals the `.device` of tensors on it.
+    Args:
+        device: "auto" (the default: this machine's accelerator, otherwise the CPU), "cpu", "cuda", "cuda:1", "mps", a
+            `torch.device`, or the number of an accelerator (-1: the CPU).
+
+    Returns:
+        The device with its number, so that it equals the `.device` of tensors on it.
+
+    Raises:
+        ValueError: the device does not exist here; the message lists the devices that do.
     """
     if device == "auto":
         return _accelerator() or torch.device("cpu")
@@ -42,41 +48,50 @@ def choose(device: str | int | torch.device = "auto") -> torch.device:
 
 
 def choose_for_process(device: str | int | torch.device, place: int | None) -> torch.device:
-    """As `choose`, for number `place` of several processes on this machine, each with an accelerator of its own.
+    """As `choose`, for one of several processes on this machine, each with its own accelerator.
 
-    place: None for a process that is alone.
+    Where a process sees only one accelerator (schedulers can hide the others), it uses that one.
 
-    Where a process sees one accelerator alone (schedulers can hide the others), that is its own. Raises `ValueError`
-    too when there are more processes than accelerators, and when `device` has a number, as all would have that one.
+    Args:
+        device: as for `choose`.
+        place: the local rank of the process; None for a single process.
+
+    Raises:
+        ValueError: as for `choose`; also where there are more processes than accelerators, and where `device` has a
+            number, because all processes would share that device.
     """
-    chosen = choose(device)
-    if chosen.type == "cpu" or place is None:
-        return chosen
-    if device != "auto" and not (isinstance(device, str) and device == chosen.type):
-        raise ValueError(f"device={str(device)!r} is one device for several processes: use 'auto' or {chosen.type!r}")
+    accelerator = choose(device)
+    if accelerator.type == "cpu" or place is None:
+        return accelerator
+    name = accelerator.type
+    if device != "auto" and not (isinstance(device, str) and device == name):
+        raise ValueError(
+            f"device={str(device)!r} is one device for several processes: use 'auto' or {accelerator.type!r}"
+        )
     count = torch.accelerator.device_count()
     if place >= count > 1:
         raise ValueError(
             f"process {place} of this machine has no accelerator of its own: there are {count}. "
             f"Start {count} processes on each machine"
         )
-    return torch.device(chosen.type, place if count > 1 else 0)
+    return torch.device(accelerator.type, place if count > 1 else 0)
 
 
 def copies_faster_from_pinned(device: torch.device) -> bool:
-    """Whether tensors on their way to the device had better be in page-locked memory.
-
-    Copies from there to a CUDA device run beside the computation.
-    """
+    """Whether copies to the device are faster from page-locked memory: they overlap with computation on CUDA."""
     return device.type == "cuda"
 
 
 @contextmanager
 def matrix_products(device: torch.device, name: str) -> Iterator[None]:
-    """Within this block, precision "tf32" lets a CUDA device multiply float32 matrices with 10 bits after the point.
+    """Within this block, precision "tf32" lets a CUDA device multiply float32 matrices with 10 mantissa bits.
 
-    It does so on its tensor cores, at about half of bfloat16's speed; sums, and all that is stored, stay float32. Any
-    other name, and any other device, changes nothing.
+    It does so on its tensor cores, at about half of bfloat16's speed; sums and stored values stay float32. Any
+    other precision, and any other device, changes nothing.
+
+    Args:
+        device: that computes.
+        name: of a precision, as for `precision`.
     """
     if name != "tf32" or device.type != "cuda":
         yield
@@ -90,11 +105,16 @@ def matrix_products(device: torch.device, name: str) -> Iterator[None]:
 
 
 def precision(device: torch.device, name: str | torch.dtype = "auto") -> torch.dtype:
-    """The number type to compute in on `device`.
+    """The dtype to compute in on `device`.
 
-    name: "auto" (the default: bfloat16 where a CUDA device has it in hardware, else float32), "float32" or "fp32",
-    "tf32" (float32; see `matrix_products`), "bfloat16" or "bf16", "float16" or "fp16", or a torch.dtype of these.
-    Raises `ValueError` for any other.
+    Args:
+        device: that computes.
+        name: "auto" (the default: bfloat16 where a CUDA device supports it in hardware, otherwise float32), "float32"
+            or "fp32", "tf32" (float32; see `matrix_products`), "bfloat16" or "bf16", "float16" or "fp16", or one of
+            these as a torch.dtype.
+
+    Raises:
+        ValueError: another name.
     """
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -109,20 +129,20 @@ def precision(device: torch.device, name: str | torch.dtype = "auto") -> torch.d
 def onednn_is_faster() -> bool:
     """Whether oneDNN multiplies float32 matrices faster than MKL, which torch calls for them on x86.
 
-    So it is with AVX-512 on processors that are not Intel's, where MKL does not use it: the same float32 arithmetic in
-    half the time (benchmarks/results/matrix-products_cpu_2026-11-23.md).
+    It is on processors with AVX-512 that are not Intel's, where MKL does not use AVX-512: the same float32 arithmetic
+    in half the time (benchmarks/results/matrix-products_cpu_2026-11-23.md).
     """
     both = (torch.backends.mkl, torch.backends.mkldnn)
     if not all(library.is_available() for library in both):  # type: ignore[attr-defined]
         return False
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _processor_s_maker() not in (
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512") and _processor_vendor() not in (
         "",
         "GenuineIntel",
     )
 
 
-def _processor_s_maker() -> str:
-    """As Linux tells it; "" where that is not known."""
+def _processor_vendor() -> str:
+    """The vendor in /proc/cpuinfo; "" where it is not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -132,10 +152,10 @@ def _processor_s_maker() -> str:
 
 def _accelerator() -> torch.device | None:
     """The accelerator of this machine that this torch can use, with the number in use; None if there is none."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if found is None:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
         return None
-    return torch.device(found.type, torch.accelerator.current_device_index())
+    return torch.device(accelerator.type, torch.accelerator.current_device_index())
 
 
 def _numbered(number: int) -> torch.device:
@@ -148,7 +168,7 @@ def _numbered(number: int) -> torch.device:
 
 
 def _parsed(name: str) -> torch.device:
-    if name.lower() in _MEANT_AUTO:
+    if name.lower() in _NAMES_FOR_AUTO:
         raise ValueError(f"device={name!r} is not a name of a device; meant 'auto'? {_allowed()}")
     try:
         return torch.device(name)
@@ -170,7 +190,7 @@ def _checked(device: torch.device) -> torch.device:
 
 
 def _there_is() -> str:
-    """Why an accelerator cannot be used, as far as we can tell."""
+    """The likely reason why an accelerator cannot be used."""
     accelerator = _accelerator()
     if accelerator is not None:
         return f"the accelerator of this machine is {accelerator.type!r}."
@@ -191,15 +211,22 @@ def _allowed() -> str:
 
 
 NUMBERS_FOR_A_THREAD = 500 * 128
-"""How large the hidden states of a step are that keep a processor's thread busy; measured, see benchmarks/LOG.md."""
+"""Hidden-state values of a training step that keep one thread busy; measured, see benchmarks/LOG.md."""
 
 
 @contextmanager
 def threads_for(tokens: float, hidden_size: int) -> Iterator[int]:
-    """As many of torch's threads as a training step of so many tokens keeps busy, and no more than there were.
+    """Within this block, limit torch's threads to as many as a training step keeps busy.
 
-    Threads that meet after every small operation cost more than they save. The number follows from the sizes alone, so
-    that a run that goes on adds up its numbers in the same order.
+    Synchronising threads after every small operation costs more than they save. The number depends on the sizes alone,
+    so that a resumed run sums in the same order.
+
+    Args:
+        tokens: of a step.
+        hidden_size: of the network.
+
+    Yields:
+        The number of threads, at most the number before.
     """
     before = torch.get_num_threads()
     threads = max(1, min(before, int(tokens * hidden_size // NUMBERS_FOR_A_THREAD)))
@@ -211,7 +238,7 @@ def threads_for(tokens: float, hidden_size: int) -> Iterator[int]:
 
 
 def start_thread(work: Callable[[], None], *, name: str) -> threading.Thread:
-    """Start a daemon thread that does `work`, and in which torch's operations keep to that one thread.
+    """Start a daemon thread that runs `work`, in which torch's operations use only that one thread.
 
     torch gives every Python thread a team of its own for them. As soon as the teams together are larger than the
     machine, GNU's OpenMP lets all of them sleep after each operation, that of the training loop too: its steps took up
@@ -221,7 +248,8 @@ def start_thread(work: Callable[[], None], *, name: str) -> threading.Thread:
 
     def alone() -> None:
         try:
-            torch.get_num_threads()  # a thread takes the common number when it first asks, and would forget its own
+            # the first call in a thread takes the global number, which would overwrite a number set before it
+            torch.get_num_threads()
             torch.set_num_threads(1)
         finally:
             ready.set()
@@ -230,5 +258,5 @@ def start_thread(work: Callable[[], None], *, name: str) -> threading.Thread:
     thread = threading.Thread(target=alone, name=name, daemon=True)
     thread.start()
     ready.wait()
-    torch.set_num_threads(before)  # of this thread it is still that; but threads to come begin with the number last set
+    torch.set_num_threads(before)  # this thread still has it, but new threads start with the number that was set last
     return thread

@@ -40,7 +40,7 @@ _VERSION = 1  # of the format, which is the only one there has been
 
 @dataclass(frozen=True)
 class Entry:
-    """What the index says of a variable, or of a part of one."""
+    """The index entry of a variable, or of a part of one. `offset` and `size` are in bytes."""
 
     type: int
     shape: tuple[int, ...]
@@ -52,7 +52,11 @@ class Entry:
 
     @classmethod
     def read(cls, value: bytes) -> Entry:
-        """From a BundleEntryProto. Raises ValueError where it is none."""
+        """Parse a BundleEntryProto.
+
+        Raises:
+            ValueError: the bytes are not one.
+        """
         fields = read_message(value)
         dimensions = [dimension for shape in messages(fields, 2) for dimension in messages(shape, 2)]
         return cls(
@@ -66,19 +70,22 @@ class Entry:
         )
 
     def write(self) -> bytes:
-        """As a BundleEntryProto, of a whole variable."""
+        """Serialise the entry of a whole variable as a BundleEntryProto."""
         shape = message((2, message([(1, size)])) for size in self.shape)
         numbers: list[tuple[int, int | bytes]] = [(1, self.type), (2, shape), (3, self.shard)]
         return message([*numbers, (4, self.offset), (5, self.size)], [(6, self.checksum)])
 
 
 class Bundle:
-    """A checkpoint, open for reading. `prefix` is its path without `.index`.
+    """A checkpoint, open for reading.
+
+    Args:
+        prefix: its path without `.index`.
 
     Raises:
-        ValueError: the index or a data file is damaged or cut off, or of a kind that is not read here; the message
-            names the file, and the first variable that is concerned.
-        OSError: a file is not there.
+        ValueError: the index or a data file is damaged or truncated, or of an unsupported kind; the message names
+            the file and the first variable affected.
+        OSError: a file does not exist.
     """
 
     def __init__(self, prefix: Path) -> None:
@@ -93,7 +100,11 @@ class Bundle:
             self._check(name, entry)
 
     def read(self, name: str) -> Array:
-        """The values of a variable, compared with their checksum. Raises ValueError where they differ."""
+        """The values of a variable, in its shape, after a check of their checksum.
+
+        Raises:
+            ValueError: the checksum differs, or the dtype is unsupported.
+        """
         entry = self._entries[name]
         if not entry.parts:
             return self._values(name, entry)
@@ -124,7 +135,7 @@ class Bundle:
         return Path(f"{self.prefix}.data-{shard:05d}-of-{self._shards:05d}")
 
     def _check(self, name: str, entry: Entry) -> None:
-        """That the variable's values can be where the index says they are."""
+        """Check that the variable's values lie inside their file; raises on opening, before hours of work."""
         if entry.parts:
             return
         name, _, _ = name.lstrip("\0").partition("\0")
@@ -145,7 +156,7 @@ class Bundle:
 
 
 def _shards(index: Path, content: Mapping[bytes, bytes]) -> int:
-    """How many data files there are."""
+    """The number of data files."""
     if b"" not in content:
         raise ValueError(
             f"{index} is a sorted table, but not the index of a checkpoint in TensorFlow's V2 format. If it is in the "
@@ -196,10 +207,10 @@ def _in_folder(folder: Path) -> Path:
     there = {file.name.removesuffix(".index"): file for file in sorted(folder.glob("*.index"))}
     named = folder / "checkpoint"
     if named.is_file():
-        found = re.search(
+        match = re.search(
             r'^model_checkpoint_path:\s*"(.*)"', named.read_text(encoding="utf-8", errors="replace"), re.M
         )
-        if found and (name := Path(found[1]).name) in there:  # it may be a path on the machine it was written on
+        if match and (name := Path(match[1]).name) in there:  # it may be a path on the machine it was written on
             return folder / name
     if not there:
         raise FileNotFoundError(f"{folder} has no TensorFlow checkpoint: no file that ends in .index.")
@@ -211,13 +222,20 @@ def _in_folder(folder: Path) -> Path:
 def write_bundle(prefix: Path, variables: Iterable[tuple[str, Array]]) -> None:
     """Write variables, in the order of their names, as a checkpoint with one data file, and name it in `checkpoint`.
 
-    Not atomic by itself: write into a folder that `writing_folder` made. Raises OSError, as for a full disk.
+    Not atomic by itself: write into a folder that `writing_folder` made.
+
+    Args:
+        prefix: the path of the checkpoint without `.index`.
+        variables: names and values, sorted by name.
+
+    Raises:
+        OSError: writing failed, for example because the disk is full.
     """
     entries: dict[bytes, bytes] = {b"": message([(1, 1), (3, message([(1, _VERSION)]))])}
     offset = 0
     with open(f"{prefix}.data-00000-of-00001", "xb") as file:
         for name, values in variables:
-            values = np.ascontiguousarray(values).reshape(values.shape)  # the first makes [1] of []
+            values = np.ascontiguousarray(values).reshape(values.shape)  # ascontiguousarray turns the shape [] into [1]
             kind = _NUMBERS[values.dtype.newbyteorder("<")]
             raw = values.reshape(-1).view(np.uint8)
             entry = Entry(kind, values.shape, 0, offset, raw.nbytes, masked_crc32c(raw), ())

@@ -1,7 +1,7 @@
 """CRC-32C, the checksum of TensorFlow's and LevelDB's files, over whole arrays at once.
 
-A checksum without its initial and final inversion is linear: that of A followed by B is that of A, moved on by B's
-length, xor that of B. So neighbours are joined in pairs, then the pairs, and so on, each round one pass of numpy.
+A checksum without its initial and final inversion is linear: the checksum of A followed by B is that of A, shifted by
+B's length, xor that of B. So neighbours are joined in pairs, then the pairs, and so on, each round one pass of numpy.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Words = NDArray[np.uint32]
 def crc32c(data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> int:
     """The CRC-32C of `data`."""
     flat = np.frombuffer(data, np.uint8)
-    found = _ALL
+    crc = _ALL
     for start in range(0, len(flat), _CHUNK_BYTES):
         chunk = flat[start : start + _CHUNK_BYTES]
-        found = _moved(found, len(chunk)) ^ _linear(chunk)
-    return found ^ _ALL
+        crc = _moved(crc, len(chunk)) ^ _linear(chunk)
+    return crc ^ _ALL
 
 
 def masked_crc32c(data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> int:
-    """The CRC-32C in the form that files hold: turned and shifted, so that checksums of checksums are not trivial."""
-    found = crc32c(data)
-    return (((found >> 15) | (found << 17)) + _MASK_DELTA) & _ALL
+    """The CRC-32C in the form stored in files: rotated and offset, so that checksums of checksums are not trivial."""
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & _ALL
 
 
 def _linear(chunk: NDArray[np.uint8]) -> int:
@@ -42,9 +42,9 @@ def _linear(chunk: NDArray[np.uint8]) -> int:
     if len(chunk) == 4 << rounds:
         words = chunk.view(np.uint32)
     else:
-        filled = np.zeros(4 << rounds, np.uint8)
-        filled[len(filled) - len(chunk) :] = chunk
-        words = filled.view(np.uint32)
+        padded = np.zeros(4 << rounds, np.uint8)
+        padded[len(padded) - len(chunk) :] = chunk
+        words = padded.view(np.uint32)
     for number in range(rounds):
         halves = words.view(np.uint16).reshape(-1, 4)
         low, high = _tables(number + 2)

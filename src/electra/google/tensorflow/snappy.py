@@ -6,10 +6,10 @@ from electra.google.tensorflow.wire import read_varint
 
 
 def decompress(data: bytes) -> bytes:
-    """What `data` holds, by Snappy's format description: text as it is, and copies of what came before.
+    """Decompress `data` (Snappy's format description): literal bytes, and copies of earlier output.
 
     Raises:
-        ValueError: it is cut off, or is no such data.
+        ValueError: the data are truncated or not Snappy.
     """
     size, at = read_varint(data, 0)
     made = bytearray()
@@ -36,7 +36,7 @@ def decompress(data: bytes) -> bytes:
 
 
 def _literal(length: int, data: bytes, at: int) -> tuple[int, int]:
-    """How much text follows, and where it begins: small lengths are in the tag, others in the next 1 to 4 bytes."""
+    """(length, start) of a literal: short lengths are in the tag, others in the next 1 to 4 bytes."""
     if length < 60:
         return length + 1, at
     count = length - 59
@@ -44,7 +44,7 @@ def _literal(length: int, data: bytes, at: int) -> tuple[int, int]:
 
 
 def _copy(tag: int, data: bytes, at: int) -> tuple[int, int, int]:
-    """How much to copy, from how far back, and where the next element begins."""
+    """(length, distance back, start of the next element) of a copy."""
     if tag & 3 == 1:
         return (tag >> 2 & 7) + 4, (tag >> 5) << 8 | _number(data, at, 1), at + 1
     count = 2 if tag & 3 == 2 else 4

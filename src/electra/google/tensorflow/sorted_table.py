@@ -1,4 +1,4 @@
-"""A sorted table of keys and values in LevelDB's file format, which a checkpoint's index is in.
+"""Read and write sorted tables of keys and values in LevelDB's file format, that of a checkpoint's index.
 
 A block is a row of entries (how many bytes of the key are those of the key before, the rest, the value), the places
 where a key stands in full, and a trailer: how it is compressed, and its checksum. The last block lists the others; 48
@@ -47,7 +47,7 @@ def _entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """(where a block begins, how long it is), and where that is written to its end."""
+    """((start, size) of a block, position after the handle), in bytes."""
     begin, at = read_varint(data, at)
     size, at = read_varint(data, at)
     return (begin, size), at
@@ -83,7 +83,7 @@ def _in_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def table(entries: Mapping[bytes, bytes]) -> bytes:
-    """A file of these keys and values (one at least), uncompressed, in one block."""
+    """The bytes of a table with these keys and values (at least one), uncompressed, in one block."""
     file = bytearray()
 
     def handle_of(block: bytes) -> bytes:
@@ -115,8 +115,8 @@ def _packed(ordered: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def _above(key: bytes) -> bytes:
     """A short key that does not come before this one, nor after any that would: LevelDB's FindShortSuccessor."""
-    kept = next((i for i, byte in enumerate(key) if byte != 0xFF), None)
-    return key if kept is None else key[:kept] + bytes([key[kept] + 1])
+    position = next((i for i, byte in enumerate(key) if byte != 0xFF), None)
+    return key if position is None else key[:position] + bytes([key[position] + 1])
 
 
 def _in_common(one: bytes, other: bytes) -> int:

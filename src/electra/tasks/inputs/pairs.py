@@ -13,23 +13,23 @@ from electra.tasks.task import Encoded, Task, of_each
 from electra.text.encode.row_encoding import kept_lengths
 
 SPECIAL_TOKENS = 3
-"""How many tokens of a row belong to neither text."""
+"""The number of special tokens in a row of two texts."""
 
 
 def token_ids(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
-    """The tokens of each text, however long, without special ones."""
+    """The ids of each text without special tokens, not truncated."""
     if not texts:
         return []
-    found = tokenizer(
+    encoding = tokenizer(
         list(texts),
         add_special_tokens=False,
         truncation=False,
         padding=False,
         return_token_type_ids=False,
         return_attention_mask=False,
-        verbose=False,  # longer than the network is no fault here
+        verbose=False,  # texts longer than the network are truncated or split later
     )
-    ids: list[list[int]] = found["input_ids"]
+    ids: list[list[int]] = encoding["input_ids"]
     return ids
 
 
@@ -39,33 +39,40 @@ def join(first: Sequence[int], second: Sequence[int], tokenizer: Any) -> Row:
     return Row([tokenizer.cls_token_id, *first, tokenizer.sep_token_id, *second, tokenizer.sep_token_id], types)
 
 
-def cut(
+def truncate_pair(
     first: Sequence[int], second: Sequence[int], max_length: int, truncation: str, side: str = "right"
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """What of two texts a row of at most `max_length` tokens has room for.
+    """Truncate two texts to fit in a row of at most `max_length` tokens.
 
-    `truncation` is "longest_first", the rule of the tokenizers library, or "only_first" or "only_second", a
-    `ValueError` where nothing of that text would be left; with anything else texts that are too long are one. `side` is
-    the end that is cut off.
+    Args:
+        first: ids.
+        second: ids.
+        max_length: tokens of the row, including three special tokens.
+        truncation: "longest_first" (the rule of the tokenizers library), "only_first" or "only_second"; any other
+            value allows no truncation.
+        side: the end that is removed, "left" or "right".
+
+    Raises:
+        ValueError: the texts are too long and may not be truncated, or nothing of a text would remain.
     """
     room = max_length - SPECIAL_TOKENS
     if len(first) + len(second) <= room:
         return first, second
     if truncation == "longest_first":
-        kept = kept_lengths(len(first), len(second), room)
+        lengths = kept_lengths(len(first), len(second), room)
     elif truncation == "only_first" and len(second) < room:
-        kept = room - len(second), len(second)
+        lengths = room - len(second), len(second)
     elif truncation == "only_second" and len(first) < room:
-        kept = len(first), room - len(first)
+        lengths = len(first), room - len(first)
     else:
         raise ValueError(
             f"the texts have {len(first)} and {len(second)} tokens, and a row has room for {room}: shorten the text "
             f"that is not to be cut, or give a larger max_length or another truncation than {truncation!r}"
         )
-    return _kept(first, kept[0], side), _kept(second, kept[1], side)
+    return _truncated(first, lengths[0], side), _truncated(second, lengths[1], side)
 
 
-def _kept(ids: Sequence[int], count: int, side: str) -> Sequence[int]:
+def _truncated(ids: Sequence[int], count: int, side: str) -> Sequence[int]:
     return ids[len(ids) - count :] if side == "left" else ids[:count]
 
 
@@ -92,13 +99,13 @@ class PairedTask(Task[E]):
     def pair(
         self, first: Sequence[int], others: Iterable[Sequence[int]], tokenizer: Any
     ) -> tuple[tuple[Row, ...], int]:
-        """A row for each of the others, and how many tokens had to be left out of the rows together."""
+        """A row for each of the others, and how many tokens were truncated in all rows together."""
         rule = self.usual_truncation if self.truncation is True else str(self.truncation)
         rows, lost = [], 0
         for other in others:
-            kept = cut(first, other, self.max_length, rule, tokenizer.truncation_side)
-            lost += len(first) + len(other) - len(kept[0]) - len(kept[1])
-            rows.append(join(*kept, tokenizer))
+            truncated = truncate_pair(first, other, self.max_length, rule, tokenizer.truncation_side)
+            lost += len(first) + len(other) - len(truncated[0]) - len(truncated[1])
+            rows.append(join(*truncated, tokenizer))
         return tuple(rows), lost
 
     def pair_each(

@@ -1,4 +1,4 @@
-"""How relevant texts are to a query: what labelled rankings look like, in files and as examples."""
+"""Relevance of texts to a query: the formats of labelled rankings, in files and as examples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ _number = partial(as_number, name="the relevance of a text")
 
 @dataclass(frozen=True)
 class Relevance:
-    """Of each of a query's texts: how relevant it is (0: not), and what a teacher scored it with, if one did."""
+    """The relevance of each of a query's texts (0: not relevant), and a teacher's scores, if there are any."""
 
     labels: tuple[float, ...]
     teacher: tuple[float, ...] = ()
 
 
 def read_relevance(example: Any, objective: str | None) -> Relevance:
-    """`labels`, or a teacher's `scores`, of an example of several texts; what the objective cannot use is refused."""
+    """`labels`, or a teacher's `scores`, of a labelled ranking.
+
+    Raises:
+        ValueError: labels or scores are missing, or the objective cannot use them.
+    """
     count = len(read_ranking(example).texts)
     teacher = _numbers(example, "scores", count)
     labels = _numbers(example, "labels", count) or teacher
@@ -69,40 +73,41 @@ def read_labelled_ranking(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gathered(examples: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
-    """Examples of one text each become one for each query, at the place of its first; the others stay as they are.
+    """Merge examples of one text into one example per query, at the position of its first; others are unchanged.
 
-    The number beside an example is that of the (first) example it was made of.
+    Returns:
+        Each example with the index of the (first) input example that it was made of.
     """
-    found: list[tuple[dict[str, Any], int]] = []
+    rankings: list[tuple[dict[str, Any], int]] = []
     of_query: dict[str, dict[str, Any]] = {}
     for number, example in enumerate(examples):
         if len(example["texts"]) > 1:
-            found.append((example, number))
+            rankings.append((example, number))
         elif example["query"] not in of_query:
             of_query[example["query"]] = {key: _copied(value) for key, value in example.items()}
-            found.append((of_query[example["query"]], number))
+            rankings.append((of_query[example["query"]], number))
         else:
             for key in ("texts", "labels", "scores"):
                 of_query[example["query"]].get(key, []).extend(example.get(key, []))
-    return found
+    return rankings
 
 
 def _copied(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
-def _texts(given: Any) -> list[Any]:
+def _texts(value: Any) -> list[Any]:
     """The texts of a cell or a list; an empty cell has none."""
-    texts = list(given) if isinstance(given, (list, tuple)) else [given]
+    texts = list(value) if isinstance(value, (list, tuple)) else [value]
     return [text for text in texts if text is not None and str(text).strip()]
 
 
 def _numbers(example: Mapping[str, Any], key: str, count: int) -> tuple[float, ...]:
     """A number for each text; none where the example has no such key."""
-    given = example.get(key)
-    if given is None:
+    numbers = example.get(key)
+    if numbers is None:
         return ()
-    if not isinstance(given, (list, tuple)) or len(given) != count:
-        said = f"{len(given)} of them" if isinstance(given, (list, tuple)) else repr(given)
-        raise ValueError(f"{key!r} has a number for each of the {count} texts; this has {said}")
-    return tuple(map(_number, given))
+    if not isinstance(numbers, (list, tuple)) or len(numbers) != count:
+        received = f"{len(numbers)} of them" if isinstance(numbers, (list, tuple)) else repr(numbers)
+        raise ValueError(f"{key!r} has a number for each of the {count} texts; this has {received}")
+    return tuple(map(_number, numbers))

@@ -1,4 +1,4 @@
-"""Overlapping windows over a long text, so that every token is seen, and judged once, with context on both sides."""
+"""Overlapping windows over a long text: every token is classified once, with context on both sides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Window:
-    """The tokens from `start` to `stop`. Those from `first` to `last` are judged in this window and in no other."""
+    """The tokens from `start` to `stop`. The outputs from `first` to `last` are taken from this window only."""
 
     start: int
     stop: int
@@ -19,8 +19,8 @@ def windows(tokens: int, capacity: int, overlap: int | None = None) -> tuple[Win
     """Windows of at most `capacity` tokens over a text of `tokens`.
 
     Neighbours share `overlap` tokens (default: a quarter of the capacity); the last window is moved back so that it is
-    full and shares more. Where two windows share tokens, the first half is judged in the earlier one and the second
-    half in the later one: each token where it has the more context.
+    full and shares more. Where two windows share tokens, the first half is taken from the earlier one and the second
+    half from the later one: each token from where it has more context.
     """
     overlap = capacity // 4 if overlap is None else overlap
     if not 0 <= overlap < capacity:

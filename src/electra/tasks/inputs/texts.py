@@ -1,4 +1,4 @@
-"""What an example may look like: a string, or a dict whose keys say what is what, such as `text` and `text_pair`."""
+"""The formats of examples: a string, or a dict with keys such as `text` and `text_pair`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ def read_text(example: Any) -> Text:
 
 
 def read_single_text(example: Any) -> str:
-    """A text; a pair is refused."""
+    """A single text.
+
+    Raises:
+        ValueError: the example is a pair, or not a text.
+    """
     text = read_text(example)
     if text.pair is not None:
         raise ValueError("this task reads one text at a time, not a pair: leave out 'text_pair'")
@@ -88,14 +92,14 @@ def read_answers(example: Any) -> list[Answer]:
     the context is taken), one such dict, or one with a list under each name.
     """
     context = read_question(example).context
-    given = example.get("answers")
-    if given is None:
+    answers = example.get("answers")
+    if answers is None:
         raise ValueError(f"a labelled question has 'answers', a list; this one has {_shown(example)}")
-    return [_placed(answer, context) for answer in _answers(given)]
+    return [_placed(answer, context) for answer in _answers(answers)]
 
 
 def has_guessed_places(example: Mapping[str, Any]) -> bool:
-    """Whether an answer is without its start, and stands in more than one place of the context."""
+    """Whether an answer has no start and occurs more than once in the context."""
     context = example.get("context")
     answers = [one if isinstance(one, Mapping) else {"text": one} for one in _answers(example.get("answers") or [])]
     return isinstance(context, str) and any(
@@ -104,32 +108,32 @@ def has_guessed_places(example: Mapping[str, Any]) -> bool:
     )
 
 
-def _answers(given: Any) -> list[Any]:
+def _answers(answers: Any) -> list[Any]:
     """One dict or string for each answer."""
-    if isinstance(given, Mapping) and isinstance(given.get("text"), (list, tuple)):
-        starts = given.get("answer_start")
-        starts = [None] * len(given["text"]) if starts is None else list(starts)
-        if len(starts) != len(given["text"]):
-            raise ValueError(f"'answers' has {len(given['text'])} texts and {len(starts)} starts: each text has one")
-        return [{"text": text, "answer_start": start} for text, start in zip(given["text"], starts, strict=True)]
-    if isinstance(given, (str, Mapping)):
-        return [given] if given else []
-    if not isinstance(given, (list, tuple)):
-        raise ValueError(f"'answers' is a list of answers, not {_shown(given)}")
-    return list(given)
+    if isinstance(answers, Mapping) and isinstance(answers.get("text"), (list, tuple)):
+        starts = answers.get("answer_start")
+        starts = [None] * len(answers["text"]) if starts is None else list(starts)
+        if len(starts) != len(answers["text"]):
+            raise ValueError(f"'answers' has {len(answers['text'])} texts and {len(starts)} starts: each text has one")
+        return [{"text": text, "answer_start": start} for text, start in zip(answers["text"], starts, strict=True)]
+    if isinstance(answers, (str, Mapping)):
+        return [answers] if answers else []
+    if not isinstance(answers, (list, tuple)):
+        raise ValueError(f"'answers' is a list of answers, not {_shown(answers)}")
+    return list(answers)
 
 
-def _placed(given: Any, context: str) -> Answer:
+def _placed(answer: Any, context: str) -> Answer:
     """An answer, found in its context."""
-    fields = given if isinstance(given, Mapping) else {"text": given}
+    fields = answer if isinstance(answer, Mapping) else {"text": answer}
     text, start = fields.get("text"), fields.get("answer_start", fields.get("start"))
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"an answer is a text that is not empty, not {_shown(given)}")
+        raise ValueError(f"an answer is a text that is not empty, not {_shown(answer)}")
     if start is None:
         start = context.find(text)
     if not isinstance(start, int) or start < 0 or context[start : start + len(text)] != text:
-        found = context.find(text)
-        where = "is not in its context" if found < 0 else f"is at character {found} of its context, not at {start}"
+        place = context.find(text)
+        where = "is not in its context" if place < 0 else f"is at character {place} of its context, not at {start}"
         raise ValueError(f"the answer {text!r} {where}")
     return Answer(text, start)
 
@@ -149,7 +153,7 @@ def read_ranking(example: Any) -> Ranking:
 
 @dataclass(frozen=True)
 class Choices:
-    """A text, and what may go on from it: the second texts are what the network reads beside it for each choice."""
+    """A text and its possible continuations; `seconds` is the second text that the network reads for each choice."""
 
     text: str
     choices: tuple[str, ...]
@@ -160,15 +164,15 @@ def read_choices(example: Any) -> Choices:
     """A dict with `choices`, a list, and `text`, `question` or `context`, or both of the last two."""
     if not isinstance(example, Mapping):
         raise ValueError(f"expected a dict with 'text' and 'choices', got {_shown(example)}")
-    given = [name for name in ("text", "context", "question") if example.get(name) is not None]
-    if given not in (["text"], ["context"], ["question"], ["context", "question"]):
+    keys = [name for name in ("text", "context", "question") if example.get(name) is not None]
+    if keys not in (["text"], ["context"], ["question"], ["context", "question"]):
         raise ValueError(
             "beside 'choices' there must be 'text', 'question', 'context', or 'question' and 'context'; the example "
             f"has {_shown(example)}"
         )
     choices = _strings(example, "choices", least=2)
-    text = _string(example, given[0], "choices")
-    if len(given) == 1:
+    text = _string(example, keys[0], "choices")
+    if len(keys) == 1:
         return Choices(text, choices, choices)
     question = _string(example, "question", "choices")
     return Choices(text, choices, tuple(f"{question} {choice}" for choice in choices))
@@ -207,7 +211,7 @@ def _unbroken(text: str) -> str:
 
 
 def _shown(example: Any) -> str:
-    """A short account of something unexpected."""
+    """A short description of an unexpected value, for messages."""
     if isinstance(example, Mapping):
         parts = (f"{key!r}: {type(value).__name__}" for key, value in example.items())
         return "{" + ", ".join(parts) + "}"
@@ -221,7 +225,7 @@ TRUNCATIONS = {True: "longest_first", "longest_first": "longest_first"} | {
 
 
 def check_truncation(truncation: bool | str) -> None:
-    """Refuse what is no way to truncate."""
+    """Raise ValueError for an unknown truncation strategy."""
     if truncation is not False and truncation not in (*TRUNCATIONS, "do_not_truncate"):
         raise ValueError(
             f"truncation={truncation!r}: choose True, False, 'longest_first', 'only_first', 'only_second' "
@@ -232,14 +236,14 @@ def check_truncation(truncation: bool | str) -> None:
 def encode_texts(texts: Sequence[Text], tokenizer: Any, max_length: int, truncation: bool | str) -> list[Encoded]:
     """Each text as one row of at most `max_length` tokens.
 
-    A longer one is cut as the tokenizer's `truncation` says, and `cut_tokens` counts what was lost; without truncation
-    it is an `ExampleError`.
+    A longer one is truncated with the strategy `truncation` of tokenizers, and `cut_tokens` counts the tokens removed;
+    without truncation it is an `ExampleError`.
     """
     made = dict.fromkeys(range(len(texts)), Row([]))
     singles = [i for i, text in enumerate(texts) if text.pair is None]
     pairs = [i for i, text in enumerate(texts) if text.pair is not None]
-    for chosen in (singles, pairs):
-        made.update(zip(chosen, _whole([texts[i] for i in chosen], tokenizer), strict=True))
+    for indices in (singles, pairs):
+        made.update(zip(indices, _whole([texts[i] for i in indices], tokenizer), strict=True))
 
     def cut(i: int) -> Encoded:
         row = made[i]
@@ -249,10 +253,10 @@ def encode_texts(texts: Sequence[Text], tokenizer: Any, max_length: int, truncat
             raise ValueError(
                 f"the text has {len(row)} tokens, the model reads {max_length}: shorten it, or give truncation=True"
             )
-        kept = _whole([texts[i]], tokenizer, truncation=TRUNCATIONS[truncation], max_length=max_length)[0]
-        if len(kept) > max_length:
-            raise ValueError(f"truncation={truncation!r} leaves {len(kept)} tokens, the model reads {max_length}")
-        return Encoded((kept,), len(row) - len(kept))
+        truncated = _whole([texts[i]], tokenizer, truncation=TRUNCATIONS[truncation], max_length=max_length)[0]
+        if len(truncated) > max_length:
+            raise ValueError(f"truncation={truncation!r} leaves {len(truncated)} tokens, the model reads {max_length}")
+        return Encoded((truncated,), len(row) - len(truncated))
 
     return of_each(cut, range(len(texts)))
 
@@ -269,8 +273,8 @@ def _whole(texts: Sequence[Text], tokenizer: Any, **truncation: Any) -> list[Row
         "return_token_type_ids": True,
         "verbose": False,
     }
-    found = tokenizer([text.text for text in texts], pairs, **(options | truncation))
-    return list(map(Row, found["input_ids"], found["token_type_ids"]))
+    encoding = tokenizer([text.text for text in texts], pairs, **(options | truncation))
+    return list(map(Row, encoding["input_ids"], encoding["token_type_ids"]))
 
 
 def spread(columns: Mapping[str, Any]) -> Any:

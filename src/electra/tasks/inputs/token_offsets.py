@@ -1,4 +1,4 @@
-"""Tokens of a text and where they stand in it, laid out in windows: for the tasks that judge every token."""
+"""Tokens of a text with their character offsets, in windows: for tasks with an output for every token."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def tokenize(texts: Sequence[str], tokenizer: Any, *, with_words: bool = False) 
     """The tokens of each text, however long; with words as the tokenizer splits a text."""
     if not texts:
         return []
-    found = tokenizer(list(texts), **_TOKENS_ALONE)
-    each = enumerate(zip(texts, found["input_ids"], found["offset_mapping"], strict=True))
+    encoding = tokenizer(list(texts), **_TOKENS_ALONE)
+    each = enumerate(zip(texts, encoding["input_ids"], encoding["offset_mapping"], strict=True))
     return [
-        Tokens(text, tuple(ids), tuple(map(tuple, spans)), _words(found, i) if with_words else None)
+        Tokens(text, tuple(ids), tuple(map(tuple, spans)), _words(encoding, i) if with_words else None)
         for i, (text, ids, spans) in each
     ]
 
 
-def _words(found: Any, text: int) -> tuple[int, ...]:
-    """The number of each token's word; a token that is in no word is one by itself."""
+def _words(encoding: Any, text: int) -> tuple[int, ...]:
+    """The number of each token's word; a token outside of words counts as a word."""
     numbers: list[int] = []
     last: int | None = None
-    for word in found.word_ids(text):
+    for word in encoding.word_ids(text):
         begins = word is None or word != last
         numbers.append((numbers[-1] + 1 if numbers else 0) if begins else numbers[-1])
         last = word
@@ -74,22 +74,22 @@ def tokenize_words(texts: Sequence[Words], tokenizer: Any) -> list[Tokens]:
     """The tokens of texts given as words; spans count characters of the joined text."""
     if not texts:
         return []
-    found = tokenizer([list(text.words) for text in texts], is_split_into_words=True, **_TOKENS_ALONE)
+    encoding = tokenizer([list(text.words) for text in texts], is_split_into_words=True, **_TOKENS_ALONE)
     made = []
     for i, text in enumerate(texts):
-        words = tuple(found.word_ids(i))
-        spans = zip(found["offset_mapping"][i], words, strict=True)
+        words = tuple(encoding.word_ids(i))
+        spans = zip(encoding["offset_mapping"][i], words, strict=True)
         moved = tuple((start + text.starts[w], stop + text.starts[w]) for (start, stop), w in spans)
-        made.append(Tokens(text.text, tuple(found["input_ids"][i]), moved, words))
+        made.append(Tokens(text.text, tuple(encoding["input_ids"][i]), moved, words))
     return made
 
 
 def in_windows(tokens: Tokens, tokenizer: Any, max_length: int, overlap: int | None = None) -> EncodedTokens:
     """Rows of at most `max_length` tokens, each between [CLS] and [SEP]."""
-    laid = windows(len(tokens), max_length - 2, overlap)
+    spans = windows(len(tokens), max_length - 2, overlap)
     first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-    rows = tuple(Row([first, *tokens.ids[window.start : window.stop], last]) for window in laid)
-    return EncodedTokens(rows, 0, tokens, laid)
+    rows = tuple(Row([first, *tokens.ids[window.start : window.stop], last]) for window in spans)
+    return EncodedTokens(rows, 0, tokens, spans)
 
 
 _TOKENS_ALONE = {
@@ -99,5 +99,5 @@ _TOKENS_ALONE = {
     "return_offsets_mapping": True,
     "return_token_type_ids": False,
     "return_attention_mask": False,
-    "verbose": False,  # longer than the network is no fault here
+    "verbose": False,  # longer texts are split into windows
 }

@@ -1,4 +1,4 @@
-"""From a label for every token to entities: transformers' five aggregation strategies."""
+"""Group token labels into entities with transformers' five aggregation strategies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Join = Callable[[list[str]], str]
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text (a token, or a word's tokens), the scores of its labels [K], and the label it is given."""
+    """A span of text (a token or a word), the scores of its labels [K], and its predicted label."""
 
     word: str
     scores: np.ndarray
@@ -53,7 +53,7 @@ def entities(
 
     `none`: a dict for each token. `simple`: neighbours of the same type are one, unless the later begins an entity.
     `first`, `average`, `max`: the same, after all tokens of a word were given the word's label: its first token's, that
-    of the mean of their scores, or that of its surest token.
+    of the mean of their scores, or that of its highest-scoring token.
     """
     names = tokenizer.convert_ids_to_tokens(list(tokens.ids))
     pieces = _token_pieces(tokens, names, scores, tokenizer.unk_token_id)
@@ -72,14 +72,16 @@ def entities(
         ]
     join: Join = tokenizer.convert_tokens_to_string
     if strategy != "simple":
-        pieces = [_word(word, strategy, join) for word in _runs(pieces, lambda i: not names[i].startswith("##"))]
+        pieces = [_word(word, strategy, join) for word in _groups(pieces, lambda i: not names[i].startswith("##"))]
     meaning = _meaning(labels)
     places = [meaning[piece.label] for piece in pieces]
     begins = begins_entity(places)
-    runs = _runs(list(zip(pieces, places, strict=True)), lambda i: begins[i] or places[i].type != places[i - 1].type)
+    groups = _groups(
+        list(zip(pieces, places, strict=True)), lambda i: begins[i] or places[i].type != places[i - 1].type
+    )
     return [
         _entity([piece for piece, _ in run], group, join)
-        for run in runs
+        for run in groups
         if (group := run[0][1].type or OUTSIDE) not in ignored or (run[0][1].type and group == OUTSIDE)
     ]
 
@@ -95,8 +97,8 @@ def _token_pieces(tokens: Tokens, names: Sequence[str], scores: np.ndarray, unkn
     ]
 
 
-def _runs(pieces: Sequence[Item], begins: Callable[[int], bool]) -> list[list[Item]]:
-    """Cut a sequence before every piece that begins something; the first one does in any case."""
+def _groups(pieces: Sequence[Item], begins: Callable[[int], bool]) -> list[list[Item]]:
+    """Split a sequence before every piece that begins a group; the first piece always does."""
     count = 0
     numbers = []
     for i in range(len(pieces)):
@@ -118,7 +120,7 @@ def _word(pieces: Sequence[Piece], strategy: str, join: Join) -> Piece:
 
 
 def _meaning(labels: Sequence[str]) -> list[Place]:
-    """What each label means; labels that are of no scheme are types of their own, as transformers has it."""
+    """What each label means; without a tag scheme every label is its own type, as in transformers."""
     scheme = recognise_scheme(labels)
     if scheme is not None:
         return scheme.read(labels)

@@ -1,4 +1,4 @@
-"""The likeliest spans of a window of context: where an answer begins and where it ends."""
+"""The most probable answer spans in a window of context."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def best_spans(logits: np.ndarray, context: slice, longest: int, count: int) -> 
     table = _scores(start[1:], end[1:], longest)
     flat = table.ravel()
     count = min(count, int((flat != NO_SPAN).sum()))
-    chosen = np.argpartition(-flat, count - 1)[:count]
-    chosen = chosen[np.lexsort((chosen, -flat[chosen]))]
-    firsts, widths = np.unravel_index(chosen, table.shape)
+    indices = np.argpartition(-flat, count - 1)[:count]
+    indices = indices[np.lexsort((indices, -flat[indices]))]
+    firsts, widths = np.unravel_index(indices, table.shape)
     spans = [
         Span(first, first + width, score)
-        for first, width, score in zip(firsts.tolist(), widths.tolist(), flat[chosen].tolist(), strict=True)
+        for first, width, score in zip(firsts.tolist(), widths.tolist(), flat[indices].tolist(), strict=True)
     ]
     return float(start[0] * end[0]), spans
 
@@ -42,8 +42,8 @@ def best_spans(logits: np.ndarray, context: slice, longest: int, count: int) -> 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax: [n] -> [n]"""
     powers = np.exp(logits - logits.max())
-    found: np.ndarray = powers / powers.sum()
-    return found
+    normalised: np.ndarray = powers / powers.sum()
+    return normalised
 
 
 def _scores(start: np.ndarray, end: np.ndarray, longest: int) -> np.ndarray:
