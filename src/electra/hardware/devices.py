@@ -63,8 +63,7 @@ def choose_for_process(device: str | int | torch.device, place: int | None) -> t
     accelerator = choose(device)
     if accelerator.type == "cpu" or place is None:
         return accelerator
-    name = accelerator.type
-    if device != "auto" and not (isinstance(device, str) and device == name):
+    if device != "auto" and not (isinstance(device, str) and device == accelerator.type):
         raise ValueError(
             f"device={str(device)!r} is one device for several processes: use 'auto' or {accelerator.type!r}"
         )
