@@ -255,7 +255,7 @@ def _say(message: str) -> None:
 
     if sys.stderr is None:  # closed
         return
-    with suppress(OSError):  # nobody can be told; the exit code says it
+    with suppress(OSError):  # there is nowhere to print; the exit code reports the error
         console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
         console.print(f"electra: {message}", style="red")
 

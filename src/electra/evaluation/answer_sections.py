@@ -162,10 +162,10 @@ def _confusion(outcomes: Outcomes) -> str:
     if confusion is None:
         return ""
     names, counts = confusion
-    drawn = matrix(names, counts.tolist(), rows="expected", columns="predicted") if len(names) <= MOST_LABELS else ""
+    graphic = matrix(names, counts.tolist(), rows="expected", columns="predicted") if len(names) <= MOST_LABELS else ""
     pairs = _most_confused(names, counts) if len(names) > 2 else []
     frequent = table(("expected", "predicted", "count"), pairs, caption="the most frequent confusions") if pairs else ""
-    return section("Confusion matrix", [drawn, frequent], note=outcomes.confusion_note)
+    return section("Confusion matrix", [graphic, frequent], note=outcomes.confusion_note)
 
 
 def _most_confused(names: Sequence[str], counts: np.ndarray) -> list[tuple[str, str, int]]:
@@ -189,10 +189,10 @@ def _calibration(answered: Answered) -> str:
     if measured is None:
         return ""
     error = f"The expected calibration error is {measured.error:.3f}: the mean distance of probability and accuracy."
-    drawn = curves([_reliability(measured)]) if can_draw() else paragraph(INSTALL)
+    graphic = curves([_reliability(measured)]) if can_draw() else paragraph(INSTALL)
     rows = [(f"{mean:.2f}", accuracy, count) for count, mean, accuracy in measured.bins()]
     counts = table(("mean probability", "accuracy", "answers"), rows)
-    return section("Calibration", [paragraph(error), drawn, counts])
+    return section("Calibration", [paragraph(error), graphic, counts])
 
 
 def _reliability(measured: Calibration) -> Chart:

@@ -100,7 +100,7 @@ def _cells(
             first, _, replaced = lines.taken()
             begins_at = begins_at or first
             if lines.mixes_line_ends:
-                # A line feed that belongs to a cell cannot be told from the second half of a line end.
+                # A line feed that belongs to a cell cannot be distinguished from the second half of a line end.
                 refuse_row(f"{path}:{first}: {MIXED_ENDS}")
             elif row:
                 yield first, row, replaced

@@ -121,8 +121,8 @@ def forbid_repeated_ngrams(ids: Tensor, scores: Tensor, *, size: int) -> Tensor:
     if ids.shape[1] < size:
         return scores
     ngrams = ids.unfold(1, size, 1)  # [R, n - size + 1, size]
-    begun = ids[:, ids.shape[1] - size + 1 :]
-    continues = (ngrams[..., :-1] == begun[:, None]).all(-1)
+    prefix = ids[:, ids.shape[1] - size + 1 :]
+    continues = (ngrams[..., :-1] == prefix[:, None]).all(-1)
     # n-grams that do not continue the text are scattered into a column beyond the vocabulary
     spare = scores.shape[1]
     forbidden = torch.zeros(scores.shape[0], spare + 1, dtype=torch.bool, device=scores.device)
@@ -133,9 +133,9 @@ def forbid_repeated_ngrams(ids: Tensor, scores: Tensor, *, size: int) -> Tensor:
 def add_bias(ids: Tensor, scores: Tensor, *, biases: Sequence[Biases]) -> Tensor:
     """A bias on the token that would complete one of some sequences; -inf forbids it."""
     added = torch.zeros_like(scores)
-    for begun, last, bias in biases:
-        if begun.shape[1] <= ids.shape[1]:
-            completes = (ids[:, None, ids.shape[1] - begun.shape[1] :] == begun).all(-1)
+    for prefix, last, bias in biases:
+        if prefix.shape[1] <= ids.shape[1]:
+            completes = (ids[:, None, ids.shape[1] - prefix.shape[1] :] == prefix).all(-1)
             added.index_add_(1, last, torch.where(completes, bias, 0.0).to(added.dtype))
     return scores + added
 

@@ -111,7 +111,7 @@ def _run_other_rank(config: PretrainConfig, processes: Processes, interruption: 
 
 
 def _write_report(folder: Path, report: Reporter) -> None:
-    """Write the run's page. A finished run must not fail because its page cannot be written or drawn."""
+    """Write the run's page. A finished run must not fail because its page cannot be written or rendered."""
     try:
         write_report([folder], folder / "report.html")
     except Exception as error:

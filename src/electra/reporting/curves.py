@@ -1,4 +1,4 @@
-"""Curves as SVG, drawn by matplotlib (the extra `report`), readable on a light and on a dark page."""
+"""Curves as SVG, rendered by matplotlib (the extra `report`), readable on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def curves(charts: Iterable[Chart]) -> Markup:
     Raises:
         ImportError: matplotlib is not installed; the message says how to get it.
     """
-    drawn = [drawing for chart in charts if (drawing := figure(chart))]
-    return render("curves", charts=drawn) if drawn else Markup("")
+    drawings = [drawing for chart in charts if (drawing := figure(chart))]
+    return render("curves", charts=drawings) if drawings else Markup("")
 
 
 def figure(chart: Chart) -> Markup:

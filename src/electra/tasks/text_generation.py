@@ -205,13 +205,13 @@ class TextGeneration(Task[EncodedPrompt]):
         (answers,) = outputs
         if self.return_tensors:
             return [{"generated_token_ids": ids} for ids in answers]
-        begun = len(encoded.rows[0])
+        prompt_tokens = len(encoded.rows[0])
         before = "" if self.return_full_text is False else encoded.text
         how = {
             "skip_special_tokens": self.skip_special_tokens,
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
         }
-        return [{"generated_text": before + tokenizer.decode(ids[begun:], **how)} for ids in answers]
+        return [{"generated_text": before + tokenizer.decode(ids[prompt_tokens:], **how)} for ids in answers]
 
 
 def _generate(
