@@ -168,11 +168,11 @@ def _shortest(options: GenerationConfig, prompt: Prompt) -> int:
 
 def _check_room(longest: int, prompt: Prompt, positions: int) -> None:
     """The last token that is generated is never read, so it needs no position."""
-    added, prompt_tokens = longest - prompt.columns, prompt.last_position + 1
-    if prompt_tokens + added - 1 > positions:
-        room = positions + 1 - prompt_tokens
+    added, tokens = longest - prompt.columns, prompt.last_position + 1
+    if tokens + added - 1 > positions:
+        room = positions + 1 - tokens
         remedy = f"max_new_tokens of at most {room}" if room > 0 else "a shorter prompt"
         raise ValueError(
-            f"the longest prompt has {prompt_tokens} tokens, and up to {added} are to be added: that is {prompt_tokens + added}, and "
+            f"the longest prompt has {tokens} tokens, and up to {added} are to be added: that is {tokens + added}, and "
             f"the model's positions end at {positions} (max_position_embeddings). Give {remedy}"
         )

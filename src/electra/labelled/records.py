@@ -33,7 +33,7 @@ HEADER_NAMES = {
     "hypothesis", "label", "labels", "class", "category", "score", "id", "query", "passage", "document", "context",
     "answer", "title", "sentence_id", "relevance", "text_pair", "review", "comment",
 }  # fmt: skip
-"""Names by which the first line of a .txt file with tabs is distinguished from words and tags: two of them are needed."""
+"""Names that distinguish the header line of a .txt file with tabs from words and tags: two of them are needed."""
 
 
 @dataclass(frozen=True, slots=True)
