@@ -101,7 +101,7 @@ def test_a_stopped_fit_of_adapters_goes_on_to_the_same_bits(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoints.Checkpoints, "save", once)
-    monkeypatch.setattr(Trial, "_save_is_due", lambda self: len(self.evaluations) == 1)
+    monkeypatch.setattr(Trial, "save_is_due", lambda self: len(self.evaluations) == 1)
     with pytest.raises(KeyboardInterrupt):
         finetune(config)
     monkeypatch.undo()
