@@ -14,7 +14,7 @@ from torch import nn
 from electra.config import ElectraConfig
 from electra.hardware import devices as hardware
 from electra.inference.engine import engine_for
-from electra.inference.library import PRECISIONS
+from electra.inference.kernel_library import PRECISIONS
 from electra.inference.predictor import load, predict
 from electra.tasks.catalogue import find_task, task_for
 from electra.tasks.feature_extraction import FeatureExtraction

@@ -162,7 +162,7 @@ def test_when_one_ends_all_end(disturb: str, said: str, folder: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_all_decide_the_same(folder: Path, tmp_path: Path) -> None:
-    """Seeds, a loss that is no number in one process alone, early stopping, and the answers of a teacher."""
+    """Seeds, a loss that is NaN in one process alone, early stopping, and the answers of a teacher."""
     teacher = settings(folder, tmp_path, **QUICK, output=tmp_path / "teacher")
     finetune(teacher)
     options: dict[str, Any] = {**QUICK, "evaluate_every": 4, "patience": 1, "teacher": str(teacher.output)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from electra.commands.verb import verb
-from electra.inference.library import PRECISIONS
+from electra.inference.kernel_library import PRECISIONS
 from electra.validation import is_count, is_number, require, require_count, require_one_of
 
 if TYPE_CHECKING:  # the flags must not wait for torch

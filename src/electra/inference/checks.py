@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from electra.inference.library import FORMATS, KernelsError, KernelSet, Library, open_library
+from electra.inference.kernel_library import FORMATS, KernelsError, KernelSet, Library, open_library
 from electra.inference.packed_linear import PackedLinear
 
 log = logging.getLogger("electra")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.inference.checks import available_precisions, kernels_for
-from electra.inference.library import PRECISIONS, KernelsError
+from electra.inference.kernel_library import PRECISIONS, KernelsError
 from electra.inference.packed_model import PackedModel, why_not
 from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, relative_difference, sample_batch
 from electra.inference.watching import Watch, is_instrumented

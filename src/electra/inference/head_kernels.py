@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from electra.inference.library import KernelSet, Library
+from electra.inference.kernel_library import KernelSet, Library
 from electra.inference.packed_linear import PackedLinear
 from electra.inference.watching import is_hooked, version_of
 from electra.nn.heads import (

@@ -7,7 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from electra.inference.library import FORMATS, KernelSet, Library
+from electra.inference.kernel_library import FORMATS, KernelSet, Library
 
 
 class PackedLinear:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from electra.inference.library import FORMATS, KernelSet, Library, Sequences
+from electra.inference.kernel_library import FORMATS, KernelSet, Library, Sequences
 
 if TYPE_CHECKING:
     from electra.batch import Batch

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from electra.inference.compiling import CompilerError, compile_kernels
-from electra.inference.library import Library, library_path, open_library
+from electra.inference.kernel_library import Library, library_path, open_library
 
 
 @pytest.fixture(scope="session")

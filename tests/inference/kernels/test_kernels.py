@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from electra.inference.checks import attention, normalize, product
-from electra.inference.library import Library
+from electra.inference.kernel_library import Library
 from tests.inference.kernels.toy import SETS, kernel_set
 
 every_set = pytest.mark.parametrize(("name", "precision"), SETS)

@@ -14,7 +14,7 @@ import torch
 from electra.inference.checks import available_precisions, differences, kernels_for
 from electra.inference.compiling import CompilerError, find_compiler, sealed
 from electra.inference.engine import Engine
-from electra.inference.library import KernelsError, Library, open_library
+from electra.inference.kernel_library import KernelsError, Library, open_library
 from tests.inference.kernels.toy import batch, model
 
 
@@ -88,7 +88,7 @@ def test_files_that_are_no_library_of_ours(
 
 
 def test_a_library_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from electra.inference import library as module
+    from electra.inference import kernel_library as module
 
     try:
         compiler = find_compiler()

@@ -11,7 +11,7 @@ from torch import nn
 
 import electra
 from electra.batch import Batch, Row
-from electra.inference.library import KernelSet, Library
+from electra.inference.kernel_library import KernelSet, Library
 
 SETS = [
     ("amx", "bfloat16"),

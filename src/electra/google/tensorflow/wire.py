@@ -69,7 +69,7 @@ def number(fields: Fields, field: int, default: int = 0) -> int:
     """The last value of a field that is a number. Raises ValueError where it is not."""
     value = fields.get(field, [default])[-1]
     if not isinstance(value, int):
-        raise ValueError(f"field {field} is no number")
+        raise ValueError(f"field {field} is not a number")
     return value
 
 

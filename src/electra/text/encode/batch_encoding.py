@@ -190,7 +190,7 @@ class BatchEncoding(UserDict[str, Any]):
         """A row, and the number of a word or character of its text."""
         row, number = self._row_and_position(row_or_place, place)
         if number < 0:
-            raise ValueError(f"words and characters are counted from 0; there is no number {number}")
+            raise ValueError(f"words and characters are counted from 0; {number} is not allowed")
         return row, number
 
     def _token(self, row_or_token: int, token: int | None) -> tuple[Encoding, int]:
