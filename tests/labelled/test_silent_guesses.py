@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from electra.labelled.labelled_examples import LabelledExamples, read_labelled
+from electra.labelled.records import read_records
 from electra.tasks.text_classification import TextClassification
 
 
@@ -139,3 +140,17 @@ def test_texts_of_different_pairs(tmp_path: Path) -> None:
         read(tmp_path, "t.csv", text)
     found = read(tmp_path, "t.csv", text, columns={"text": "sentence1", "text_pair": "sentence2"})
     assert found.examples[0] == {"text": "a", "text_pair": "b", "label": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("a.jsonl", '{"text": "b", "label": "y"}\n{"text": "a", "text": "z", "label": "x"}\n', r"a\.jsonl:2: "),
+        ("a.json", '[{"text": "a", "text": "z", "label": "x"}]', r"a\.json: "),
+        ("b.jsonl", '{"text": "a", "label": {"x": 1, "x": 2}}\n', r"b\.jsonl:1: "),
+    ],
+)
+def test_a_name_that_an_object_has_twice(tmp_path: Path, name: str, text: str, where: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=where + "the name '(text|x)' occurs 2 times in one object"):
+        read_records(tmp_path / name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.files.encodings import Decoding, NotTextError
+from electra.files.json_objects import RepeatedNameError, unique_object
 from electra.files.lines import BytesRead, Refuse, Row, read_whole_lines, refuse
 
 
@@ -48,12 +49,14 @@ def parse_object(line: str, decoding: Decoding) -> tuple[dict[str, Any], int]:
         ValueError: it is not JSON, or not an object.
     """
     try:
-        values = json.loads(line)
+        values = json.loads(line, object_pairs_hook=unique_object)
     except RecursionError as error:
         raise ValueError("not JSON (nested too deeply): every line must be a JSON object") from error
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at character {error.pos + 1}"
         raise ValueError(f"not JSON ({reason}): every line must be a JSON object") from error
+    except RepeatedNameError:
+        raise
     except ValueError as error:  # a number of thousands of digits
         raise ValueError(f"JSON that cannot be used ({error}): shorten it") from error
     if not isinstance(values, dict):

@@ -33,6 +33,26 @@ def read_object(path: Path) -> dict[str, Any]:
     return values
 
 
+class RepeatedNameError(ValueError):
+    """An object has one name twice: which value is meant cannot be known."""
+
+
+def unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs, for `object_pairs_hook` of `json.loads`, which would keep the last value of a name.
+
+    Raises:
+        RepeatedNameError: a name occurs twice; the message names it.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in values if names.count(name) > 1)
+        raise RepeatedNameError(
+            f"the name {twice!r} occurs {names.count(twice)} times in one object: give it one value"
+        )
+    return values
+
+
 class _TooManyDigits(int):
     """In place of a number that Python refuses to read."""
 

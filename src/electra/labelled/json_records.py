@@ -10,6 +10,7 @@ from typing import Any
 
 from electra.files.encodings import Decoding
 from electra.files.json_lines import parse_object
+from electra.files.json_objects import RepeatedNameError, unique_object
 from electra.files.lines import Line, Refuse, Row
 from electra.labelled import squad
 
@@ -33,7 +34,9 @@ def rows(path: Path, lines: Iterable[Line], decoding: Decoding, refuse_row: Refu
     """
     text = [(line.number, line.text) for line in lines]
     try:
-        content = json.loads("".join(line for _, line in text))
+        content = json.loads("".join(line for _, line in text), object_pairs_hook=unique_object)
+    except RepeatedNameError as error:
+        raise ValueError(f"{path}: {error}") from error
     except (ValueError, RecursionError) as error:
         if _is_json_lines(text, decoding):
             return _json_lines(path, text, decoding, refuse_row)
