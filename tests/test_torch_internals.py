@@ -105,7 +105,7 @@ SCRIPT = """
 import sys, torch
 from electra import Batch, ElectraConfig, ElectraForSequenceClassification, ElectraForTokenClassification, Row
 from electra.nn import attention, encoder
-from electra.nn.kernels import dropout, linear
+from electra.nn.kernels import cpu_kernels
 from torch.nn import functional as F
 
 taken = set()
@@ -116,8 +116,8 @@ def recorded(module, name):
         return inner(*given, **options)
     setattr(module, name, call)
 
-linear.onednn_is_faster = lambda: True
-for module, name in [(linear, "onednn_product"), (dropout, "keep_mask"), (attention, "attend_with_dropout"),
+cpu_kernels.onednn_is_faster = lambda: True
+for module, name in [(cpu_kernels, "onednn_product"), (cpu_kernels, "keep_mask"), (attention, "attend_with_dropout"),
                      (attention, "attend_in_groups"), (encoder, "attend_first"), (F, "scaled_dot_product_attention")]:
     recorded(module, name)
 

@@ -153,7 +153,7 @@ def test_a_mistyped_folder_does_not_wait_for_the_hub(
     with pytest.raises(OSError, match=message):
         find_file("runs/model-smal", "config.json", cache_dir=tmp_path / "cache")
     assert time.perf_counter() - began < 2
-    assert len(unknown_host) == 1
+    assert 1 <= len(unknown_host) <= 2  # and not five tries; another thread of the library may ask, too
     with pytest.raises(OSError, match=r"no folder '[^']*/something-else'\. As a name"):
         find_file("something-else", "config.json", cache_dir=tmp_path / "cache")
 

@@ -27,6 +27,7 @@ PRIVATE_NAMES = (
     "torch._C._get_mkldnn_enabled",
     "torch._C._get_tracing_state",
     "torch._C._len_torch_dispatch_stack",
+    "torch._C._len_torch_function_stack",
     "torch._softmax_backward_data",
     "torch.autograd.forward_ad._current_level",
     "torch.nn.Module()._backward_hooks",
@@ -61,6 +62,8 @@ transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_activ
 """Whether a transform of `torch.func` (vmap, grad, jvp) is computing."""
 dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 """How many modes see each operation before it is computed, as make_fx and fake tensors do."""
+function_modes: Callable[[], int] = torch._C._len_torch_function_stack
+"""How many modes see each function of torch before it runs."""
 
 
 def is_instrumented() -> bool:
@@ -84,8 +87,13 @@ def is_instrumented() -> bool:
 def has_hooks(module: nn.Module) -> bool:
     """Whether a call of this module does more than its class's `forward`: it has hooks, or was patched."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or "forward" in vars(module) or has_global_hooks()
+
+
+def has_global_hooks() -> bool:
+    """Whether torch calls hooks of every module."""
     has_any = nn.modules.module._has_any_global_hook  # returns one of torch's tables of hooks
-    return any(hooks) or "forward" in vars(module) or bool(has_any())  # type: ignore[no-untyped-call]
+    return bool(has_any())  # type: ignore[no-untyped-call]
 
 
 def onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:

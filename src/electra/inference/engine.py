@@ -14,7 +14,7 @@ from electra.inference.checks import available_precisions, kernels_for
 from electra.inference.kernel_library import PRECISIONS, KernelsError
 from electra.inference.packed_model import PackedModel, why_not
 from electra.inference.precision import AUTO_BOUND, FASTEST_FIRST, relative_difference, sample_batch
-from electra.inference.watching import Watch, is_instrumented
+from electra.inference.watching import Watch, needs_torch
 from electra.validation import require_count, require_one_of
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Engine:
             first: those of each sequence's first token alone, [B, H].
             selected: those of these tokens alone, int64 in ascending order.
         """
-        if self.why_torch or is_instrumented() or not _is_ragged(batch):
+        if self.why_torch or needs_torch() or not _is_ragged(batch):
             return None
         packed = self._current()
         if packed is None:

@@ -8,23 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from electra.hardware.torch_internals import function_modes, has_global_hooks, is_instrumented
 from electra.inference.kernel_library import Library
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def is_instrumented() -> bool:
+def needs_torch() -> bool:
     """Whether somebody wants to see torch's own operations, or their gradients, or another precision."""
-    return (
-        torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch.is_autocast_enabled("cpu")
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._len_torch_function_stack() > 0
-        or bool(nn.modules.module._has_any_global_hook())  # type: ignore[no-untyped-call]
-    )
+    return torch.is_grad_enabled() or is_instrumented() or function_modes() > 0 or has_global_hooks()
 
 
 def is_hooked(model: nn.Module) -> bool:
